@@ -1,0 +1,125 @@
+import { availableParallelism } from 'node:os';
+import type { Config } from '../../shared/config.ts';
+import { Deadline } from '../../shared/deadline.ts';
+import { fitPixels } from '../../shared/image.ts';
+import { createLog } from '../../shared/log.ts';
+import { topK } from '../../shared/probabilities.ts';
+import { type StrategyName, strategies, strategyNames } from '../edge/strategies.ts';
+import type { Outcome, Tools } from '../edge/strategy.ts';
+import { startSystem } from '../local/system.ts';
+import { type LabelledImage, readRecords } from './records.ts';
+import { UsageError } from './usage.ts';
+
+/** The strategies, and the oracle: right if the generalist or the routed expert's answer is. */
+export const evaluationNames = [...strategyNames, 'oracle'];
+
+export interface EvalArguments {
+  data?: string | undefined;
+  strategy?: string | undefined;
+  limit?: string | undefined;
+  json: boolean;
+}
+
+export interface Evaluation {
+  n: number;
+  strategy: string;
+  accuracy: number;
+  /** Share of the pictures that an expert answered. */
+  escalated: number;
+  /** The generalist alone, on all pictures. */
+  edgeAccuracy: number;
+  /** On the escalated pictures: the generalist's, and what was answered. Null if none was escalated. */
+  escalatedEdgeAccuracy: number | null;
+  escalatedAccuracy: number | null;
+  bytesPerEscalation: number | null;
+  threshold: number;
+}
+
+/** Prints the figures of one strategy, or a table of all. Throws UsageError. */
+export async function evaluate(options: EvalArguments, config: Config): Promise<void> {
+  const { data, strategy } = options;
+  if (data === undefined) throw new UsageError('eval needs --data FILE.bin');
+  const limit = Number(options.limit ?? Number.POSITIVE_INFINITY);
+  if (!(limit >= 1)) throw new UsageError(`--limit ${options.limit} is not a positive number`);
+  if (strategy !== undefined && !evaluationNames.includes(strategy)) {
+    throw new UsageError(`--strategy ${strategy} is none of ${evaluationNames.join(', ')}`);
+  }
+  const names = strategy !== undefined ? [strategy] : options.json ? ['ask'] : evaluationNames;
+  const settings = { ...config, HOST: '127.0.0.1', PORT: 0 };
+  const system = await startSystem(settings, createLog('error', 'eval'));
+  try {
+    const tools = system.dependencies;
+    const { labels } = tools.bundle.manifest;
+    const records = await readRecords(data, labels.length, limit);
+    const results = [];
+    for (const name of names) results.push(await measure(tools, name, records));
+    if (options.json) process.stdout.write(`${JSON.stringify(results[0])}\n`);
+    else process.stdout.write(table(results));
+  } finally {
+    await system.stop();
+  }
+}
+
+async function measure(tools: Tools, name: string, records: LabelledImage[]): Promise<Evaluation> {
+  const strategy: StrategyName = name === 'oracle' ? 'expert' : (name as StrategyName);
+  const outcomes = await runAll(tools, strategy, records);
+  const degraded = outcomes.find((outcome) => outcome.degraded !== null);
+  if (degraded) throw new Error(`an answer was degraded (${degraded.degraded}); the figures would not be the models'`);
+  const right = (probabilities: Float64Array, i: number) => topK(probabilities, 1)[0] === records[i]?.label;
+  const edge = outcomes.map((outcome, i) => right(outcome.edgeProbabilities, i));
+  const final = outcomes.map((outcome, i) => right(outcome.probabilities, i) || (name === 'oracle' && edge[i] === true));
+  const asked = outcomes.map((outcome) => outcome.route === 'expert');
+  const escalations = asked.filter(Boolean).length;
+  const among = (flags: boolean[]) => (escalations === 0 ? null : mean(flags.filter((_, i) => asked[i])));
+  const bytes = outcomes.reduce((sum, outcome) => sum + outcome.bytesSent, 0);
+  return {
+    n: records.length,
+    strategy: name,
+    accuracy: mean(final),
+    escalated: mean(asked),
+    edgeAccuracy: mean(edge),
+    escalatedEdgeAccuracy: among(edge),
+    escalatedAccuracy: among(final),
+    bytesPerEscalation: escalations === 0 ? null : Math.round(bytes / escalations),
+    threshold: tools.bundle.manifest.routing.threshold,
+  };
+}
+
+/** As many pictures at a time as keep the models busy; outcomes in the order of the records. */
+async function runAll(tools: Tools, strategy: StrategyName, records: LabelledImage[]): Promise<Outcome[]> {
+  const { input, routing } = tools.bundle.manifest;
+  const outcomes: Outcome[] = [];
+  const signal = new AbortController().signal;
+  let next = 0;
+  async function work(): Promise<void> {
+    for (let i = next++; i < records.length; i = next++) {
+      const image = await fitPixels((records[i] as LabelledImage).image, input);
+      const task = { image, requestId: String(i), deadline: new Deadline(60_000), signal, threshold: routing.threshold };
+      outcomes[i] = await strategies[strategy](tools, task);
+    }
+  }
+  await Promise.all(Array.from({ length: 2 * availableParallelism() }, work));
+  return outcomes;
+}
+
+function mean(flags: boolean[]): number {
+  return Number((flags.filter(Boolean).length / flags.length).toFixed(4));
+}
+
+function table(results: Evaluation[]): string {
+  const percent = (share: number | null) => (share === null ? '-' : `${(100 * share).toFixed(2)} %`);
+  const rows = results.map((r) => [
+    r.strategy,
+    percent(r.accuracy),
+    percent(r.escalated),
+    percent(r.escalatedEdgeAccuracy),
+    percent(r.escalatedAccuracy),
+    r.bytesPerEscalation === null ? '-' : String(r.bytesPerEscalation),
+  ]);
+  const head = ['strategy', 'accuracy', 'escalated', 'there: edge', 'there: answer', 'bytes each'];
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => (row[i] as string).length)));
+  const line = (cells: string[]) => `${cells.map((cell, i) => cell.padEnd(widths[i] as number)).join('  ').trimEnd()}\n`;
+  const { n, edgeAccuracy, threshold } = results[0] as Evaluation;
+  const summary = `${n} pictures, generalist ${percent(edgeAccuracy)}, threshold ${threshold}\n`;
+  return [summary, line(head), ...rows.map(line)].join('');
+}

@@ -1,0 +1,48 @@
+import { parseArgs } from 'node:util';
+import { ConfigError, helpText, readConfig } from '../../shared/config.ts';
+import { BundleError } from '../../shared/manifest.ts';
+import { strategyNames } from '../edge/strategies.ts';
+import { classifyFiles } from './classify.ts';
+import { evaluate, evaluationNames } from './eval.ts';
+import { UsageError } from './usage.ts';
+
+const usage = `npm run -s ask -- classify FILE... [--strategy ${strategyNames.join('|')}] [--threshold 0..1] [--url http://HOST:PORT] [--json]
+npm run -s eval -- --data FILE.bin [--strategy ${evaluationNames.join('|')}] [--limit N] [--json]
+
+classify  names what is in each image file and the route its answer took; with --url by asking a running service
+eval      accuracy and cost on CIFAR-100 binary records, by the services' own code; without --strategy: of all`;
+
+async function main(): Promise<number> {
+  const [verb, ...rest] = process.argv.slice(2);
+  if (verb === undefined || process.argv.includes('--help')) {
+    process.stdout.write(helpText(usage));
+    return verb === undefined ? 2 : 0;
+  }
+  const text = { type: 'string' } as const;
+  const json = { type: 'boolean', default: false } as const;
+  if (verb === 'classify') {
+    const options = { strategy: { ...text, default: 'ask' }, threshold: text, url: text, json };
+    const { values, positionals } = parseArgs({ args: rest, options, allowPositionals: true });
+    return classifyFiles(positionals, values, readConfig());
+  }
+  if (verb === 'eval') {
+    const { values } = parseArgs({ args: rest, options: { data: text, strategy: text, limit: text, json } });
+    await evaluate(values, readConfig());
+    return 0;
+  }
+  throw new UsageError(`there is no verb '${verb}'`);
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  const { message, code } = error as NodeJS.ErrnoException;
+  if (error instanceof UsageError || code?.startsWith('ERR_PARSE_ARGS')) {
+    process.stderr.write(`ask: ${message}\n\n${usage}\n`);
+    process.exitCode = 2;
+  } else {
+    const known = error instanceof ConfigError || error instanceof BundleError || code === 'ENOENT';
+    process.stderr.write(`ask: ${known ? message : (error as Error).stack}\n`);
+    process.exitCode = 1;
+  }
+}

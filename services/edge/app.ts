@@ -1,0 +1,53 @@
+import multipart from '@fastify/multipart';
+import swagger from '@fastify/swagger';
+import Fastify from 'fastify';
+import { jsonSchemaTransform, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
+import { AppError } from '../../shared/errors.ts';
+import type { Log } from '../../shared/log.ts';
+import type { ClassifyDependencies } from './classify.ts';
+import { createErrorHandler } from './problem.ts';
+import { classifyRoutes } from './routes/classify.ts';
+import { consoleRoutes } from './routes/console.ts';
+import { statusRoutes } from './routes/status.ts';
+
+export interface AppDependencies extends ClassifyDependencies {
+  log: Log;
+  maxBodyBytes: number;
+  deadlineMs: number;
+  /** What the process is doing; `/classify` answers only when it is ready. */
+  phase(): 'starting' | 'ready' | 'stopping';
+}
+
+/** The HTTP side of the edge: limits, errors and routes. Reads no environment and opens no socket. */
+export async function buildApp(dependencies: AppDependencies) {
+  const app = Fastify({
+    loggerInstance: dependencies.log,
+    disableRequestLogging: true,
+    bodyLimit: dependencies.maxBodyBytes,
+    requestTimeout: 30_000,
+    return503OnClosing: false, // the routes say `stopping` themselves, as a problem document
+  }).withTypeProvider<ZodTypeProvider>();
+
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(() => JSON.stringify);
+  app.setErrorHandler(createErrorHandler(dependencies.metrics));
+  app.setNotFoundHandler((request) => {
+    throw new AppError('not-found', `${request.method} ${request.url} is not served here`);
+  });
+  app.addContentTypeParser(['image/jpeg', 'image/png', 'image/webp'], { parseAs: 'buffer' }, (_, body, done) =>
+    done(null, body),
+  );
+  await app.register(multipart, {
+    limits: { fileSize: dependencies.maxBodyBytes, files: 2, fields: 1, parts: 3, headerPairs: 50 },
+  });
+  await app.register(swagger, {
+    openapi: { info: { title: 'Ask the Expert', version: '0.1.0' } },
+    transform: jsonSchemaTransform,
+  });
+  await app.register(classifyRoutes, dependencies);
+  await app.register(statusRoutes, dependencies);
+  await app.register(consoleRoutes);
+  return app;
+}
+
+export type App = Awaited<ReturnType<typeof buildApp>>;

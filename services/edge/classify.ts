@@ -1,0 +1,124 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { trace } from '@opentelemetry/api';
+import { Deadline, elapsed } from '../../shared/deadline.ts';
+import { AppError } from '../../shared/errors.ts';
+import { decodeImage } from '../../shared/image.ts';
+import type { EdgeMetrics } from '../../shared/metrics.ts';
+import { topK } from '../../shared/probabilities.ts';
+import { inSpan, SpanKind } from '../../shared/telemetry.ts';
+import type { AnswerCache } from './cache.ts';
+import { type StrategyName, strategies } from './strategies.ts';
+import type { Outcome, Tools } from './strategy.ts';
+
+export interface ClassifyOptions {
+  topK: number;
+  deadlineMs: number;
+  /** Default: the manifest's. */
+  threshold?: number | undefined;
+  strategy: StrategyName;
+  /** Aborts when the caller has gone. */
+  signal: AbortSignal;
+}
+
+export interface ClassifyDependencies extends Tools {
+  cache: AnswerCache;
+  metrics: EdgeMetrics;
+  maxPixels: number;
+}
+
+/** The body of a successful answer; `schemas.ts` describes it for callers. */
+export interface Answer {
+  id: string;
+  label: string;
+  index: number;
+  confidence: number;
+  topK: { label: string; index: number; confidence: number }[];
+  route: Outcome['route'];
+  expert: string | null;
+  degraded: Outcome['degraded'];
+  decision: Outcome['decision'];
+  timings: { decodeMs: number; edgeMs: number; expertRoundTripMs: number; expertMs: number; totalMs: number };
+  bytesSent: number;
+  traceId: string;
+}
+
+/**
+ * Image bytes -> answer. Everything happens within one deadline; only a generalist that cannot answer in time is an
+ * error (`deadline-exceeded`). Throws AppError for bad images and when too much is waiting.
+ */
+export async function classify(
+  dependencies: ClassifyDependencies,
+  bytes: Uint8Array,
+  options: ClassifyOptions,
+): Promise<Answer> {
+  const begun = performance.now();
+  const { bundle, cache, metrics } = dependencies;
+  const { labels, input, routing } = bundle.manifest;
+  const threshold = options.threshold ?? routing.threshold;
+  const deadline = new Deadline(options.deadlineMs);
+  const id = randomUUID();
+
+  const key = `${createHash('sha256').update(bytes).digest('base64')} ${options.strategy} ${threshold}`;
+  const known = cache.get(key);
+  metrics.cache.inc({ result: known ? 'hit' : 'miss' });
+  let decodeMs = 0;
+  let outcome: Outcome;
+  if (known) {
+    const timings = { edgeMs: 0, expertRoundTripMs: 0, expertMs: 0 };
+    outcome = { ...known, decision: { ...known.decision, reason: 'cache-hit' }, timings, bytesSent: 0 };
+  } else {
+    const image = await inSpan('decode', SpanKind.INTERNAL, () => decodeImage(bytes, input, dependencies.maxPixels));
+    decodeMs = performance.now() - begun;
+    if (deadline.passed) throw new AppError('deadline-exceeded', 'the deadline passed while the image was decoded');
+    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(Math.ceil(deadline.left))]);
+    const task = { image, requestId: id, deadline, signal, threshold };
+    outcome = await strategies[options.strategy](dependencies, task);
+    if (outcome.degraded === null) cache.set(key, outcome);
+    observe(metrics, outcome, decodeMs);
+  }
+
+  const ranked = topK(outcome.probabilities, Math.max(1, options.topK)).map((index) => ({
+    label: labels[index] as string,
+    index,
+    confidence: round(outcome.probabilities[index] as number, 6),
+  }));
+  const [best] = ranked as [(typeof ranked)[number]];
+  const totalMs = elapsed(begun);
+  const { strategy } = outcome.decision;
+  metrics.answers.inc({ strategy, route: outcome.route, degraded: outcome.degraded ?? 'no' });
+  metrics.duration.observe({ route: outcome.route }, totalMs / 1000);
+  return {
+    id,
+    ...best,
+    topK: ranked.slice(0, options.topK),
+    route: outcome.route,
+    expert: outcome.expert,
+    degraded: outcome.degraded,
+    decision: outcome.decision,
+    timings: {
+      decodeMs: round(decodeMs, 3),
+      edgeMs: round(outcome.timings.edgeMs, 3),
+      expertRoundTripMs: outcome.timings.expertRoundTripMs,
+      expertMs: outcome.timings.expertMs,
+      totalMs,
+    },
+    bytesSent: outcome.bytesSent,
+    traceId: trace.getActiveSpan()?.spanContext().traceId ?? randomBytes(16).toString('hex'),
+  };
+}
+
+function observe(metrics: EdgeMetrics, outcome: Outcome, decodeMs: number): void {
+  const { edgeMs, expertRoundTripMs } = outcome.timings;
+  metrics.stages.observe({ stage: 'decode' }, decodeMs / 1000);
+  metrics.stages.observe({ stage: 'edge' }, edgeMs / 1000);
+  const asked = outcome.route === 'expert' || outcome.degraded !== null;
+  if (!asked) return;
+  metrics.stages.observe({ stage: 'expert-round-trip' }, expertRoundTripMs / 1000);
+  const expert = outcome.decision.candidates[0]?.expert ?? '';
+  metrics.escalations.inc({ expert, outcome: outcome.degraded ?? 'answered' });
+  metrics.bytesSent.inc(outcome.bytesSent);
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}

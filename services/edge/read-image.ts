@@ -1,0 +1,36 @@
+import type { FastifyRequest } from 'fastify';
+import { AppError } from '../../shared/errors.ts';
+
+/** The one image of a request: raw body, multipart field `image`, or JSON `{"image": "<base64>"}`. Throws AppError. */
+export async function readImage(request: FastifyRequest): Promise<Uint8Array> {
+  if (request.isMultipart()) return readMultipart(request);
+  if (request.body instanceof Uint8Array) return request.body;
+  if (request.body === undefined || request.body === null) {
+    throw new AppError('empty-body', 'send a JPEG, PNG or WebP image');
+  }
+  return readJson(request.body);
+}
+
+async function readMultipart(request: FastifyRequest): Promise<Uint8Array> {
+  let image: Buffer | undefined;
+  for await (const part of request.parts()) {
+    if (part.type !== 'file' || part.fieldname !== 'image') {
+      throw new AppError('invalid-body', `unexpected form field '${part.fieldname}', send one file named 'image'`);
+    }
+    if (image) throw new AppError('invalid-body', "two files named 'image'; send one");
+    image = await part.toBuffer();
+  }
+  if (!image) throw new AppError('empty-body', "the form has no file named 'image'");
+  return image;
+}
+
+function readJson(body: unknown): Uint8Array {
+  const image = typeof body === 'object' && body !== null && 'image' in body ? body.image : undefined;
+  if (typeof image !== 'string') {
+    throw new AppError('invalid-body', 'the JSON must be {"image": "<base64>"}');
+  }
+  if (image.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(image)) {
+    throw new AppError('invalid-body', 'the field image is not base64');
+  }
+  return Buffer.from(image, 'base64');
+}

@@ -1,0 +1,41 @@
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import type { AppDependencies } from '../app.ts';
+import { createDirectory } from '../directory.ts';
+
+/** Health, readiness, metrics, the experts, and the API's own description. */
+export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
+  const { bus, bundle, metrics, phase } = dependencies;
+  const directory = createDirectory(bus);
+
+  app.get('/healthz', async () => ({ status: 'alive' }));
+
+  app.get('/readyz', async (_, reply) => {
+    const instances = await directory.look();
+    const experts = Object.fromEntries(
+      bundle.manifest.experts.map(({ id }) => [id, { instances: instances.filter((i) => i.expert === id).length }]),
+    );
+    const status = phase();
+    return reply
+      .code(status === 'ready' ? 200 : 503)
+      .send({ status, bus: { kind: bus.kind, connected: bus.connected }, experts });
+  });
+
+  app.get('/metrics', async (_, reply) => {
+    const { registry } = metrics;
+    return reply.type(registry.contentType).send(await registry.metrics());
+  });
+
+  app.get('/experts', async () => {
+    const instances = await directory.look();
+    return bundle.manifest.experts.map((expert) => ({
+      id: expert.id,
+      classes: expert.classes.map((label) => bundle.manifest.labels[label]),
+      inputSize: expert.inputSize,
+      precision: expert.precision,
+      figures: expert.figures,
+      instances: instances.filter((instance) => instance.expert === expert.id),
+    }));
+  });
+
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+};

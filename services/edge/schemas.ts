@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { strategyNames } from './strategies.ts';
+
+/** What callers send and get, checked where it comes in and published as OpenAPI. */
+export const classifyQuery = z
+  .object({
+    topK: z.coerce.number().int().min(1).max(1000).default(5).describe('how many labels to return'),
+    deadlineMs: z.coerce.number().int().min(1).max(600_000).optional().describe('time for the answer'),
+    threshold: z.coerce.number().min(0).max(1).optional().describe('escalate answers less confident than this'),
+    strategy: z.enum(strategyNames).default('ask').describe('who may answer'),
+  })
+  .strict();
+
+const ranked = z.object({ label: z.string(), index: z.number().int(), confidence: z.number() });
+
+export const answerSchema = ranked.extend({
+  id: z.string(),
+  topK: z.array(ranked),
+  route: z.enum(['edge', 'expert']),
+  expert: z.string().nullable(),
+  degraded: z.enum(['timeout', 'no-expert', 'overloaded', 'expert-error', 'circuit-open']).nullable(),
+  decision: z.object({
+    strategy: z.string(),
+    metric: z.string(),
+    value: z.number(),
+    threshold: z.number(),
+    candidates: z.array(z.object({ expert: z.string(), score: z.number() })),
+    reason: z.string(),
+    policyVersion: z.string(),
+  }),
+  timings: z.object({
+    decodeMs: z.number(),
+    edgeMs: z.number(),
+    expertRoundTripMs: z.number(),
+    expertMs: z.number(),
+    totalMs: z.number(),
+  }),
+  bytesSent: z.number().int(),
+  traceId: z.string(),
+});
+
+export const problemSchema = z
+  .object({ type: z.string(), title: z.string(), status: z.number().int(), code: z.string(), detail: z.string() })
+  .describe('RFC 9457');

@@ -1,0 +1,66 @@
+import type { Bus } from '../../shared/bus.ts';
+import type { Config } from '../../shared/config.ts';
+import { InferencePool, toRunnable } from '../../shared/inference.ts';
+import type { Log } from '../../shared/log.ts';
+import { type Bundle, BundleError } from '../../shared/manifest.ts';
+import { createEdgeMetrics } from '../../shared/metrics.ts';
+import { type AppDependencies, buildApp } from './app.ts';
+import { createCache } from './cache.ts';
+
+export interface EdgeService {
+  /** Where the HTTP server listens, e.g. `http://127.0.0.1:8080`. */
+  url: string;
+  dependencies: AppDependencies;
+  /** Refuses new requests, answers those in flight, ends the model processes. */
+  stop(): Promise<void>;
+}
+
+export interface EdgeOptions {
+  bus: Bus;
+  bundle: Bundle;
+  config: Config;
+  log: Log;
+}
+
+/** Listens, then loads and warms the generalist; ready when this resolves. Throws BundleError. */
+export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Promise<EdgeService> {
+  const model = await toRunnable(bundle, bundle.manifest.generalist);
+  let phase: ReturnType<AppDependencies['phase']> = 'starting';
+  const pool = new InferencePool({
+    workers: config.ASK_WORKERS,
+    threads: config.ASK_THREADS,
+    queueLimit: config.ASK_EDGE_QUEUE,
+    memoryBytes: config.ASK_EXPERT_MEMORY_MB * 1024 * 1024,
+    log,
+  });
+  const dependencies: AppDependencies = {
+    bundle,
+    bus,
+    log,
+    generalist: (image, signal) => pool.run(model, image.pixels, { signal }),
+    cache: createCache(config.ASK_CACHE_BYTES, config.ASK_CACHE_TTL_S),
+    metrics: createEdgeMetrics(() => pool.waiting),
+    maxPixels: config.ASK_MAX_PIXELS,
+    maxBodyBytes: config.ASK_MAX_BODY_BYTES,
+    deadlineMs: config.ASK_DEADLINE_MS,
+    phase: () => phase,
+  };
+  const app = await buildApp(dependencies);
+  const stop = async () => {
+    phase = 'stopping';
+    await app.close();
+    await pool.stop();
+  };
+  try {
+    const url = await app.listen({ host: config.HOST, port: config.PORT });
+    await pool.warm(model).catch((error: Error) => {
+      throw new BundleError(error.message, { cause: error });
+    });
+    phase = 'ready';
+    log.info({ url }, 'ready');
+    return { url, dependencies, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}

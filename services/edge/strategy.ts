@@ -1,0 +1,52 @@
+import type { Bus } from '../../shared/bus.ts';
+import type { Deadline } from '../../shared/deadline.ts';
+import type { Inference } from '../../shared/inference.ts';
+import type { Bundle } from '../../shared/manifest.ts';
+import type { RawImage } from '../../shared/wire.ts';
+import type { Degraded } from './experts.ts';
+import type { Candidate, Metric } from './gate.ts';
+
+/** A way of sharing the work between this device and others; `strategies.ts` lists them. */
+export type Strategy = (tools: Tools, task: Task) => Promise<Outcome>;
+
+/** What a strategy may use. */
+export interface Tools {
+  bundle: Bundle;
+  bus: Bus;
+  /** The generalist on this device, off the event loop. */
+  generalist(image: RawImage, signal: AbortSignal): Promise<Inference>;
+}
+
+export interface Task {
+  image: RawImage;
+  requestId: string;
+  deadline: Deadline;
+  /** Aborts when the deadline passes or the caller has gone. */
+  signal: AbortSignal;
+  threshold: number;
+}
+
+export type Reason = 'confident' | 'low-confidence' | 'never-escalates' | 'always-escalates' | 'no-candidate' | 'cache-hit';
+
+export interface Decision {
+  strategy: string;
+  metric: Metric;
+  value: number;
+  threshold: number;
+  candidates: Candidate[];
+  reason: Reason;
+  policyVersion: string;
+}
+
+export interface Outcome {
+  /** Calibrated, one per label. */
+  probabilities: Float64Array;
+  /** The generalist's own, before any expert. */
+  edgeProbabilities: Float64Array;
+  route: 'edge' | 'expert';
+  expert: string | null;
+  degraded: Degraded | null;
+  decision: Decision;
+  timings: { edgeMs: number; expertRoundTripMs: number; expertMs: number };
+  bytesSent: number;
+}

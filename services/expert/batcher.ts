@@ -1,0 +1,62 @@
+import type { Inference, InferencePool, RunnableModel } from '../../shared/inference.ts';
+
+export interface BatchOptions {
+  /** Pictures computed at once; 1 turns batching off. */
+  max: number;
+  /** Milliseconds that the first picture of a batch waits for others. */
+  waitMs: number;
+}
+
+interface Waiting {
+  pixels: Uint8Array;
+  resolve(inference: Inference): void;
+  reject(error: unknown): void;
+  signal: AbortSignal;
+}
+
+/**
+ * Runs pictures of one model together. Pays on accelerators; on a CPU a batch takes as long as its pictures one by one.
+ * Pictures whose signal aborted while they waited are left out of the batch.
+ */
+export function createBatcher(pool: InferencePool, model: RunnableModel, options: BatchOptions) {
+  let waiting: Waiting[] = [];
+  let timer: NodeJS.Timeout | undefined;
+
+  async function flush(): Promise<void> {
+    clearTimeout(timer);
+    timer = undefined;
+    const batch = waiting.filter(({ signal }) => !signal.aborted);
+    for (const { signal, reject } of waiting) if (signal.aborted) reject(signal.reason);
+    waiting = [];
+    if (batch.length === 0) return;
+    try {
+      const pixels = batch.length === 1 ? (batch[0] as Waiting).pixels : Buffer.concat(batch.map((one) => one.pixels));
+      const all = await pool.run(model, pixels, { count: batch.length });
+      batch.forEach(({ resolve }, i) => {
+        resolve({ ...all, outputs: slice(all.outputs, i, batch.length) });
+      });
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
+  }
+
+  return {
+    run(pixels: Uint8Array, signal: AbortSignal): Promise<Inference> {
+      if (options.max === 1) return pool.run(model, pixels, { signal });
+      return new Promise((resolve, reject) => {
+        waiting.push({ pixels, signal, resolve, reject });
+        if (waiting.length >= options.max) void flush();
+        else timer ??= setTimeout(flush, options.waitMs);
+      });
+    },
+  };
+}
+
+function slice(outputs: Record<string, Float32Array>, i: number, count: number): Record<string, Float32Array> {
+  return Object.fromEntries(
+    Object.entries(outputs).map(([name, values]) => {
+      const length = values.length / count;
+      return [name, values.subarray(i * length, (i + 1) * length)];
+    }),
+  );
+}

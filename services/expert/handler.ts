@@ -1,0 +1,57 @@
+import type { BusMessage, Reply } from '../../shared/bus.ts';
+import { elapsed } from '../../shared/deadline.ts';
+import { AppError, toAppError } from '../../shared/errors.ts';
+import type { Inference } from '../../shared/inference.ts';
+import type { ModelEntry } from '../../shared/manifest.ts';
+import type { ExpertMetrics } from '../../shared/metrics.ts';
+import { extractContext, inSpan, SpanKind } from '../../shared/telemetry.ts';
+import { decodeRequest, encodeReply } from '../../shared/wire.ts';
+
+export interface HandlerOptions {
+  expert: ModelEntry;
+  /** Side of the square of pixels that the bundle's models take. */
+  inputSize: number;
+  infer(pixels: Uint8Array, signal: AbortSignal): Promise<Inference>;
+  metrics: ExpertMetrics;
+}
+
+/** One request to one expert: check, compute unless the deadline has passed, answer with the logits. */
+export function createHandler({ expert, inputSize, infer, metrics }: HandlerOptions) {
+  async function classify(message: BusMessage): Promise<Reply> {
+    const arrived = performance.now();
+    const { image, deadlineMs } = decodeRequest(message);
+    if (image.width !== inputSize || image.height !== inputSize) {
+      const sizes = `${image.width} x ${image.height} pixels, expected ${inputSize} x ${inputSize}`;
+      throw new AppError('invalid-parameter', sizes);
+    }
+    if (deadlineMs <= 0) throw new AppError('deadline-exceeded', 'the deadline had passed on arrival');
+    const { outputs, queueMs, runMs } = await infer(image.pixels, AbortSignal.timeout(deadlineMs));
+    metrics.duration.observe({ expert: expert.id, stage: 'queue' }, queueMs / 1000);
+    metrics.duration.observe({ expert: expert.id, stage: 'compute' }, runMs / 1000);
+    const logits = outputs.logits as Float32Array;
+    return encodeReply({ logits, expertMs: elapsed(arrived), modelDigest: expert.sha256 });
+  }
+
+  return (message: BusMessage): Promise<Reply> =>
+    inSpan(
+      'process ask.v1.expert.{id}.classify',
+      SpanKind.CONSUMER,
+      async (span) => {
+        span.setAttributes({
+          'messaging.system': 'nats',
+          'messaging.operation.name': 'process',
+          'messaging.destination.name': message.subject,
+          'expert.id': expert.id,
+        });
+        try {
+          const reply = await classify(message);
+          metrics.requests.inc({ expert: expert.id, outcome: 'answered' });
+          return reply;
+        } catch (thrown) {
+          metrics.requests.inc({ expert: expert.id, outcome: toAppError(thrown).code });
+          throw thrown;
+        }
+      },
+      extractContext(message.headers),
+    );
+}

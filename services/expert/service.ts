@@ -1,0 +1,92 @@
+import type { Bus, BusMessage } from '../../shared/bus.ts';
+import type { Config } from '../../shared/config.ts';
+import { elapsed } from '../../shared/deadline.ts';
+import { InferencePool, toRunnable } from '../../shared/inference.ts';
+import type { Log } from '../../shared/log.ts';
+import { type Bundle, BundleError, type ModelEntry } from '../../shared/manifest.ts';
+import { createExpertMetrics, type ExpertMetrics } from '../../shared/metrics.ts';
+import { createResponder } from '../../shared/responder.ts';
+import { classifySubject, EXPERT_QUEUE } from '../../shared/wire.ts';
+import { createBatcher } from './batcher.ts';
+import { announce, type ExpertStats } from './discovery.ts';
+import { createHandler } from './handler.ts';
+
+export interface ExpertService {
+  experts: string[];
+  metrics: ExpertMetrics;
+  /** Takes no new request, answers those in flight, ends the model processes. */
+  stop(): Promise<void>;
+}
+
+export interface ExpertDependencies {
+  bus: Bus;
+  bundle: Bundle;
+  config: Config;
+  log: Log;
+}
+
+/** Hosts one or several experts of a bundle: loads and warms them, then takes requests. Throws BundleError. */
+export async function startExpert({ bus, bundle, config, log }: ExpertDependencies): Promise<ExpertService> {
+  const experts = chooseExperts(bundle, config.ASK_EXPERTS);
+  const models = await Promise.all(experts.map((expert) => toRunnable(bundle, expert)));
+  const pool = new InferencePool({
+    workers: config.ASK_WORKERS,
+    threads: config.ASK_THREADS,
+    queueLimit: config.ASK_EXPERT_QUEUE + models.length * config.ASK_WORKERS,
+    memoryBytes: config.ASK_EXPERT_MEMORY_MB * 1024 * 1024,
+    log,
+  });
+  try {
+    for (const model of models) await pool.warm(model);
+  } catch (error) {
+    await pool.stop();
+    throw new BundleError((error as Error).message, { cause: error });
+  }
+
+  const responder = createResponder({ bus, queue: EXPERT_QUEUE, capacity: config.ASK_EXPERT_QUEUE });
+  const metrics = createExpertMetrics(() => responder.inFlight);
+  const announcements = experts.map((expert, i) => {
+    const batching = { max: config.ASK_BATCH_MAX, waitMs: config.ASK_BATCH_WAIT_MS };
+    const batcher = createBatcher(pool, models[i] as (typeof models)[number], batching);
+    const handle = createHandler({ expert, inputSize: bundle.manifest.input.size, infer: batcher.run, metrics });
+    const stats: ExpertStats = { requests: 0, errors: 0, lastError: '', processingMs: 0 };
+    responder.serve(classifySubject(expert.id), (message) => counted(stats, handle, message));
+    return announce(bus, expert, stats);
+  });
+  const ids = experts.map((expert) => expert.id);
+  log.info({ experts: ids }, 'experts are ready');
+  return {
+    experts: ids,
+    metrics,
+    async stop() {
+      await Promise.all(announcements.map((announcement) => announcement.stop()));
+      await responder.stop();
+      await pool.stop();
+    },
+  };
+}
+
+async function counted<T>(stats: ExpertStats, handle: (message: BusMessage) => Promise<T>, message: BusMessage) {
+  const begun = performance.now();
+  stats.requests += 1;
+  try {
+    return await handle(message);
+  } catch (error) {
+    stats.errors += 1;
+    stats.lastError = (error as Error).message;
+    throw error;
+  } finally {
+    stats.processingMs += elapsed(begun);
+  }
+}
+
+function chooseExperts(bundle: Bundle, ids: string | undefined): ModelEntry[] {
+  const { experts } = bundle.manifest;
+  if (ids === undefined) return experts;
+  return [...new Set(ids.split(','))].map((id) => {
+    const expert = experts.find((candidate) => candidate.id === id);
+    if (expert) return expert;
+    const known = experts.map((candidate) => candidate.id).join(', ');
+    throw new BundleError(`ASK_EXPERTS: the bundle has no expert '${id}', it has ${known || 'none'}`);
+  });
+}

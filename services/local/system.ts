@@ -1,0 +1,27 @@
+import { createMemoryBus } from '../../shared/bus-memory.ts';
+import type { Config } from '../../shared/config.ts';
+import type { Log } from '../../shared/log.ts';
+import { loadBundle } from '../../shared/manifest.ts';
+import { type EdgeService, startEdge } from '../edge/service.ts';
+import { startExpert } from '../expert/service.ts';
+
+/** Edge and experts on the bus inside this process. Ready when this resolves. */
+export async function startSystem(config: Config, log: Log): Promise<EdgeService> {
+  const bundle = await loadBundle(config.ASK_MODELS_DIR);
+  const bus = createMemoryBus();
+  const edge = await startEdge({ bus, bundle, config, log });
+  try {
+    const experts = await startExpert({ bus, bundle, config, log });
+    return {
+      ...edge,
+      async stop() {
+        await edge.stop();
+        await experts.stop();
+        await bus.close();
+      },
+    };
+  } catch (error) {
+    await edge.stop();
+    throw error;
+  }
+}

@@ -1,0 +1,165 @@
+import {
+  connect,
+  headers as createHeaders,
+  InvalidArgumentError,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  RequestError,
+  TimeoutError,
+} from '@nats-io/transport-node';
+import { type Bus, BusError, type BusHeaders, type Reply, type RequestOptions, type Subscription } from './bus.ts';
+import type { Log } from './log.ts';
+
+export interface NatsOptions {
+  servers: string[];
+  user?: string;
+  password?: string;
+  name: string;
+  log: Log;
+}
+
+/**
+ * The bus over NATS. Returns at once and keeps trying to connect, for ever; until then, and whenever the connection is
+ * lost, requests fail with `disconnected` without waiting. Subscriptions made meanwhile take effect on connecting.
+ */
+export function connectNats(options: NatsOptions): Bus {
+  const { log } = options;
+  let connection: NatsConnection | undefined;
+  let connected = false;
+  let closing = false;
+  const waiting: ((connection: NatsConnection) => void)[] = [];
+
+  const ready = (async () => {
+    while (!closing) {
+      try {
+        // A first connection is retried here and not by the client, so that its failures are logged and close() works.
+        connection = await connect({
+          servers: options.servers,
+          name: options.name,
+          maxReconnectAttempts: -1,
+          reconnectTimeWait: 500,
+          pingInterval: 10_000,
+          ...(options.user === undefined ? {} : { user: options.user, pass: options.password ?? '' }),
+        });
+        break;
+      } catch (error) {
+        log.warn({ servers: options.servers, reason: (error as Error).message }, 'NATS is not there, trying again');
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }
+    }
+    if (!connection) return;
+    if (closing) return connection.close();
+    connected = true;
+    log.info({ server: connection.getServer() }, 'connected to NATS');
+    for (const start of waiting.splice(0)) start(connection);
+    for await (const event of connection.status()) {
+      if (event.type === 'disconnect' || event.type === 'staleConnection') connected = false;
+      if (event.type === 'reconnect') connected = true;
+      if (event.type === 'error') log.error({ err: event.error }, 'NATS refused something');
+      if (event.type === 'disconnect' || event.type === 'reconnect') log.warn({ event: event.type }, 'NATS connection');
+    }
+    connected = false;
+  })();
+
+  function use(): NatsConnection {
+    if (!connection || !connected) throw new BusError('disconnected');
+    return connection;
+  }
+
+  async function request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Reply> {
+    const { signal } = options;
+    if (signal?.aborted) throw new BusError('aborted');
+    const { promise: aborted, reject } = Promise.withResolvers<never>();
+    const abort = () => reject(new BusError('aborted'));
+    signal?.addEventListener('abort', abort);
+    try {
+      const sent = use().request(subject, payload, {
+        timeout: Math.max(1, options.timeoutMs),
+        headers: toHeaders(options.headers),
+      });
+      return fromMessage(await Promise.race([sent, aborted]));
+    } catch (error) {
+      throw toBusError(error);
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  async function requestMany(subject: string, waitMs: number): Promise<Reply[]> {
+    const replies: Reply[] = [];
+    try {
+      for await (const reply of await use().requestMany(subject, undefined, { strategy: 'timer', maxWait: waitMs })) {
+        replies.push(fromMessage(reply));
+      }
+    } catch (error) {
+      const failure = toBusError(error);
+      if (failure.failure !== 'no-responders' && failure.failure !== 'timeout') throw failure;
+    }
+    return replies;
+  }
+
+  return {
+    kind: 'nats',
+    get connected() {
+      return connected;
+    },
+    request,
+    requestMany,
+    subscribe(subject, handler, queue) {
+      let subscription: Subscription | undefined;
+      let drained = false;
+      const start = (on: NatsConnection) => {
+        if (drained) return;
+        subscription = on.subscribe(subject, {
+          ...(queue === undefined ? {} : { queue }),
+          callback: (error, message) => {
+            if (error) return log.error({ err: error, subject }, 'NATS subscription failed');
+            handler({
+              ...fromMessage(message),
+              subject: message.subject,
+              respond: (payload, headers) => message.respond(payload, { headers: toHeaders(headers) }),
+            });
+          },
+        });
+      };
+      if (connection) start(connection);
+      else waiting.push(start);
+      return {
+        async drain() {
+          drained = true;
+          if (subscription && connection && !connection.isClosed()) await subscription.drain();
+        },
+      };
+    },
+    async flush() {
+      if (connection && connected) await connection.flush();
+    },
+    async close() {
+      closing = true;
+      if (connection && connected) await connection.drain();
+      else await connection?.close();
+      await ready;
+    },
+  };
+}
+
+function toHeaders(entries: BusHeaders): MsgHdrs {
+  const headers = createHeaders();
+  for (const [key, value] of Object.entries(entries)) headers.set(key, value);
+  return headers;
+}
+
+function fromMessage(message: Msg): Reply {
+  const headers: BusHeaders = {};
+  for (const [key, values] of message.headers ?? []) headers[key] = values[0] ?? '';
+  return { payload: message.data, headers };
+}
+
+function toBusError(error: unknown): BusError {
+  if (error instanceof BusError) return error;
+  if (error instanceof TimeoutError) return new BusError('timeout', { cause: error });
+  if (error instanceof RequestError && error.isNoResponders()) return new BusError('no-responders', { cause: error });
+  if (error instanceof InvalidArgumentError) return new BusError('too-large', { cause: error });
+  return new BusError('disconnected', { cause: error });
+}

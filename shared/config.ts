@@ -1,0 +1,95 @@
+import { availableParallelism } from 'node:os';
+import { z } from 'zod';
+
+/**
+ * Every setting of every service, and the only reader of `process.env`. A setting left empty counts as not set.
+ */
+const whole = (low: number, high: number) => z.coerce.number().int().min(low).max(high);
+const megabyte = 1024 * 1024;
+const cores = availableParallelism();
+
+const settings = {
+  HOST: z.string().min(1).default('127.0.0.1').describe('address the HTTP server listens on'),
+  PORT: whole(0, 65_535).default(8080).describe('its port; 0 takes a free one'),
+  NATS_URL: z
+    .string()
+    .regex(/^((nats|tls):\/\/)?[^\s/,@]+(,((nats|tls):\/\/)?[^\s/,@]+)*\/?$/, 'must be host:port, or several with commas')
+    .default('nats://127.0.0.1:4222')
+    .describe('NATS servers, separated by commas (`npm start` needs none)'),
+  LOG_LEVEL: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    .default('info')
+    .describe('least severe message that is logged'),
+  ASK_NATS_USER: z.string().optional().describe('user name at the NATS server'),
+  ASK_NATS_PASSWORD: z.string().optional().describe('its password'),
+  ASK_MODELS_DIR: z.string().min(1).default('models/default').describe('folder of the bundle to serve'),
+  ASK_DEADLINE_MS: whole(1, 600_000).default(2000).describe('time for one answer, unless the request says otherwise'),
+  ASK_MAX_BODY_BYTES: whole(1, 1024 * megabyte).default(20 * megabyte).describe('largest request body'),
+  ASK_MAX_PIXELS: whole(1, 1e9).default(50_000_000).describe('largest image, width times height'),
+  ASK_CACHE_BYTES: whole(0, 1024 * megabyte).default(16 * megabyte).describe('memory of the answer cache; 0: none'),
+  ASK_CACHE_TTL_S: whole(1, 86_400).default(300).describe('age at which a cached answer is forgotten'),
+  ASK_WORKERS: whole(1, 256).default(cores).describe('model processes of a service (`npm start`: of each half)'),
+  ASK_THREADS: whole(1, 256).default(1).describe('threads of onnxruntime in each of them'),
+  ASK_EDGE_QUEUE: whole(1, 100_000).default(256).describe('pictures that may wait for the generalist'),
+  ASK_EXPERTS: z
+    .string()
+    .regex(/^[a-z0-9-]+(,[a-z0-9-]+)*$/, 'must be expert ids with commas between')
+    .optional()
+    .describe('experts that this process hosts; default: all of the bundle'),
+  ASK_HEALTH_PORT: whole(0, 65_535).optional().describe("port of the expert's health and metrics; default: none"),
+  ASK_EXPERT_QUEUE: whole(1, 100_000).default(64).describe('requests an expert service holds at once'),
+  ASK_EXPERT_MEMORY_MB: whole(1, 1_000_000).default(512).describe('memory for sessions in each model process'),
+  ASK_BATCH_MAX: whole(1, 256).default(1).describe('pictures an expert computes at once; 1: no batching'),
+  ASK_BATCH_WAIT_MS: whole(0, 1000).default(2).describe('how long a batch waits to fill'),
+  ASK_DRAIN_MS: whole(100, 600_000).default(10_000).describe('time to finish work after SIGTERM'),
+};
+
+const schema = z.object(settings);
+
+export type Config = z.infer<typeof schema>;
+export type Setting = keyof typeof settings;
+
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+}
+
+/** Reads the environment. Throws ConfigError listing every mistake, unknown `ASK_*` names included. */
+export function readConfig(env: Record<string, string | undefined> = process.env): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const parsed = schema.safeParse(given);
+  const wrong = parsed.error?.issues.map((issue) => {
+    const name = String(issue.path[0]);
+    return `  ${name}=${given[name]}: ${issue.message}`;
+  });
+  const unknown = Object.keys(given)
+    .filter((name) => name.startsWith('ASK_') && !Object.hasOwn(settings, name))
+    .map((name) => `  ${name}: there is no such setting`);
+  const mistakes = [...(wrong ?? []), ...unknown];
+  if (!parsed.success || mistakes.length > 0) {
+    throw new ConfigError(`the configuration has ${mistakes.length} mistake(s):\n${mistakes.join('\n')}`);
+  }
+  return parsed.data;
+}
+
+/** Name, default and meaning of every setting, for `--help` and for the README's table. */
+export function describeSettings(): { name: string; fallback: string; meaning: string }[] {
+  return Object.entries(settings).map(([name, setting]) => {
+    const parsed = setting.safeParse(undefined).data;
+    const fallback = name === 'ASK_WORKERS' ? 'one per core' : String(parsed ?? '');
+    return { name, fallback, meaning: setting.description ?? '' };
+  });
+}
+
+export function helpText(usage: string): string {
+  const rows = describeSettings().map(({ name, fallback, meaning }) => {
+    return `  ${name.padEnd(22)}${meaning}${fallback ? ` (${fallback})` : ''}`;
+  });
+  return `${usage}\n\nSettings, from the environment (default):\n${rows.join('\n')}\n  OTEL_*                the standard OpenTelemetry settings; without them nothing is traced\n`;
+}
+
+/** Whether an OpenTelemetry setting asks for traces. */
+export function wantsTraces(env: Record<string, string | undefined> = process.env): boolean {
+  if (env.OTEL_SDK_DISABLED?.toLowerCase() === 'true') return false;
+  if (env.OTEL_TRACES_EXPORTER) return env.OTEL_TRACES_EXPORTER !== 'none';
+  return Boolean(env.OTEL_EXPORTER_OTLP_ENDPOINT || env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT);
+}

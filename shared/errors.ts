@@ -1,0 +1,49 @@
+/** Every error a caller can meet, over HTTP (RFC 9457) or the bus: a stable code, an HTTP status and a title. */
+const table = {
+  'empty-body': [400, 'The request has no image'],
+  'invalid-body': [400, 'The request body cannot be read'],
+  'not-an-image': [400, 'The data is not an image'],
+  'corrupt-image': [400, 'The image is damaged or cut short'],
+  'not-found': [404, 'There is nothing at this address'],
+  'payload-too-large': [413, 'The request has too many bytes'],
+  'too-many-pixels': [413, 'The image has too many pixels'],
+  'unsupported-media-type': [415, 'This kind of data is not accepted'],
+  'invalid-parameter': [422, 'A parameter has an impossible value'],
+  overloaded: [429, 'Too much is waiting already'],
+  internal: [500, 'Something broke on our side'],
+  'model-failed': [500, 'The model could not be run'],
+  stopping: [503, 'The service is stopping'],
+  starting: [503, 'The service is starting'],
+  'deadline-exceeded': [504, 'The deadline passed before an answer'],
+} as const satisfies Record<string, readonly [status: number, title: string]>;
+
+export type ErrorCode = keyof typeof table;
+
+/** An error with a code from the table; `message` is safe to show to the caller. */
+export class AppError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'AppError';
+    this.code = code;
+  }
+
+  get status(): number {
+    return table[this.code][0];
+  }
+
+  get title(): string {
+    return table[this.code][1];
+  }
+}
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(table, code);
+}
+
+/** Wraps whatever was thrown; the text of an unknown error is not shown to callers. */
+export function toAppError(thrown: unknown): AppError {
+  if (thrown instanceof AppError) return thrown;
+  return new AppError('internal', 'unexpected failure, see the log', { cause: thrown });
+}

@@ -1,0 +1,74 @@
+import sharp, { type Sharp } from 'sharp';
+import { AppError } from './errors.ts';
+import type { Manifest } from './manifest.ts';
+import type { RawImage } from './wire.ts';
+
+sharp.concurrency(1); // one decode uses one thread: several run side by side, and glibc's arenas stay few
+sharp.cache(false);
+
+const signatures: [format: string, test: (bytes: Uint8Array) => boolean][] = [
+  ['jpeg', (b) => b[0] === 0xff && b[1] === 0xd8 && b[2] === 0xff],
+  ['png', (b) => ascii(b, 1, 4) === 'PNG' && b[0] === 0x89],
+  ['webp', (b) => ascii(b, 0, 4) === 'RIFF' && ascii(b, 8, 12) === 'WEBP'],
+];
+
+const refused: [name: string, test: (bytes: Uint8Array) => boolean][] = [
+  ['GIF', (b) => ascii(b, 0, 4) === 'GIF8'],
+  ['TIFF', (b) => ['II*\0', 'MM\0*'].includes(ascii(b, 0, 4))],
+  ['BMP', (b) => ascii(b, 0, 2) === 'BM'],
+  ['HEIF or AVIF', (b) => ascii(b, 4, 8) === 'ftyp'],
+  ['SVG', (b) => /^\s*(<\?xml[^>]*>\s*)?(<!--[^]*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg[\s>]/i.test(ascii(b, 0, 1024))],
+];
+
+export type InputRule = Manifest['input'];
+
+/**
+ * JPEG, PNG or WebP bytes -> the square that the bundle's models take: upright (EXIF), sRGB, without alpha.
+ * Throws AppError `empty-body`, `not-an-image`, `unsupported-media-type`, `too-many-pixels` or `corrupt-image`.
+ */
+export async function decodeImage(bytes: Uint8Array, rule: InputRule, maxPixels: number): Promise<RawImage> {
+  requireImage(bytes);
+  // libvips decodes only what was recognised above: its other loaders are never reached. Header first, so that
+  // a bomb is refused by name before a pixel is decoded.
+  const source = () => sharp(bytes, { limitInputPixels: false, failOn: 'error', sequentialRead: true });
+  const { width, height } = await source().metadata().catch(corrupt);
+  if (width * height > maxPixels) {
+    throw new AppError('too-many-pixels', `${width} x ${height} pixels, at most ${maxPixels} are accepted`);
+  }
+  return fit(source().autoOrient(), rule).catch(corrupt);
+}
+
+/** Pixels of any size -> the square that the bundle's models take. */
+export async function fitPixels(image: RawImage, rule: InputRule): Promise<RawImage> {
+  if (image.width === rule.size && image.height === rule.size) return image;
+  return fit(sharp(image.pixels, { raw: { width: image.width, height: image.height, channels: 3 } }), rule);
+}
+
+async function fit(source: Sharp, rule: InputRule): Promise<RawImage> {
+  const [r, g, b] = rule.background as [number, number, number];
+  const { data, info } = await source
+    .toColourspace('srgb')
+    .flatten({ background: { r, g, b } })
+    .resize(rule.size, rule.size, { fit: rule.fit, kernel: rule.kernel, background: { r, g, b } })
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  if (info.channels !== 3) throw new AppError('corrupt-image', `decoded to ${info.channels} channels, expected 3`);
+  return { pixels: new Uint8Array(data.buffer, data.byteOffset, data.length), width: info.width, height: info.height };
+}
+
+function requireImage(bytes: Uint8Array): void {
+  if (bytes.length === 0) throw new AppError('empty-body', 'send a JPEG, PNG or WebP image');
+  if (signatures.some(([, matches]) => matches(bytes))) return;
+  const known = refused.find(([, matches]) => matches(bytes));
+  if (known) throw new AppError('unsupported-media-type', `${known[0]} is not accepted; send JPEG, PNG or WebP`);
+  throw new AppError('not-an-image', 'the data does not begin like JPEG, PNG or WebP');
+}
+
+function corrupt(error: unknown): never {
+  if (error instanceof AppError) throw error;
+  throw new AppError('corrupt-image', `the image cannot be decoded: ${(error as Error).message}`, { cause: error });
+}
+
+function ascii(bytes: Uint8Array, from: number, to: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1', from, to);
+}

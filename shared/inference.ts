@@ -1,0 +1,215 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { AppError } from './errors.ts';
+import type { Log } from './log.ts';
+import { type Bundle, type ModelEntry, modelPath } from './manifest.ts';
+
+export interface RunnableModel {
+  id: string;
+  path: string;
+  bytes: number;
+  /** Side of the square of pixels that the graph takes. */
+  size: number;
+  outputs: Record<string, number>;
+}
+
+export interface WorkerRequest {
+  job: number;
+  model: RunnableModel;
+  pixels: Uint8Array;
+  count: number;
+}
+
+export type WorkerReply =
+  | { job: number; outputs: Record<string, Float32Array>; runMs: number }
+  | { job: number; failure: string };
+
+export interface Inference {
+  /** Each output's values, picture after picture. */
+  outputs: Record<string, Float32Array>;
+  queueMs: number;
+  runMs: number;
+}
+
+export interface PoolOptions {
+  workers: number;
+  /** Threads of onnxruntime in each worker. */
+  threads: number;
+  /** Jobs that may wait; one more is refused with `overloaded`. */
+  queueLimit: number;
+  /** What the sessions of one worker may take; the least recently used is released. */
+  memoryBytes: number;
+  /** A run longer than this is taken for hung, and its process is killed. */
+  runLimitMs?: number;
+  log: Log;
+}
+
+interface Job {
+  request: WorkerRequest;
+  queuedAt: number;
+  startedAt: number;
+  attempts: number;
+  resolve(inference: Inference): void;
+  reject(error: Error): void;
+}
+
+interface Worker {
+  child: ChildProcess;
+  job: Job | undefined;
+  timer: NodeJS.Timeout | undefined;
+  answered: number;
+}
+
+const ATTEMPTS = 2; // a job whose process died is tried once more, on another one
+
+/** Checks a model's file and describes it for the pool. Throws BundleError. */
+export async function toRunnable(bundle: Bundle, model: ModelEntry): Promise<RunnableModel> {
+  const path = await modelPath(bundle, model);
+  return { id: model.id, path, bytes: model.bytes, size: bundle.manifest.input.size, outputs: model.outputs };
+}
+
+/** Child processes that run models, fed from one bounded queue; a dead process is replaced. */
+export class InferencePool {
+  readonly #options: PoolOptions;
+  readonly #queue: Job[] = [];
+  readonly #workers = new Set<Worker>();
+  #nextJob = 0;
+  #stopping = false;
+  #deaths = 0;
+  #idle: (() => void) | undefined;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+    for (let i = 0; i < options.workers; i++) this.#spawn();
+  }
+
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
+  /**
+   * pixels: `count` squares of 8-bit RGB, one after the other. A job whose `signal` aborts before it starts never runs.
+   * Rejects with AppError `overloaded`, `stopping`, `model-failed` or, when aborted, `deadline-exceeded`.
+   */
+  run(model: RunnableModel, pixels: Uint8Array, options: { count?: number; signal?: AbortSignal } = {}) {
+    const { count = 1, signal } = options;
+    return new Promise<Inference>((resolve, reject) => {
+      if (this.#stopping) return reject(new AppError('stopping', 'the model runner is stopping'));
+      if (signal?.aborted) return reject(late());
+      if (this.#queue.length >= this.#options.queueLimit) {
+        return reject(new AppError('overloaded', `${this.#queue.length} pictures are waiting for a model already`));
+      }
+      const request = { job: this.#nextJob++, model, pixels, count };
+      const job: Job = { request, queuedAt: performance.now(), startedAt: 0, attempts: 0, resolve, reject };
+      if (signal) {
+        const abort = () => {
+          const at = this.#queue.indexOf(job);
+          if (at >= 0) this.#queue.splice(at, 1);
+          reject(late()); // a run in progress cannot be stopped; its result is dropped
+        };
+        const done = () => signal.removeEventListener('abort', abort);
+        signal.addEventListener('abort', abort);
+        job.resolve = (inference) => {
+          done();
+          resolve(inference);
+        };
+        job.reject = (error) => {
+          done();
+          reject(error);
+        };
+      }
+      this.#queue.push(job);
+      this.#dispatch();
+    });
+  }
+
+  /** Loads a model and runs it once, in every worker: rejects if its shapes are not the manifest's. */
+  async warm(model: RunnableModel): Promise<void> {
+    const blank = new Uint8Array(model.size * model.size * 3);
+    await Promise.all(Array.from(this.#workers, () => this.run(model, blank)));
+  }
+
+  /** Finishes what is queued, then ends the processes. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    if (this.#queue.length > 0 || [...this.#workers].some((worker) => worker.job)) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+    }
+    const exits = [...this.#workers].map(({ child }) => {
+      const exit = new Promise((resolve) => child.once('exit', resolve));
+      if (child.connected) child.disconnect();
+      return exit;
+    });
+    await Promise.all(exits);
+  }
+
+  #spawn(): void {
+    const { threads, memoryBytes } = this.#options;
+    const file = fileURLToPath(new URL('./inference.worker.ts', import.meta.url));
+    const child = fork(file, [String(threads), String(memoryBytes)], {
+      execPath: process.execPath,
+      execArgv: [],
+      serialization: 'advanced',
+    });
+    const worker: Worker = { child, job: undefined, timer: undefined, answered: 0 };
+    this.#workers.add(worker);
+    child.on('message', (reply: WorkerReply) => this.#settle(worker, reply));
+    child.on('error', (error) => this.#options.log.error({ err: error }, 'model process'));
+    child.on('exit', (code, signal) => this.#replace(worker, code, signal));
+  }
+
+  #settle(worker: Worker, reply: WorkerReply): void {
+    const job = worker.job;
+    if (!job || job.request.job !== reply.job) return;
+    clearTimeout(worker.timer);
+    worker.job = undefined;
+    worker.answered += 1;
+    this.#deaths = 0;
+    if ('failure' in reply) {
+      job.reject(new AppError('model-failed', `model ${job.request.model.id}: ${reply.failure}`));
+    } else {
+      job.resolve({ outputs: reply.outputs, queueMs: job.startedAt - job.queuedAt, runMs: reply.runMs });
+    }
+    this.#dispatch();
+  }
+
+  #replace(worker: Worker, code: number | null, signal: string | null): void {
+    this.#workers.delete(worker);
+    clearTimeout(worker.timer);
+    const { job } = worker;
+    if (job) {
+      if (job.attempts < ATTEMPTS) this.#queue.unshift(job);
+      else job.reject(new AppError('model-failed', `the process running ${job.request.model.id} died twice`));
+    } else if (this.#stopping) {
+      return;
+    }
+    this.#options.log.error({ code, signal, model: job?.request.model.id }, 'model process died, starting another');
+    // A process that dies at once, again and again, must not take the machine with it.
+    const delay = Math.min(5000, 50 * 2 ** this.#deaths++);
+    setTimeout(() => {
+      this.#spawn();
+      this.#dispatch();
+    }, delay);
+  }
+
+  #dispatch(): void {
+    for (const worker of this.#workers) {
+      if (worker.job) continue;
+      const job = this.#queue.shift();
+      if (!job) break;
+      job.attempts += 1;
+      job.startedAt = performance.now();
+      worker.job = job;
+      const kill = () => worker.child.kill('SIGKILL');
+      worker.timer = setTimeout(kill, this.#options.runLimitMs ?? 30_000);
+      worker.child.send(job.request);
+    }
+    if (this.#stopping && this.#queue.length === 0 && ![...this.#workers].some((worker) => worker.job)) this.#idle?.();
+  }
+}
+
+function late(): AppError {
+  return new AppError('deadline-exceeded', 'the deadline passed before the model could answer');
+}

@@ -1,0 +1,63 @@
+import { LRUCache } from 'lru-cache';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { WorkerReply, WorkerRequest } from './inference.ts';
+
+/**
+ * The child process that runs models; the only file that imports onnxruntime-node, whose `run` blocks its process.
+ *
+ * Signals are left to the parent: Ctrl-C reaches the whole process group, and this process must finish its work
+ * before the parent closes the channel.
+ */
+const [threads, memoryBytes] = process.argv.slice(2).map(Number) as [number, number];
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
+process.on('disconnect', () => process.exit(0));
+
+// Onnxruntime keeps packed copies of the weights beside the file's own: resident memory grows by about this factor.
+const MEMORY_PER_FILE_BYTE = 2.5;
+
+const sessions = new LRUCache<string, { session: InferenceSession; bytes: number }>({
+  maxSize: memoryBytes,
+  sizeCalculation: ({ bytes }) => Math.ceil(bytes * MEMORY_PER_FILE_BYTE),
+  dispose: ({ session }) => void session.release(),
+});
+
+let turn = Promise.resolve();
+process.on('message', (request: WorkerRequest) => {
+  turn = turn.then(() => answer(request));
+});
+
+async function answer(request: WorkerRequest): Promise<void> {
+  try {
+    const { model, pixels, count } = request;
+    const session = sessions.get(model.path)?.session ?? (await open(model));
+    const begun = performance.now();
+    const input = new Tensor('uint8', pixels, [count, model.size, model.size, 3]);
+    const results = await session.run({ pixels: input });
+    const outputs: Record<string, Float32Array> = {};
+    for (const [name, length] of Object.entries(model.outputs)) {
+      const data = results[name]?.data;
+      if (!(data instanceof Float32Array) || data.length !== count * length) {
+        throw new Error(`output '${name}' has ${data?.length ?? 'no'} values, expected ${count} x ${length} float32`);
+      }
+      outputs[name] = data;
+    }
+    send({ job: request.job, outputs, runMs: performance.now() - begun });
+  } catch (error) {
+    send({ job: request.job, failure: (error as Error).message });
+  }
+}
+
+async function open(model: WorkerRequest['model']): Promise<InferenceSession> {
+  const session = await InferenceSession.create(model.path, {
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    executionProviders: ['cpu'],
+  });
+  sessions.set(model.path, { session, bytes: model.bytes });
+  return session;
+}
+
+function send(reply: WorkerReply): void {
+  process.send?.(reply, undefined, undefined, () => {}); // a parent that is gone ends this process by 'disconnect'
+}

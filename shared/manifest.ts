@@ -1,0 +1,142 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+const share = z.number().min(0).max(1);
+const id = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be lower-case letters, digits and hyphens');
+const classes = z.array(z.number().int().min(0)).min(1);
+
+const modelSchema = z.object({
+  id,
+  file: z.string().regex(/^[A-Za-z0-9._-]+$/, 'must be a file name without a folder'),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  bytes: z.number().int().positive(),
+  /** Side in pixels of the square the network works on; the graph resizes to it by itself. */
+  inputSize: z.number().int().positive(),
+  /** Per channel, of pixels in 0..1; the graph applies them by itself. */
+  mean: z.array(z.number()).length(3),
+  std: z.array(z.number().positive()).length(3),
+  /** Length of each output vector, by name; `logits` is always there. */
+  outputs: z.object({ logits: z.number().int().positive() }).catchall(z.number().int().positive()),
+  /** The classes the model was made for; its logits may cover more. */
+  classes,
+  /** Divides the logits before the softmax (Guo et al., arXiv:1706.04599). */
+  temperature: z.number().positive(),
+  precision: z.enum(['float32', 'int8']),
+  parameters: z.number().int().positive(),
+  figures: z.record(z.string(), z.number()),
+});
+
+const routingSchema = z.object({
+  /** How many of the generalist's predictions vote for experts. */
+  k: z.number().int().positive(),
+  metric: z.enum(['max-probability', 'margin', 'entropy']),
+  /** An answer whose metric is below is escalated. */
+  threshold: share,
+  /** For each class, the expert that owns it. */
+  classToExpert: z.array(id),
+  /** Weights of the two log-probabilities in the sum that becomes the answer; 0 and 1 take the expert's alone. */
+  merge: z.object({
+    method: z.literal('log-linear'),
+    generalistWeight: z.number().min(0).max(10),
+    expertWeight: z.number().positive().max(10),
+  }),
+});
+
+const manifestSchema = z
+  .object({
+    schemaVersion: z.literal(1),
+    name: z.string().min(1),
+    labels: z.array(z.string().min(1)).min(2),
+    /** What every model of the bundle takes: a square of 8-bit RGB pixels, and how a picture becomes one. */
+    input: z.object({
+      size: z.number().int().min(1).max(1024),
+      fit: z.enum(['cover', 'fill', 'contain']),
+      kernel: z.enum(['nearest', 'linear', 'cubic', 'mitchell', 'lanczos2', 'lanczos3']),
+      background: z.array(z.number().int().min(0).max(255)).length(3),
+    }),
+    generalist: modelSchema,
+    experts: z.array(modelSchema),
+    routing: routingSchema,
+    provenance: z.record(z.string(), z.unknown()),
+  })
+  .superRefine((manifest, context) => {
+    const count = manifest.labels.length;
+    const complain = (path: (string | number)[], message: string) =>
+      context.addIssue({ code: 'custom', path, message, input: manifest });
+    if (new Set(manifest.labels).size !== count) complain(['labels'], 'a label occurs twice');
+    const models = [['generalist', manifest.generalist] as const].concat(
+      manifest.experts.map((expert, i) => [`experts.${i}`, expert] as never),
+    );
+    const ids = new Set<string>();
+    for (const [path, model] of models) {
+      if (ids.has(model.id)) complain([path, 'id'], `'${model.id}' is used twice`);
+      ids.add(model.id);
+      if (model.outputs.logits !== count) complain([path, 'outputs', 'logits'], `must be ${count}, one per label`);
+      if (model.classes.some((label) => label >= count)) complain([path, 'classes'], 'names a class without a label');
+    }
+    if (manifest.routing.k > count) complain(['routing', 'k'], `must not exceed the ${count} labels`);
+    if (manifest.routing.classToExpert.length !== count) {
+      complain(['routing', 'classToExpert'], `must hold ${count} entries, one per label`);
+    }
+    manifest.routing.classToExpert.forEach((owner, label) => {
+      const expert = manifest.experts.find((candidate) => candidate.id === owner);
+      if (!expert) complain(['routing', 'classToExpert', label], `there is no expert '${owner}'`);
+      else if (!expert.classes.includes(label)) {
+        complain(['routing', 'classToExpert', label], `class ${label} is not among the classes of '${owner}'`);
+      }
+    });
+  });
+
+export type ModelEntry = z.infer<typeof modelSchema>;
+export type Manifest = z.infer<typeof manifestSchema>;
+
+export interface Bundle {
+  directory: string;
+  manifest: Manifest;
+  /** Names this exact routing policy: the first 12 hex digits of its sha256. */
+  policyVersion: string;
+}
+
+/** A bundle that cannot be used; the message names the file or the field. */
+export class BundleError extends Error {
+  override name = 'BundleError';
+}
+
+/** Reads and checks `manifest.json`; weights are checked by `modelPath` where they are used. Throws BundleError. */
+export async function loadBundle(directory: string): Promise<Bundle> {
+  const path = join(directory, 'manifest.json');
+  let content: unknown;
+  try {
+    content = JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    throw new BundleError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  const parsed = manifestSchema.safeParse(content);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => `  ${issue.path.join('.') || '(root)'}: ${issue.message}`);
+    throw new BundleError(`${path} is not a usable manifest:\n${lines.join('\n')}`);
+  }
+  const policy = createHash('sha256').update(JSON.stringify(parsed.data.routing)).digest('hex');
+  return { directory, manifest: parsed.data, policyVersion: policy.slice(0, 12) };
+}
+
+/** Path of a model's weights, after checking their size and digest. Throws BundleError. */
+export async function modelPath(bundle: Bundle, model: ModelEntry): Promise<string> {
+  const path = join(bundle.directory, model.file);
+  let content: Buffer;
+  try {
+    content = await readFile(path);
+  } catch (error) {
+    throw new BundleError(`model ${model.id}: ${path} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  if (content.length !== model.bytes) {
+    throw new BundleError(`model ${model.id}: ${path} has ${content.length} bytes, the manifest says ${model.bytes}`);
+  }
+  const digest = createHash('sha256').update(content).digest('hex');
+  if (digest !== model.sha256) {
+    throw new BundleError(`model ${model.id}: ${path} has sha256 ${digest}, the manifest says ${model.sha256}`);
+  }
+  return path;
+}

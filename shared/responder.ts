@@ -1,0 +1,53 @@
+import type { Bus, BusMessage, Reply, Subscription } from './bus.ts';
+import { AppError } from './errors.ts';
+import { encodeError } from './wire.ts';
+
+export interface ResponderOptions {
+  bus: Bus;
+  queue: string;
+  /** Messages in work or waiting, over all subjects; one more is answered `overloaded` at once. */
+  capacity: number;
+}
+
+export interface Responder {
+  readonly inFlight: number;
+  /** `handle` may reject: the caller then gets the error as headers. */
+  serve(subject: string, handle: (message: BusMessage) => Promise<Reply>): void;
+  /** Takes nothing new, waits until everything in flight is answered and the answers have left. */
+  stop(): Promise<void>;
+}
+
+/** Answers requests from the bus, bounded, and drains without losing any. */
+export function createResponder({ bus, queue, capacity }: ResponderOptions): Responder {
+  const subscriptions: Subscription[] = [];
+  const working = new Set<Promise<void>>();
+
+  async function answer(message: BusMessage, handle: (message: BusMessage) => Promise<Reply>): Promise<void> {
+    const reply = await handle(message).catch(encodeError);
+    message.respond(reply.payload, reply.headers);
+  }
+
+  function refuse(message: BusMessage): void {
+    const { payload, headers } = encodeError(new AppError('overloaded', `${capacity} requests are waiting already`));
+    message.respond(payload, headers);
+  }
+
+  return {
+    get inFlight() {
+      return working.size;
+    },
+    serve(subject, handle) {
+      const receive = (message: BusMessage) => {
+        if (working.size >= capacity) return refuse(message);
+        const work = answer(message, handle).finally(() => working.delete(work));
+        working.add(work);
+      };
+      subscriptions.push(bus.subscribe(subject, receive, queue));
+    },
+    async stop() {
+      await Promise.all(subscriptions.map((subscription) => subscription.drain()));
+      while (working.size > 0) await Promise.all(working);
+      await bus.flush();
+    },
+  };
+}

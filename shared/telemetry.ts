@@ -1,0 +1,49 @@
+import { context, propagation, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { wantsTraces } from './config.ts';
+
+/** Starts OpenTelemetry if an `OTEL_*` setting asks for traces; otherwise nothing is loaded and spans cost nothing. */
+export async function startTelemetry(serviceName: string): Promise<{ stop(): Promise<void> }> {
+  if (!wantsTraces()) return { stop: async () => {} };
+  const { NodeSDK } = await import('@opentelemetry/sdk-node');
+  const sdk = new NodeSDK({ serviceName, instrumentations: [], metricReaders: [], logRecordProcessors: [] });
+  sdk.start();
+  return { stop: () => sdk.shutdown() };
+}
+
+const tracer = trace.getTracer('ask-the-expert');
+
+export { SpanKind };
+
+/** Runs `work` in a span that ends with it; a rejection marks the span as failed. */
+export function inSpan<T>(
+  name: string,
+  kind: SpanKind,
+  work: (span: Span) => Promise<T>,
+  parent = context.active(),
+): Promise<T> {
+  return tracer.startActiveSpan(name, { kind }, parent, async (span) => {
+    try {
+      return await work(span);
+    } catch (error) {
+      span.setStatus({ code: SpanStatusCode.ERROR, message: (error as Error).message });
+      throw error;
+    } finally {
+      span.end();
+    }
+  });
+}
+
+/** The context that a peer sent with `traceparent` and `tracestate`; malformed headers are ignored. */
+export function extractContext(headers: Record<string, string | string[] | undefined>) {
+  return propagation.extract(context.active(), headers, {
+    keys: (carrier) => Object.keys(carrier),
+    get: (carrier, key) => carrier[key],
+  });
+}
+
+/** Headers that carry the active trace on; empty when nothing is traced. */
+export function traceHeaders(): Record<string, string> {
+  const headers: Record<string, string> = {};
+  propagation.inject(context.active(), headers);
+  return headers;
+}

@@ -1,0 +1,123 @@
+import type { Reply } from './bus.ts';
+import { AppError, isErrorCode, toAppError } from './errors.ts';
+
+/**
+ * The only file that knows subjects, headers and bytes of the expert protocol, version 1.
+ *
+ * A request carries 8-bit RGB pixels, row by row; `Ask-Payload` gives their layout. A reply carries the expert's
+ * logits as little-endian float16 in the order of the manifest's labels.
+ */
+export const EXPERT_QUEUE = 'experts';
+export const SERVICE_NAME = 'ask-expert';
+
+const PAYLOAD = 'Ask-Payload';
+const DEADLINE = 'Ask-Deadline-Ms';
+const REQUEST_ID = 'Ask-Request-Id';
+const EXPERT_MS = 'Ask-Expert-Ms';
+const MODEL_DIGEST = 'Ask-Model-Digest';
+const ERROR = 'Nats-Service-Error';
+const ERROR_CODE = 'Nats-Service-Error-Code';
+const LOGITS_F16 = 'logits/f16';
+const RGB8 = /^image\/x-rgb8; *width=(\d{1,5}); *height=(\d{1,5})$/;
+
+/** 8-bit RGB, row by row: `pixels.length === width * height * 3`. */
+export interface RawImage {
+  pixels: Uint8Array;
+  width: number;
+  height: number;
+}
+
+export interface ClassifyRequest {
+  requestId: string;
+  /** Milliseconds the receiver has left. */
+  deadlineMs: number;
+  image: RawImage;
+}
+
+export interface ClassifyReply {
+  /** One per label of the bundle. */
+  logits: Float32Array;
+  /** Milliseconds between the arrival at the expert and its reply. */
+  expertMs: number;
+  modelDigest: string;
+}
+
+export function classifySubject(expertId: string): string {
+  return `ask.v1.expert.${expertId}.classify`;
+}
+
+export function encodeRequest(request: ClassifyRequest): Reply {
+  const { pixels, width, height } = request.image;
+  return {
+    payload: pixels,
+    headers: {
+      [REQUEST_ID]: request.requestId,
+      [DEADLINE]: String(Math.floor(request.deadlineMs)),
+      [PAYLOAD]: `image/x-rgb8; width=${width}; height=${height}`,
+    },
+  };
+}
+
+/** Throws AppError `invalid-parameter`, `unsupported-media-type` or `invalid-body`. */
+export function decodeRequest(message: Reply): ClassifyRequest {
+  const deadline = message.headers[DEADLINE] ?? '';
+  if (!/^\d{1,9}$/.test(deadline)) {
+    throw new AppError('invalid-parameter', `${DEADLINE} is '${deadline}', expected whole milliseconds`);
+  }
+  const layout = RGB8.exec(message.headers[PAYLOAD] ?? '');
+  if (!layout) {
+    throw new AppError('unsupported-media-type', `${PAYLOAD} is '${message.headers[PAYLOAD] ?? ''}', expected x-rgb8`);
+  }
+  const [width, height] = [Number(layout[1]), Number(layout[2])];
+  if (message.payload.length !== width * height * 3) {
+    throw new AppError('invalid-body', `${message.payload.length} bytes are not ${width} x ${height} RGB pixels`);
+  }
+  return {
+    requestId: message.headers[REQUEST_ID] ?? '',
+    deadlineMs: Number(deadline),
+    image: { pixels: message.payload, width, height },
+  };
+}
+
+export function encodeReply(reply: ClassifyReply): Reply {
+  const view = new DataView(new ArrayBuffer(reply.logits.length * 2));
+  reply.logits.forEach((logit, i) => {
+    view.setFloat16(i * 2, logit, true);
+  });
+  return {
+    payload: new Uint8Array(view.buffer),
+    headers: { [PAYLOAD]: LOGITS_F16, [EXPERT_MS]: reply.expertMs.toFixed(3), [MODEL_DIGEST]: reply.modelDigest },
+  };
+}
+
+/** Throws the AppError that the expert sent, or `model-failed` if the reply is not `count` finite logits. */
+export function decodeReply(reply: Reply, count: number): ClassifyReply {
+  const code = reply.headers[ERROR];
+  if (code !== undefined) {
+    const message = `expert answered ${reply.headers[ERROR_CODE] ?? 'without a status'}: ${code}`;
+    throw new AppError(isErrorCode(code) ? code : 'model-failed', message);
+  }
+  if (reply.headers[PAYLOAD] !== LOGITS_F16 || reply.payload.length !== count * 2) {
+    throw new AppError('model-failed', `expert sent ${reply.payload.length} bytes, expected ${count} float16 logits`);
+  }
+  const view = new DataView(reply.payload.buffer, reply.payload.byteOffset, reply.payload.byteLength);
+  const logits = Float32Array.from({ length: count }, (_, i) => view.getFloat16(i * 2, true));
+  if (!logits.every(Number.isFinite)) throw new AppError('model-failed', 'expert sent logits that are not finite');
+  return {
+    logits,
+    expertMs: Number(reply.headers[EXPERT_MS] ?? 0) || 0,
+    modelDigest: reply.headers[MODEL_DIGEST] ?? '',
+  };
+}
+
+export function encodeError(thrown: unknown): Reply {
+  const error = toAppError(thrown);
+  return { payload: new Uint8Array(), headers: { [ERROR]: error.code, [ERROR_CODE]: String(error.status) } };
+}
+
+/** Bytes of payload and headers as NATS writes them (`NATS/1.0`, one `key: value` a line, blank line). */
+export function sizeOnBus(message: Reply): number {
+  let bytes = 'NATS/1.0\r\n\r\n'.length + message.payload.length;
+  for (const [key, value] of Object.entries(message.headers)) bytes += key.length + 2 + value.length + 2;
+  return bytes;
+}

@@ -1,0 +1,1 @@
+"""Trains, calibrates and exports an Ask the Expert bundle."""

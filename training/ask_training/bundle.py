@@ -1,0 +1,199 @@
+"""Export of each trained model, then the bundle: weights, manifest and golden outputs."""
+
+import base64
+import hashlib
+import io
+import platform
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .calibrate import choose_policy, fit_temperature
+from .config import Architecture
+from .data import SIDE
+from .engine import MEAN, STD, write_atomically, write_json
+from .export import Served, export_float, export_int8, run_onnx
+from .steps import Run, load_logits, load_model, read_figures
+
+LARGEST_LOSS = 0.005  # accuracy that 8 bits may cost, on validation
+FLOAT_TOLERANCE = 1e-3
+INPUT = {"size": SIDE, "fit": "cover", "kernel": "lanczos3", "background": [255, 255, 255]}
+
+
+def export_model(run: Run, name: str, architecture: Architecture) -> None:
+    """Exports one model, checks it against PyTorch, keeps 8 bits if they cost little, stores what it then predicts."""
+    report = run.path(name, "export.json")
+    if report.exists():
+        print(f"{name}: exported before, see {report}")
+        return
+    _, validation, names = run.load()
+    model = load_model(run, name, architecture, len(names))
+    float_path, int8_path = run.path(name, "float32.onnx"), run.path(name, "int8.onnx")
+    export_float(model, SIDE, name == "generalist", float_path)
+    worst = parity(model, float_path)
+    if worst > FLOAT_TOLERANCE:
+        raise ArithmeticError(f"{name}: ONNX differs from PyTorch by {worst:.2e}, at most {FLOAT_TOLERANCE} is accepted")
+    export_int8(float_path, SIDE, int8_path)
+
+    trained, labels = load_logits(run, name)
+    float_accuracy = (trained.argmax(1) == labels).float().mean().item()
+    served = torch.from_numpy(run_onnx(int8_path, validation.pixels))
+    int8_accuracy = (served.argmax(1) == labels).float().mean().item()
+    keep_int8 = float_accuracy - int8_accuracy <= LARGEST_LOSS
+    logits = served if keep_int8 else trained
+    write_atomically(run.path(name, "served.npz"), lambda to: _save(to, logits.numpy(), labels.numpy()))
+    figures = {
+        "precision": "int8" if keep_int8 else "float32",
+        "float32ValidationAccuracy": round(float_accuracy, 4),
+        "int8ValidationAccuracy": round(int8_accuracy, 4),
+        "largestOnnxDifference": worst,
+    }
+    write_json(report, figures)
+    print(f"{name}: {figures}")
+
+
+def _save(path: Path, logits: np.ndarray, labels: np.ndarray) -> None:
+    with path.open("wb") as to:
+        np.savez(to, logits=logits, labels=labels)
+
+
+@torch.inference_mode()
+def parity(model: torch.nn.Module, path: Path) -> float:
+    """Largest difference of the logits between PyTorch and onnxruntime on the golden pictures."""
+    pixels = golden_pixels()
+    expected = Served(model.eval(), SIDE, False)(pixels.permute(0, 2, 3, 1))
+    return float(np.abs(run_onnx(path, pixels) - expected.numpy()).max())
+
+
+def golden_pixels(count: int = 8) -> Tensor:
+    """Fixed made-up pictures uint8 [count, 3, 32, 32]: smooth colour fields with noise, none of any data set."""
+    rng = np.random.default_rng(20130)
+    y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
+    waves = [
+        [np.sin(2 * np.pi * (rng.uniform(0, 3) * x + rng.uniform(0, 3) * y + rng.uniform())) for _ in range(3)]
+        for _ in range(count)
+    ]
+    pictures = 128 + 90 * np.array(waves) + rng.normal(0, 12, (count, 3, SIDE, SIDE))
+    return torch.from_numpy(pictures.clip(0, 255).astype(np.uint8))
+
+
+def write_bundle(run: Run, groups: list[list[int]], target: Path, command: str) -> None:
+    """Fits the policy on validation and writes ``target``: weights, manifest.json, golden.json."""
+    experiment = run.experiment
+    fit, _, names = run.load()
+    ids = expert_ids(groups)
+    temperatures, calibrated = {}, {}
+    for name in ["generalist", *ids]:
+        logits, labels = load_logits(run, name, "served.npz")
+        temperatures[name] = fit_temperature(logits, labels)
+        calibrated[name] = (logits / temperatures[name]).log_softmax(1)
+    policy = choose_policy(
+        calibrated["generalist"], [calibrated[name] for name in ids], groups, labels, experiment.operating.k,
+        experiment.operating.escalation,
+    )
+    target.mkdir(parents=True, exist_ok=True)
+    everything = list(range(len(names)))
+    models = [_entry(run, "generalist", everything, temperatures["generalist"], experiment.generalist, len(names), target)]
+    models += [
+        _entry(run, name, group, temperatures[name], experiment.expert, len(names), target)
+        for name, group in zip(ids, groups)
+    ]
+    owner = {label: name for name, group in zip(ids, groups) for label in group}
+    manifest = {
+        "schemaVersion": 1,
+        "name": experiment.name,
+        "labels": names,
+        "input": INPUT,
+        "generalist": models[0],
+        "experts": models[1:],
+        "routing": {
+            "k": policy.k,
+            "metric": "max-probability",
+            "threshold": policy.threshold,
+            "classToExpert": [owner[label] for label in everything],
+            "merge": {
+                "method": "log-linear", "generalistWeight": policy.generalist_weight, "expertWeight": policy.expert_weight,
+            },
+        },
+        "provenance": {
+            "data": "CIFAR-100 training set (Krizhevsky, 2009)",
+            "dataSha256": fit.digest,
+            "validationPictures": experiment.validation,
+            "startingWeights": "DeiT-Tiny/16, ImageNet-1k (arXiv:2012.12877)",
+            "seed": experiment.seed,
+            "command": command,
+            "torch": torch.__version__.split("+")[0],
+            "machine": platform.machine(),
+            "trainingSeconds": sum(read_figures(run, name)["seconds"] for name in ["generalist", "base", *ids]),
+            "validation": asdict(policy),
+        },
+    }
+    write_golden(run, names, target)
+    write_json(target / "manifest.json", manifest)
+    print(f"{target}: {asdict(policy)}")
+
+
+def expert_ids(groups: list[list[int]]) -> list[str]:
+    return [f"expert-{i + 1}" for i in range(len(groups))]
+
+
+def _entry(
+    run: Run, name: str, classes: list[int], temperature: float, architecture: Architecture, labels: int, target: Path
+) -> dict[str, Any]:
+    export = read_figures(run, name, "export.json")
+    source = run.path(name, f"{export['precision']}.onnx")
+    content = source.read_bytes()
+    write_atomically(target / f"{name}.onnx", lambda to: shutil.copyfile(source, to))
+    trained = read_figures(run, name)
+    model = run.build(architecture, labels)
+    outputs = {"logits": labels}
+    if name == "generalist":
+        outputs["attention"] = model.pos_embed.shape[1] - 1
+    figures = {"validationAccuracy": export[f"{export['precision']}ValidationAccuracy"]}
+    figures |= {key: export[key] for key in ("float32ValidationAccuracy", "int8ValidationAccuracy")}
+    if "validationAccuracyOwnClasses" in trained:
+        figures["validationAccuracyOwnClasses"] = trained["validationAccuracyOwnClasses"]
+    return {
+        "id": name,
+        "file": f"{name}.onnx",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "inputSize": architecture.size,
+        "mean": list(MEAN),
+        "std": list(STD),
+        "outputs": outputs,
+        "classes": classes,
+        "temperature": temperature,
+        "precision": export["precision"],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "figures": figures,
+    }
+
+
+@torch.inference_mode()
+def write_golden(run: Run, names: list[str], target: Path) -> None:
+    """Pictures and, for each model, what PyTorch (float32) and onnxruntime (as served) make of them."""
+    pixels = golden_pixels()
+    rows = pixels.permute(0, 2, 3, 1).contiguous()
+    golden: dict[str, Any] = {"png": [_png(picture) for picture in rows.numpy()], "models": {}}
+    for path in sorted(target.glob("*.onnx")):
+        name = path.stem
+        architecture = run.experiment.generalist if name == "generalist" else run.experiment.expert
+        torch_logits = Served(load_model(run, name, architecture, len(names)), SIDE, False)(rows)
+        golden["models"][name] = {
+            "torch": np.round(torch_logits.numpy().astype(float), 4).tolist(),
+            "served": np.round(run_onnx(path, pixels, batch=1).astype(float), 4).tolist(),
+        }
+    write_json(target / "golden.json", golden)
+
+
+def _png(picture: np.ndarray) -> str:
+    to = io.BytesIO()
+    Image.fromarray(picture).save(to, "PNG")
+    return base64.b64encode(to.getvalue()).decode()

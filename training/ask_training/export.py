@@ -1,0 +1,83 @@
+"""ONNX export: pixels in, logits out, with resizing and normalisation inside the graph; and its 8-bit form."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import Tensor, nn
+
+from .engine import MEAN, STD
+from .resample import resize_matrix
+from .vit import VisionTransformer
+
+OPSET = 18
+
+
+class Served(nn.Module):
+    """What the graph computes. pixels: uint8 [B, source, source, 3]; outputs: logits [B, classes] float32 and, if
+    asked for, attention [B, patches] float32, the last layer's CLS-to-patch attention, mean over heads."""
+
+    def __init__(self, model: VisionTransformer, source: int, with_attention: bool):
+        super().__init__()
+        self.model = model
+        self.with_attention = with_attention
+        self.register_buffer("resize", resize_matrix(source, model.size))
+        mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+        self.register_buffer("scale", 1 / (255 * std))
+        self.register_buffer("shift", -mean / std)
+
+    def forward(self, pixels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        x = pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
+        x = self.resize @ x @ self.resize.T
+        return self.model.forward_with_attention(x) if self.with_attention else self.model(x)
+
+
+def export_float(model: VisionTransformer, source: int, with_attention: bool, path: Path) -> None:
+    served = Served(model.cpu().eval(), source, with_attention).eval()
+    outputs = ["logits", "attention"] if with_attention else ["logits"]
+    example = torch.zeros(2, source, source, 3, dtype=torch.uint8)
+    program = torch.onnx.export(
+        served, (example,), input_names=["pixels"], output_names=outputs, opset_version=OPSET, dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim("batch")},), optimize=True, verbose=False,
+    )
+    onnx.save(program.model_proto, path)
+
+
+def export_int8(float_path: Path, source: int, path: Path) -> None:
+    """Weights per channel in 8 bits, activations of those products quantised as they come; the rest stays float.
+
+    The resize, recognised by its matrices' ``source`` columns, stays float: it is cheap and all else depends on it.
+    """
+    prepared = path.with_suffix(".prepared")
+    quant_pre_process(float_path, prepared, skip_symbolic_shape=True)
+    model = onnx.load(prepared)
+    graph = model.graph
+    del graph.value_info[:]  # the exporter's notes on shapes contradict the quantiser's transposed weights
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    linear = [
+        node.name
+        for node in graph.node
+        if node.op_type == "MatMul" and node.input[1] in constants and source not in constants[node.input[1]].dims
+    ]
+    quantize_dynamic(
+        model, path, op_types_to_quantize=["MatMul"], nodes_to_quantize=linear, per_channel=True,
+        weight_type=QuantType.QInt8,
+    )
+    prepared.unlink()
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def run_onnx(path: Path, pixels: Tensor, batch: int = 50) -> np.ndarray:
+    """uint8 [N, 3, S, S] -> logits [N, classes], by onnxruntime."""
+    session = open_session(path)
+    rows = pixels.permute(0, 2, 3, 1).contiguous().numpy()
+    return np.concatenate([session.run(["logits"], {"pixels": rows[i : i + batch]})[0] for i in range(0, len(rows), batch)])

@@ -1,0 +1,89 @@
+"""Groups the classes that the generalist confuses, one group per expert."""
+
+import torch
+from torch import Tensor
+
+from .config import Groups
+
+
+def confusion(logits: Tensor, labels: Tensor) -> Tensor:
+    """Symmetric [classes, classes]: probability mass that pictures of one class give to the other; zero diagonal.
+
+    Soft counts, since 50 validation pictures a class hold few outright errors.
+    """
+    classes = logits.shape[1]
+    mass = torch.zeros(classes, classes).index_add_(0, labels, logits.float().softmax(1))
+    mass.fill_diagonal_(0)
+    return mass + mass.T
+
+
+def group_classes(affinity: Tensor, options: Groups) -> list[list[int]]:
+    """Splits the classes into ``count`` groups of bounded size with as much affinity inside groups as can be found.
+
+    Average-linkage agglomeration first, then moves and swaps of single classes while they help. Deterministic.
+    """
+    classes = len(affinity)
+    if not options.count * options.smallest <= classes <= options.count * options.largest:
+        raise ValueError(f"{classes} classes do not fit {options.count} groups of {options.smallest} to {options.largest}")
+    owner = _improve(_agglomerate(affinity, options), affinity, options)
+    groups = [(owner == group).nonzero()[:, 0].tolist() for group in range(options.count)]
+    return sorted(groups)
+
+
+def _agglomerate(affinity: Tensor, options: Groups) -> Tensor:
+    clusters = [[c] for c in range(len(affinity))]
+    while len(clusters) > options.count:
+        best, pair = -1.0, None
+        for i in range(len(clusters)):
+            for j in range(i):
+                if len(clusters[i]) + len(clusters[j]) > options.largest:
+                    continue
+                linkage = affinity[clusters[i]][:, clusters[j]].mean().item()
+                if linkage > best:
+                    best, pair = linkage, (i, j)
+        if pair is None:  # nothing fits together any more: dissolve the smallest into whoever has room
+            clusters.sort(key=len)
+            for c in clusters.pop(0):
+                roomy = [cluster for cluster in clusters if len(cluster) < options.largest]
+                max(roomy, key=lambda cluster: affinity[c, cluster].sum().item()).append(c)
+        else:
+            clusters[pair[1]] += clusters.pop(pair[0])
+    owner = torch.empty(len(affinity), dtype=torch.long)
+    for group, members in enumerate(clusters):
+        owner[members] = group
+    return owner
+
+
+def _improve(owner: Tensor, affinity: Tensor, options: Groups) -> Tensor:
+    owner = owner.clone()
+    improved = True
+    while improved:
+        improved = False
+        for c in range(len(owner)):
+            pull = torch.zeros(options.count).index_add_(0, owner, affinity[c])  # affinity of c to each group
+            sizes = torch.bincount(owner, minlength=options.count)
+            home = int(owner[c])
+            forced = sizes[home] > options.largest or (sizes < options.smallest).any()
+            best, action = (-float("inf") if forced and sizes[home] > options.smallest else 1e-6), None
+            for group in range(options.count):
+                if group == home:
+                    continue
+                gain = (pull[group] - pull[home]).item()
+                needy = sizes[group] < options.smallest
+                if sizes[home] > options.smallest and sizes[group] < options.largest and (not forced or needy):
+                    if gain > best:
+                        best, action = gain, (group, None)
+                if forced:
+                    continue
+                for other in (owner == group).nonzero()[:, 0].tolist():
+                    back = affinity[other]
+                    swap = gain + (back[owner == home].sum() - back[owner == group].sum()).item()
+                    swap -= 2 * affinity[c, other].item()
+                    if swap > best:
+                        best, action = swap, (group, other)
+            if action is not None:
+                owner[c] = action[0]
+                if action[1] is not None:
+                    owner[action[1]] = home
+                improved = True
+    return owner
