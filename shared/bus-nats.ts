@@ -5,6 +5,7 @@ import {
   type Msg,
   type MsgHdrs,
   type NatsConnection,
+  NoRespondersError,
   RequestError,
   TimeoutError,
 } from '@nats-io/transport-node';
@@ -159,7 +160,8 @@ function fromMessage(message: Msg): Reply {
 function toBusError(error: unknown): BusError {
   if (error instanceof BusError) return error;
   if (error instanceof TimeoutError) return new BusError('timeout', { cause: error });
-  if (error instanceof RequestError && error.isNoResponders()) return new BusError('no-responders', { cause: error });
+  const unanswered = error instanceof RequestError ? error.isNoResponders() : error instanceof NoRespondersError;
+  if (unanswered) return new BusError('no-responders', { cause: error });
   if (error instanceof InvalidArgumentError) return new BusError('too-large', { cause: error });
   return new BusError('disconnected', { cause: error });
 }

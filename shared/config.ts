@@ -13,7 +13,10 @@ const settings = {
   PORT: whole(0, 65_535).default(8080).describe('its port; 0 takes a free one'),
   NATS_URL: z
     .string()
-    .regex(/^((nats|tls):\/\/)?[^\s/,@]+(,((nats|tls):\/\/)?[^\s/,@]+)*\/?$/, 'must be host:port, or several with commas')
+    .regex(
+      /^((nats|tls):\/\/)?[^\s/,@]+(,((nats|tls):\/\/)?[^\s/,@]+)*\/?$/,
+      'must be host:port, or several with commas',
+    )
     .default('nats://127.0.0.1:4222')
     .describe('NATS servers, separated by commas (`npm start` needs none)'),
   LOG_LEVEL: z
@@ -24,9 +27,13 @@ const settings = {
   ASK_NATS_PASSWORD: z.string().optional().describe('its password'),
   ASK_MODELS_DIR: z.string().min(1).default('models/default').describe('folder of the bundle to serve'),
   ASK_DEADLINE_MS: whole(1, 600_000).default(2000).describe('time for one answer, unless the request says otherwise'),
-  ASK_MAX_BODY_BYTES: whole(1, 1024 * megabyte).default(20 * megabyte).describe('largest request body'),
+  ASK_MAX_BODY_BYTES: whole(1, 1024 * megabyte)
+    .default(20 * megabyte)
+    .describe('largest request body'),
   ASK_MAX_PIXELS: whole(1, 1e9).default(50_000_000).describe('largest image, width times height'),
-  ASK_CACHE_BYTES: whole(0, 1024 * megabyte).default(16 * megabyte).describe('memory of the answer cache; 0: none'),
+  ASK_CACHE_BYTES: whole(0, 1024 * megabyte)
+    .default(16 * megabyte)
+    .describe('memory of the answer cache; 0: none'),
   ASK_CACHE_TTL_S: whole(1, 86_400).default(300).describe('age at which a cached answer is forgotten'),
   ASK_WORKERS: whole(1, 256).default(cores).describe('model processes of a service (`npm start`: of each half)'),
   ASK_THREADS: whole(1, 256).default(1).describe('threads of onnxruntime in each of them'),

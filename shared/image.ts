@@ -17,7 +17,7 @@ const refused: [name: string, test: (bytes: Uint8Array) => boolean][] = [
   ['TIFF', (b) => ['II*\0', 'MM\0*'].includes(ascii(b, 0, 4))],
   ['BMP', (b) => ascii(b, 0, 2) === 'BM'],
   ['HEIF or AVIF', (b) => ascii(b, 4, 8) === 'ftyp'],
-  ['SVG', (b) => /^\s*(<\?xml[^>]*>\s*)?(<!--[^]*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg[\s>]/i.test(ascii(b, 0, 1024))],
+  ['SVG', (b) => /^\s*<(svg|[\s\S]*<svg)[\s>]/i.test(ascii(b, 0, 1024))],
 ];
 
 export type InputRule = Manifest['input'];
@@ -35,16 +35,16 @@ export async function decodeImage(bytes: Uint8Array, rule: InputRule, maxPixels:
   if (width * height > maxPixels) {
     throw new AppError('too-many-pixels', `${width} x ${height} pixels, at most ${maxPixels} are accepted`);
   }
-  return fit(source().autoOrient(), rule).catch(corrupt);
+  return toSquare(source().autoOrient(), rule).catch(corrupt);
 }
 
 /** Pixels of any size -> the square that the bundle's models take. */
 export async function fitPixels(image: RawImage, rule: InputRule): Promise<RawImage> {
   if (image.width === rule.size && image.height === rule.size) return image;
-  return fit(sharp(image.pixels, { raw: { width: image.width, height: image.height, channels: 3 } }), rule);
+  return toSquare(sharp(image.pixels, { raw: { width: image.width, height: image.height, channels: 3 } }), rule);
 }
 
-async function fit(source: Sharp, rule: InputRule): Promise<RawImage> {
+async function toSquare(source: Sharp, rule: InputRule): Promise<RawImage> {
   const [r, g, b] = rule.background as [number, number, number];
   const { data, info } = await source
     .toColourspace('srgb')

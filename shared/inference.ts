@@ -21,6 +21,7 @@ export interface WorkerRequest {
 }
 
 export type WorkerReply =
+  | { ready: true }
   | { job: number; outputs: Record<string, Float32Array>; runMs: number }
   | { job: number; failure: string };
 
@@ -49,15 +50,18 @@ interface Job {
   queuedAt: number;
   startedAt: number;
   attempts: number;
+  /** Only this process may do it. */
+  worker: Worker | undefined;
   resolve(inference: Inference): void;
   reject(error: Error): void;
 }
 
 interface Worker {
   child: ChildProcess;
+  /** Its process is up and takes jobs. */
+  ready: boolean;
   job: Job | undefined;
   timer: NodeJS.Timeout | undefined;
-  answered: number;
 }
 
 const ATTEMPTS = 2; // a job whose process died is tried once more, on another one
@@ -77,6 +81,7 @@ export class InferencePool {
   #stopping = false;
   #deaths = 0;
   #idle: (() => void) | undefined;
+  #stopped: Promise<void> | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -92,6 +97,27 @@ export class InferencePool {
    * Rejects with AppError `overloaded`, `stopping`, `model-failed` or, when aborted, `deadline-exceeded`.
    */
   run(model: RunnableModel, pixels: Uint8Array, options: { count?: number; signal?: AbortSignal } = {}) {
+    return this.#run(model, pixels, options, undefined);
+  }
+
+  /** Loads a model and runs it once, in every worker: rejects if its shapes are not the manifest's. */
+  async warm(model: RunnableModel): Promise<void> {
+    const blank = new Uint8Array(model.size * model.size * 3);
+    await Promise.all(Array.from(this.#workers, (worker) => this.#run(model, blank, {}, worker)));
+  }
+
+  /** Finishes what is queued, then ends the processes. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  #run(
+    model: RunnableModel,
+    pixels: Uint8Array,
+    options: { count?: number; signal?: AbortSignal },
+    worker: Worker | undefined,
+  ) {
     const { count = 1, signal } = options;
     return new Promise<Inference>((resolve, reject) => {
       if (this.#stopping) return reject(new AppError('stopping', 'the model runner is stopping'));
@@ -100,7 +126,7 @@ export class InferencePool {
         return reject(new AppError('overloaded', `${this.#queue.length} pictures are waiting for a model already`));
       }
       const request = { job: this.#nextJob++, model, pixels, count };
-      const job: Job = { request, queuedAt: performance.now(), startedAt: 0, attempts: 0, resolve, reject };
+      const job: Job = { request, queuedAt: performance.now(), startedAt: 0, attempts: 0, worker, resolve, reject };
       if (signal) {
         const abort = () => {
           const at = this.#queue.indexOf(job);
@@ -123,14 +149,7 @@ export class InferencePool {
     });
   }
 
-  /** Loads a model and runs it once, in every worker: rejects if its shapes are not the manifest's. */
-  async warm(model: RunnableModel): Promise<void> {
-    const blank = new Uint8Array(model.size * model.size * 3);
-    await Promise.all(Array.from(this.#workers, () => this.run(model, blank)));
-  }
-
-  /** Finishes what is queued, then ends the processes. */
-  async stop(): Promise<void> {
+  async #stop(): Promise<void> {
     this.#stopping = true;
     if (this.#queue.length > 0 || [...this.#workers].some((worker) => worker.job)) {
       await new Promise<void>((resolve) => {
@@ -153,7 +172,7 @@ export class InferencePool {
       execArgv: [],
       serialization: 'advanced',
     });
-    const worker: Worker = { child, job: undefined, timer: undefined, answered: 0 };
+    const worker: Worker = { child, ready: false, job: undefined, timer: undefined };
     this.#workers.add(worker);
     child.on('message', (reply: WorkerReply) => this.#settle(worker, reply));
     child.on('error', (error) => this.#options.log.error({ err: error }, 'model process'));
@@ -161,11 +180,15 @@ export class InferencePool {
   }
 
   #settle(worker: Worker, reply: WorkerReply): void {
-    const job = worker.job;
+    if ('ready' in reply) {
+      worker.ready = true;
+      this.#dispatch();
+      return;
+    }
+    const { job } = worker;
     if (!job || job.request.job !== reply.job) return;
     clearTimeout(worker.timer);
     worker.job = undefined;
-    worker.answered += 1;
     this.#deaths = 0;
     if ('failure' in reply) {
       job.reject(new AppError('model-failed', `model ${job.request.model.id}: ${reply.failure}`));
@@ -178,8 +201,10 @@ export class InferencePool {
   #replace(worker: Worker, code: number | null, signal: string | null): void {
     this.#workers.delete(worker);
     clearTimeout(worker.timer);
+    for (const waiting of this.#queue) if (waiting.worker === worker) waiting.worker = undefined;
     const { job } = worker;
     if (job) {
+      job.worker = undefined;
       if (job.attempts < ATTEMPTS) this.#queue.unshift(job);
       else job.reject(new AppError('model-failed', `the process running ${job.request.model.id} died twice`));
     } else if (this.#stopping) {
@@ -189,6 +214,7 @@ export class InferencePool {
     // A process that dies at once, again and again, must not take the machine with it.
     const delay = Math.min(5000, 50 * 2 ** this.#deaths++);
     setTimeout(() => {
+      if (this.#stopping && this.#queue.length === 0) return;
       this.#spawn();
       this.#dispatch();
     }, delay);
@@ -196,9 +222,10 @@ export class InferencePool {
 
   #dispatch(): void {
     for (const worker of this.#workers) {
-      if (worker.job) continue;
-      const job = this.#queue.shift();
-      if (!job) break;
+      if (worker.job || !worker.ready) continue;
+      const next = this.#queue.findIndex((job) => job.worker === undefined || job.worker === worker);
+      const [job] = next < 0 ? [] : this.#queue.splice(next, 1);
+      if (!job) continue;
       job.attempts += 1;
       job.startedAt = performance.now();
       worker.job = job;

@@ -61,3 +61,5 @@ async function open(model: WorkerRequest['model']): Promise<InferenceSession> {
 function send(reply: WorkerReply): void {
   process.send?.(reply, undefined, undefined, () => {}); // a parent that is gone ends this process by 'disconnect'
 }
+
+send({ ready: true });

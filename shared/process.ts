@@ -47,7 +47,8 @@ function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'EADDRINUSE') return `${error.message}: something else listens there; set PORT to another one`;
-  if (code === 'EACCES' || code === 'EADDRNOTAVAIL') return `${error.message}: set HOST and PORT to what this machine allows`;
+  if (code === 'EACCES' || code === 'EADDRNOTAVAIL')
+    return `${error.message}: set HOST and PORT to what this machine allows`;
   return error.stack ?? error.message;
 }
 

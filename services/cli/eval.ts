@@ -67,7 +67,9 @@ async function measure(tools: Tools, name: string, records: LabelledImage[]): Pr
   if (degraded) throw new Error(`an answer was degraded (${degraded.degraded}); the figures would not be the models'`);
   const right = (probabilities: Float64Array, i: number) => topK(probabilities, 1)[0] === records[i]?.label;
   const edge = outcomes.map((outcome, i) => right(outcome.edgeProbabilities, i));
-  const final = outcomes.map((outcome, i) => right(outcome.probabilities, i) || (name === 'oracle' && edge[i] === true));
+  const final = outcomes.map(
+    (outcome, i) => right(outcome.probabilities, i) || (name === 'oracle' && edge[i] === true),
+  );
   const asked = outcomes.map((outcome) => outcome.route === 'expert');
   const escalations = asked.filter(Boolean).length;
   const among = (flags: boolean[]) => (escalations === 0 ? null : mean(flags.filter((_, i) => asked[i])));
@@ -94,7 +96,13 @@ async function runAll(tools: Tools, strategy: StrategyName, records: LabelledIma
   async function work(): Promise<void> {
     for (let i = next++; i < records.length; i = next++) {
       const image = await fitPixels((records[i] as LabelledImage).image, input);
-      const task = { image, requestId: String(i), deadline: new Deadline(60_000), signal, threshold: routing.threshold };
+      const task = {
+        image,
+        requestId: String(i),
+        deadline: new Deadline(60_000),
+        signal,
+        threshold: routing.threshold,
+      };
       outcomes[i] = await strategies[strategy](tools, task);
     }
   }
@@ -118,7 +126,11 @@ function table(results: Evaluation[]): string {
   ]);
   const head = ['strategy', 'accuracy', 'escalated', 'there: edge', 'there: answer', 'bytes each'];
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => (row[i] as string).length)));
-  const line = (cells: string[]) => `${cells.map((cell, i) => cell.padEnd(widths[i] as number)).join('  ').trimEnd()}\n`;
+  const line = (cells: string[]) =>
+    `${cells
+      .map((cell, i) => cell.padEnd(widths[i] as number))
+      .join('  ')
+      .trimEnd()}\n`;
   const { n, edgeAccuracy, threshold } = results[0] as Evaluation;
   const summary = `${n} pictures, generalist ${percent(edgeAccuracy)}, threshold ${threshold}\n`;
   return [summary, line(head), ...rows.map(line)].join('');

@@ -21,7 +21,8 @@ export async function readRecords(path: string, labels: number, limit: number): 
   return Array.from({ length: count }, (_, i) => {
     const record = bytes.subarray(i * RECORD, (i + 1) * RECORD);
     const label = record[1] as number;
-    if (label >= labels) throw new UsageError(`${path}: record ${i} has label ${label}, the bundle has ${labels} labels`);
+    if (label >= labels)
+      throw new UsageError(`${path}: record ${i} has label ${label}, the bundle has ${labels} labels`);
     const pixels = new Uint8Array(3 * PLANE);
     for (let at = 0; at < PLANE; at++) {
       for (let channel = 0; channel < 3; channel++) {

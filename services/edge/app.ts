@@ -1,6 +1,6 @@
 import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
-import Fastify from 'fastify';
+import Fastify, { LogController } from 'fastify';
 import { jsonSchemaTransform, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { AppError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/log.ts';
@@ -22,7 +22,7 @@ export interface AppDependencies extends ClassifyDependencies {
 export async function buildApp(dependencies: AppDependencies) {
   const app = Fastify({
     loggerInstance: dependencies.log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: dependencies.maxBodyBytes,
     requestTimeout: 30_000,
     return503OnClosing: false, // the routes say `stopping` themselves, as a problem document

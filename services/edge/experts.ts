@@ -2,7 +2,14 @@ import { type Bus, BusError } from '../../shared/bus.ts';
 import { elapsed } from '../../shared/deadline.ts';
 import { AppError } from '../../shared/errors.ts';
 import { inSpan, SpanKind, traceHeaders } from '../../shared/telemetry.ts';
-import { type ClassifyReply, classifySubject, decodeReply, encodeRequest, type RawImage, sizeOnBus } from '../../shared/wire.ts';
+import {
+  type ClassifyReply,
+  classifySubject,
+  decodeReply,
+  encodeRequest,
+  type RawImage,
+  sizeOnBus,
+} from '../../shared/wire.ts';
 
 /** Why an answer that should have been an expert's is the generalist's. */
 export type Degraded = 'timeout' | 'no-expert' | 'overloaded' | 'expert-error' | 'circuit-open';

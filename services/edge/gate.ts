@@ -15,7 +15,8 @@ export const metrics: Record<Metric, (probabilities: Float64Array) => number> = 
     return (p[first] as number) - (p[second] as number);
   },
   /** One minus the Shannon entropy over its largest possible value. */
-  entropy: (p) => 1 + p.reduce((sum, value) => (value > 0 ? sum + value * Math.log(value) : sum), 0) / Math.log(p.length),
+  entropy: (p) =>
+    1 + p.reduce((sum, value) => (value > 0 ? sum + value * Math.log(value) : sum), 0) / Math.log(p.length),
 };
 
 /**

@@ -26,7 +26,13 @@ export interface Task {
   threshold: number;
 }
 
-export type Reason = 'confident' | 'low-confidence' | 'never-escalates' | 'always-escalates' | 'no-candidate' | 'cache-hit';
+export type Reason =
+  | 'confident'
+  | 'low-confidence'
+  | 'never-escalates'
+  | 'always-escalates'
+  | 'no-candidate'
+  | 'cache-hit';
 
 export interface Decision {
   strategy: string;

@@ -4,7 +4,11 @@ import type { Config } from '../../shared/config.ts';
 import type { ExpertMetrics } from '../../shared/metrics.ts';
 
 /** Probes and metrics of an expert service, if `ASK_HEALTH_PORT` is set. Ready while it can be asked over the bus. */
-export async function startHealth(config: Config, bus: Bus, metrics: ExpertMetrics): Promise<{ stop(): Promise<void> }> {
+export async function startHealth(
+  config: Config,
+  bus: Bus,
+  metrics: ExpertMetrics,
+): Promise<{ stop(): Promise<void> }> {
   if (config.ASK_HEALTH_PORT === undefined) return { stop: async () => {} };
   const app = Fastify();
   app.get('/healthz', async () => ({ status: 'alive' }));

@@ -53,15 +53,20 @@ export async function startExpert({ bus, bundle, config, log }: ExpertDependenci
     responder.serve(classifySubject(expert.id), (message) => counted(stats, handle, message));
     return announce(bus, expert, stats);
   });
+  let stopped: Promise<void> | undefined;
+  const stop = async () => {
+    await Promise.all(announcements.map((announcement) => announcement.stop()));
+    await responder.stop();
+    await pool.stop();
+  };
   const ids = experts.map((expert) => expert.id);
   log.info({ experts: ids }, 'experts are ready');
   return {
     experts: ids,
     metrics,
-    async stop() {
-      await Promise.all(announcements.map((announcement) => announcement.stop()));
-      await responder.stop();
-      await pool.stop();
+    stop() {
+      stopped ??= stop();
+      return stopped;
     },
   };
 }

@@ -134,7 +134,7 @@ def write_bundle(run: Run, groups: list[list[int]], target: Path, command: str) 
             "validation": asdict(policy),
         },
     }
-    write_golden(run, names, target)
+    write_golden(run, ids, names, target)
     write_json(target / "manifest.json", manifest)
     print(f"{target}: {asdict(policy)}")
 
@@ -177,13 +177,13 @@ def _entry(
 
 
 @torch.inference_mode()
-def write_golden(run: Run, names: list[str], target: Path) -> None:
+def write_golden(run: Run, ids: list[str], names: list[str], target: Path) -> None:
     """Pictures and, for each model, what PyTorch (float32) and onnxruntime (as served) make of them."""
     pixels = golden_pixels()
     rows = pixels.permute(0, 2, 3, 1).contiguous()
     golden: dict[str, Any] = {"png": [_png(picture) for picture in rows.numpy()], "models": {}}
-    for path in sorted(target.glob("*.onnx")):
-        name = path.stem
+    for name in sorted(["generalist", *ids]):
+        path = target / f"{name}.onnx"
         architecture = run.experiment.generalist if name == "generalist" else run.experiment.expert
         torch_logits = Served(load_model(run, name, architecture, len(names)), SIDE, False)(rows)
         golden["models"][name] = {

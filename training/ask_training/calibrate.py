@@ -22,7 +22,7 @@ class Policy:
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature of least negative log-likelihood (Guo et al., arXiv:1706.04599), to three digits."""
-    scale = torch.logspace(-1, 1, 2001)  # a tenth of a per mille apart, well below what 5,000 pictures resolve
+    scale = torch.logspace(-1, 1, 2001)  # 2.3 per mille apart, well below what 5,000 pictures resolve
     losses = torch.stack([F.cross_entropy(logits / t, labels) for t in scale])
     return round(scale[losses.argmin()].item(), 3)
 
@@ -59,7 +59,7 @@ def choose_policy(
     for k in largest_k:
         chosen = rank_experts(edge.exp(), k, groups)
         answers = torch.stack(experts)[chosen, torch.arange(len(labels))]
-        for share in [round(0.02 * i, 2) for i in range(1, int(escalation / 0.02) + 1)]:
+        for share in [round(0.02 * i, 2) for i in range(1, int(escalation / 0.02 + 1e-9) + 1)]:
             threshold = round(confidence.quantile(share).item(), 4)
             asked = confidence < threshold
             if not asked.any() or asked.float().mean() > escalation:
@@ -71,6 +71,8 @@ def choose_policy(
             candidates.append(Policy(
                 k, threshold, *weights, _mean(final), _mean(asked), _mean(right[asked]), _mean(merged[asked]), _mean(hits[asked]),
             ))
+    if not candidates:
+        raise ValueError(f"no threshold escalates some pictures but at most {escalation:.0%} of {len(labels)}")
     return max(candidates, key=lambda policy: (policy.accuracy, -policy.escalated))
 
 

@@ -1,4 +1,4 @@
-"""One experiment is one TOML file; unknown or missing fields are an error that names them."""
+"""One experiment is one TOML file; unknown, missing or mistyped fields are an error that names them."""
 
 import tomllib
 from dataclasses import dataclass, fields, is_dataclass
@@ -53,15 +53,18 @@ class Experiment:
     operating: Operating
 
 
+EXPECTED = {int: "a whole number", float: "a number", str: "a text", list[int]: "a list of whole numbers"}
+
+
 def read_experiment(path: Path) -> Experiment:
     return _parse(Experiment, tomllib.loads(path.read_text()), str(path))
 
 
 def _parse(kind: type, value: Any, where: str) -> Any:
+    if not _fits(kind, value):
+        raise ValueError(f"{where}: expected {EXPECTED.get(kind, 'a table')}, got {value!r}")
     if not is_dataclass(kind):
         return float(value) if kind is float else value
-    if not isinstance(value, dict):
-        raise ValueError(f"{where}: expected a table, got {value!r}")
     names = {field.name for field in fields(kind)}
     wrong = [f"{name} is missing" for name in sorted(names - value.keys())]
     wrong += [f"{name} is unknown" for name in sorted(value.keys() - names)]
@@ -69,3 +72,11 @@ def _parse(kind: type, value: Any, where: str) -> Any:
         raise ValueError(f"{where}: {', '.join(wrong)}")
     hints = get_type_hints(kind)
     return kind(**{name: _parse(hints[name], value[name], f"{where}: {name}") for name in names})
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    if kind == list[int]:
+        return isinstance(value, list) and all(type(item) is int for item in value)
+    if kind is float:
+        return type(value) in (int, float)
+    return type(value) is (dict if is_dataclass(kind) else kind)

@@ -52,7 +52,11 @@ def normalise(x: Tensor) -> Tensor:
 def write_atomically(path: Path, write: Any) -> None:
     """Calls ``write(temporary_path)`` and renames: a reader sees the old file or the new one, never a part."""
     temporary = path.with_name(path.name + ".partial")
-    write(temporary)
+    try:
+        write(temporary)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     os.replace(temporary, path)
 
 
@@ -100,13 +104,15 @@ def train_stage(
 ) -> dict[str, Any]:
     """Trains ``model`` in place; ``pools`` holds the picture indices of each epoch in the order of use (cycled).
 
-    Continues from ``checkpoint`` if it exists, writes it about every minute and removes it at the end. Step s always
-    draws from a generator seeded with (seed, s), so that a resumed run equals an uninterrupted one.
-    Raises FloatingPointError on a non-finite loss and leaves the last checkpoint in place.
+    Continues from ``checkpoint`` if it exists and writes it about every minute; the caller removes it once the result is
+    stored. Step s always draws from a generator seeded with (seed, s), so that a resumed run equals an uninterrupted one.
+    Raises FloatingPointError on a non-finite loss or gradient and leaves the last checkpoint in place.
     """
     device = pick_device()
     model.to(device).train()
     per_epoch = len(pools[0]) // stage.batch
+    if per_epoch == 0:
+        raise ValueError(f"{title}: a batch of {stage.batch} is more than the {len(pools[0])} pictures of an epoch")
     steps = max(1, round(stage.epochs * per_epoch))
     optimizer = torch.optim.AdamW(parameter_groups(model, stage), lr=stage.lr, fused=True)
     first, seconds = 0, 0.0
@@ -137,7 +143,9 @@ def train_stage(
             raise FloatingPointError(f"{title}: loss is {value} at step {step}; last good state: {checkpoint}")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
+        if not math.isfinite(norm):  # a step would spoil the weights, and the next checkpoint with them
+            raise FloatingPointError(f"{title}: gradient is {norm} at step {step}; last good state: {checkpoint}")
         optimizer.step()
         running = value if running is None else 0.98 * running + 0.02 * value
         bar.set_postfix(loss=f"{running:.3f}", refresh=False)

@@ -25,6 +25,7 @@ def group_classes(affinity: Tensor, options: Groups) -> list[list[int]]:
     classes = len(affinity)
     if not options.count * options.smallest <= classes <= options.count * options.largest:
         raise ValueError(f"{classes} classes do not fit {options.count} groups of {options.smallest} to {options.largest}")
+    affinity = affinity.double()  # float32 rounding would swap equal classes back and forth for ever
     owner = _improve(_agglomerate(affinity, options), affinity, options)
     groups = [(owner == group).nonzero()[:, 0].tolist() for group in range(options.count)]
     return sorted(groups)
@@ -60,7 +61,7 @@ def _improve(owner: Tensor, affinity: Tensor, options: Groups) -> Tensor:
     while improved:
         improved = False
         for c in range(len(owner)):
-            pull = torch.zeros(options.count).index_add_(0, owner, affinity[c])  # affinity of c to each group
+            pull = torch.zeros(options.count, dtype=affinity.dtype).index_add_(0, owner, affinity[c])  # affinity of c to each group
             sizes = torch.bincount(owner, minlength=options.count)
             home = int(owner[c])
             forced = sizes[home] > options.largest or (sizes < options.smallest).any()
@@ -70,9 +71,9 @@ def _improve(owner: Tensor, affinity: Tensor, options: Groups) -> Tensor:
                     continue
                 gain = (pull[group] - pull[home]).item()
                 needy = sizes[group] < options.smallest
-                if sizes[home] > options.smallest and sizes[group] < options.largest and (not forced or needy):
-                    if gain > best:
-                        best, action = gain, (group, None)
+                fits = sizes[home] > options.smallest and sizes[group] < options.largest and (not forced or needy)
+                if fits and gain > best:
+                    best, action = gain, (group, None)
                 if forced:
                     continue
                 for other in (owner == group).nonzero()[:, 0].tolist():

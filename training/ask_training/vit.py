@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -124,7 +125,7 @@ def load_weights(model: VisionTransformer, source: Path | dict[str, Tensor]) -> 
 
     Raises ValueError naming the first tensor that is missing, unknown or of another shape.
     """
-    weights = dict(source) if isinstance(source, dict) else load_file(source)
+    weights = dict(source) if isinstance(source, dict) else _read(source)
     own = model.state_dict()
     if "pos_embed" in weights:
         weights["pos_embed"] = _resize_positions(weights["pos_embed"], own["pos_embed"].shape[1])
@@ -139,11 +140,21 @@ def load_weights(model: VisionTransformer, source: Path | dict[str, Tensor]) -> 
     model.load_state_dict(weights)
 
 
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file: {error}") from error
+
+
 def _resize_positions(positions: Tensor, tokens: int) -> Tensor:
-    if positions.shape[1] == tokens:
+    if positions.ndim != 3 or positions.shape[1] in (0, 1, tokens):
         return positions
     cls, grid = positions[:, :1], positions[:, 1:]
     old, new = math.isqrt(grid.shape[1]), math.isqrt(tokens - 1)
+    if old * old != grid.shape[1]:
+        shape = list(positions.shape)
+        raise ValueError(f"tensor pos_embed has shape {shape}: not one CLS token and a square of patches")
     grid = grid.reshape(1, old, old, -1).permute(0, 3, 1, 2).float()
     grid = F.interpolate(grid, (new, new), mode="bicubic", antialias=True)
     return torch.cat([cls, grid.flatten(2).transpose(1, 2)], 1)

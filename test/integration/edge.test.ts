@@ -1,0 +1,158 @@
+import { describe, expect, test } from 'vitest';
+import type { Reply } from '../../shared/bus.ts';
+import { AppError } from '../../shared/errors.ts';
+import { createResponder } from '../../shared/responder.ts';
+import { classifySubject, encodeError, encodeReply } from '../../shared/wire.ts';
+import { postImage } from '../support/service.ts';
+import { buses, startTinySystem } from '../support/system.ts';
+import { flatPng, SURE_RED, UNSURE_COLD, UNSURE_WARM } from '../support/tiny-bundle.ts';
+
+describe.each(buses)('over %s', (_, open) => {
+  test('a sure answer stays on the edge', async () => {
+    await using system = await startTinySystem({ open });
+    const { status, body } = await postImage(system.url, await flatPng(SURE_RED));
+    expect(status).toBe(200);
+    expect(body).toEqual({
+      id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      label: 'red',
+      index: 0,
+      confidence: expect.closeTo(1, 5),
+      topK: expect.any(Array),
+      route: 'edge',
+      expert: null,
+      degraded: null,
+      decision: {
+        strategy: 'ask',
+        metric: 'max-probability',
+        value: expect.closeTo(1, 5),
+        threshold: 0.9,
+        candidates: [{ expert: 'warm', score: expect.closeTo(1, 5) }],
+        reason: 'confident',
+        policyVersion: system.bundle.policyVersion,
+      },
+      timings: {
+        decodeMs: expect.any(Number),
+        edgeMs: expect.any(Number),
+        expertRoundTripMs: 0,
+        expertMs: 0,
+        totalMs: expect.any(Number),
+      },
+      bytesSent: 0,
+      traceId: expect.stringMatching(/^[0-9a-f]{32}$/),
+    });
+    expect(body.topK.map((one: { label: string }) => one.label)).toEqual(['red', 'grey', 'green', 'blue']);
+  });
+
+  test('an unsure one goes to the expert with the most of its top-k, whose answer it becomes', async () => {
+    await using system = await startTinySystem({ open });
+    const warm = (await postImage(system.url, await flatPng(UNSURE_WARM))).body;
+    expect(warm).toMatchObject({ label: 'grey', route: 'expert', expert: 'warm', degraded: null });
+    expect(warm.decision).toMatchObject({ reason: 'low-confidence' });
+    expect(warm.bytesSent).toBeGreaterThan(8 * 8 * 3);
+    const cold = (await postImage(system.url, await flatPng(UNSURE_COLD))).body;
+    expect(cold).toMatchObject({ label: 'blue', route: 'expert', expert: 'cold' });
+    expect(cold.decision.candidates[0].expert).toBe('cold');
+  });
+
+  test('strategy and threshold of a request override the manifest', async () => {
+    await using system = await startTinySystem({ open });
+    const [sure, unsure] = [await flatPng(SURE_RED), await flatPng(UNSURE_WARM)];
+    const reasonOf = async (image: Buffer, query: string) => {
+      const { body } = await postImage(system.url, image, query);
+      return [body.route, body.decision.reason, body.decision.threshold];
+    };
+    expect(await reasonOf(sure, '?strategy=expert')).toEqual(['expert', 'always-escalates', 0.9]);
+    expect(await reasonOf(unsure, '?strategy=edge')).toEqual(['edge', 'never-escalates', 0.9]);
+    expect(await reasonOf(unsure, '?threshold=0.1')).toEqual(['edge', 'confident', 0.1]);
+  });
+
+  test('nobody there: the generalist answers, marked no-expert', async () => {
+    await using system = await startTinySystem({ open, experts: null });
+    const { status, body } = await postImage(system.url, await flatPng(UNSURE_WARM));
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ label: 'red', route: 'edge', expert: null, degraded: 'no-expert', bytesSent: 0 });
+  });
+
+  const good: Reply = encodeReply({ logits: Float32Array.of(0, 0, 9, 0), expertMs: 1, modelDigest: '' });
+  const never = new Promise<Reply>(() => {});
+  test.each<[string, string, () => Promise<Reply>]>([
+    ['silent', 'timeout', () => never],
+    ['full', 'overloaded', async () => encodeError(new AppError('overloaded', ''))],
+    ['late itself', 'timeout', async () => encodeError(new AppError('deadline-exceeded', ''))],
+    ['broken', 'expert-error', () => Promise.reject(new Error('broken'))],
+    ['of another shape', 'expert-error', async () => ({ ...good, payload: good.payload.subarray(2) })],
+    ['talking nonsense', 'expert-error', async () => ({ payload: Buffer.from('?'), headers: {} })],
+  ])('an expert that is %s: the generalist answers, marked %s', async (__, degraded, handle) => {
+    await using system = await startTinySystem({ open, experts: null });
+    createResponder({ bus: system.answerer, queue: 'experts', capacity: 9 }).serve(classifySubject('warm'), handle);
+    await system.settled();
+    const { status, body } = await postImage(system.url, await flatPng(UNSURE_WARM), '?deadlineMs=300');
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ label: 'red', route: 'edge', expert: null, degraded });
+    expect(body.bytesSent).toBeGreaterThan(0);
+  });
+
+  test('readiness tells of bus and experts, and does not depend on them', async () => {
+    await using system = await startTinySystem({ open, experts: 'cold' });
+    const response = await fetch(`${system.url}/readyz`);
+    expect([response.status, await response.json()]).toEqual([
+      200,
+      {
+        status: 'ready',
+        bus: { kind: expect.any(String), connected: true },
+        experts: { warm: { instances: 0 }, cold: { instances: 1 } },
+      },
+    ]);
+    const experts = (await (await fetch(`${system.url}/experts`)).json()) as {
+      id: string;
+      classes: string[];
+      instances: [];
+    }[];
+    expect(experts.map(({ id, classes, instances }) => [id, classes, instances.length])).toEqual([
+      ['warm', ['red', 'grey'], 0],
+      ['cold', ['green', 'blue'], 1],
+    ]);
+  });
+});
+
+describe('cache', () => {
+  test('an identical image is answered from the cache, and says so', async () => {
+    await using system = await startTinySystem();
+    const image = await flatPng(UNSURE_WARM);
+    const first = (await postImage(system.url, image)).body;
+    const second = (await postImage(system.url, image, '?topK=1')).body;
+    expect(second).toMatchObject({ label: first.label, confidence: first.confidence, route: 'expert', expert: 'warm' });
+    expect(second.decision).toEqual({ ...first.decision, reason: 'cache-hit' });
+    expect([second.bytesSent, second.timings.edgeMs, second.topK.length]).toEqual([0, 0, 1]);
+    expect(second.id).not.toBe(first.id);
+    const metrics = await (await fetch(`${system.url}/metrics`)).text();
+    expect(metrics).toContain('ask_cache_lookups_total{result="hit"} 1');
+    expect(metrics).toContain('ask_cache_lookups_total{result="miss"} 1');
+  });
+
+  test('another strategy or threshold is another question, and a degraded answer is not kept', async () => {
+    await using system = await startTinySystem({ experts: null });
+    const image = await flatPng(UNSURE_WARM);
+    const reasons = [];
+    for (const query of ['', '', '?strategy=edge', '?strategy=edge', '?threshold=0.1']) {
+      reasons.push((await postImage(system.url, image, query)).body.decision.reason);
+    }
+    expect(reasons).toEqual(['low-confidence', 'low-confidence', 'never-escalates', 'cache-hit', 'confident']);
+  });
+
+  test('it can be turned off', async () => {
+    await using system = await startTinySystem({ env: { ASK_CACHE_BYTES: '0' } });
+    const image = await flatPng(SURE_RED);
+    await postImage(system.url, image);
+    expect((await postImage(system.url, image)).body.decision.reason).toBe('confident');
+  });
+
+  test('it forgets the oldest when its bytes are used up', async () => {
+    await using system = await startTinySystem({ env: { ASK_CACHE_BYTES: '2500' } });
+    const images = await Promise.all([30, 20, 10].map((blue) => flatPng([250, 10, blue])));
+    for (const image of images) await postImage(system.url, image);
+    const reasons = [];
+    for (const image of [...images].reverse()) reasons.push((await postImage(system.url, image)).body.decision.reason);
+    expect(reasons).toEqual(['cache-hit', 'cache-hit', 'confident']);
+  });
+});

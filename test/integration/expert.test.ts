@@ -1,0 +1,105 @@
+import { describe, expect, test } from 'vitest';
+import type { Reply } from '../../shared/bus.ts';
+import { classifySubject, decodeReply, encodeRequest } from '../../shared/wire.ts';
+import { buses, startTinySystem } from '../support/system.ts';
+import { SIZE } from '../support/tiny-bundle.ts';
+
+const image = { pixels: new Uint8Array(SIZE * SIZE * 3).fill(120), width: SIZE, height: SIZE };
+const question = (deadlineMs = 5000, picture = image) => encodeRequest({ requestId: 'r', deadlineMs, image: picture });
+const slow = { rows: [1, 2, 3, 4].map((bias): [number, number, number, number] => [0, 0, 0, bias]), work: 400 };
+
+describe.each(buses)('over %s', (_, open) => {
+  const ask = (
+    system: Awaited<ReturnType<typeof startTinySystem>>,
+    message: Reply,
+    expert = 'warm',
+    timeoutMs = 5000,
+  ) =>
+    system.edge.dependencies.bus.request(classifySubject(expert), message.payload, {
+      headers: message.headers,
+      timeoutMs,
+    });
+
+  test('an expert answers with its logits, its time and its digest', async () => {
+    await using system = await startTinySystem({ open });
+    const reply = decodeReply(await ask(system, question()), 4);
+    expect(Array.from(reply.logits)).toEqual([0, 0, 0, 9]);
+    expect(reply.modelDigest).toBe(system.bundle.manifest.experts[0]?.sha256);
+    expect(reply.expertMs).toBeGreaterThan(0);
+  });
+
+  test('what it cannot use it refuses by name, without computing', async () => {
+    await using system = await startTinySystem({ open });
+    const errorOf = async (message: Reply) => (await ask(system, message)).headers['Nats-Service-Error'];
+    const small = { pixels: new Uint8Array(12), width: 2, height: 2 };
+    expect(await errorOf(question(5000, small))).toBe('invalid-parameter');
+    expect(await errorOf(question(0))).toBe('deadline-exceeded');
+    expect(await errorOf({ payload: new Uint8Array(), headers: {} })).toBe('invalid-parameter');
+    const metrics = await system.experts?.metrics.registry.metrics();
+    expect(metrics).toContain('ask_expert_requests_total{expert="warm",outcome="deadline-exceeded"} 1');
+    expect(metrics).not.toContain('stage="compute"');
+  });
+
+  test('only the experts named by ASK_EXPERTS are there', async () => {
+    await using system = await startTinySystem({ open, experts: 'cold' });
+    await expect(ask(system, question(), 'warm')).rejects.toMatchObject({ failure: 'no-responders' });
+    expect(decodeReply(await ask(system, question(), 'cold'), 4).logits[2]).toBe(9);
+  });
+
+  test('beyond its queue it refuses with overloaded; the rest is answered', async () => {
+    await using system = await startTinySystem({ open, models: { warm: slow }, env: { ASK_EXPERT_QUEUE: '3' } });
+    const replies = await Promise.all(Array.from({ length: 8 }, () => ask(system, question(60_000), 'warm', 60_000)));
+    const codes = replies.map((reply) => reply.headers['Nats-Service-Error'] ?? 'answered');
+    expect(codes.filter((code) => code === 'answered')).toHaveLength(3);
+    expect(codes.filter((code) => code === 'overloaded')).toHaveLength(5);
+  });
+
+  test('with batching each question gets its own answer', async () => {
+    const rows = [0, 1, 2, 3].map((i): [number, number, number, number] => [i / 10, 0, 0, 0]);
+    const env = { ASK_BATCH_MAX: '4', ASK_BATCH_WAIT_MS: '20' };
+    await using system = await startTinySystem({ open, models: { warm: { rows } }, env });
+    const reds = Array.from({ length: 10 }, (__, i) => 20 * i);
+    const replies = await Promise.all(
+      reds.map((red) => ask(system, question(5000, { ...image, pixels: image.pixels.map(() => red) }))),
+    );
+    expect(replies.map((reply) => decodeReply(reply, 4).logits[1])).toEqual(
+      reds.map((red) => expect.closeTo(red / 10, 1)),
+    );
+  });
+
+  test('it introduces itself as ADR-32 says, and counts requests and errors', async () => {
+    await using system = await startTinySystem({ open });
+    await ask(system, question());
+    await ask(system, question(0));
+    const bus = system.edge.dependencies.bus;
+    const collect = async (subject: string) =>
+      (await bus.requestMany(subject, 200)).map((reply) => JSON.parse(Buffer.from(reply.payload).toString()));
+    const pings = await collect('$SRV.PING');
+    expect(pings.map((ping) => [ping.type, ping.name, ping.version, ping.metadata.expert]).sort()).toEqual(
+      ['cold', 'warm'].map((id) => ['io.nats.micro.v1.ping_response', 'ask-expert', '0.1.0', id]),
+    );
+    const warm = pings.find((ping) => ping.metadata.expert === 'warm');
+    const [info] = await collect(`$SRV.INFO.ask-expert.${warm.id}`);
+    expect(info.endpoints).toEqual([
+      { name: 'classify', subject: 'ask.v1.expert.warm.classify', queue_group: 'experts', metadata: {} },
+    ]);
+    expect(info.metadata).toMatchObject({ classes: '0,3', digest: system.bundle.manifest.experts[0]?.sha256 });
+    const stats = (await collect('$SRV.STATS.ask-expert')).find((one) => one.metadata.expert === 'warm');
+    expect(stats.endpoints[0]).toMatchObject({ num_requests: 2, num_errors: 1 });
+    expect(stats.endpoints[0].last_error).toContain('deadline');
+  });
+
+  test('stopping under load answers everything it has taken', async () => {
+    await using system = await startTinySystem({ open, models: { warm: slow } });
+    const asked = Array.from({ length: 6 }, () => ask(system, question(60_000), 'warm', 60_000));
+    const first = await Promise.race(asked);
+    await system.experts?.stop();
+    const replies = await Promise.all(asked);
+    expect(decodeReply(first, 4).logits[3]).toBe(4);
+    expect(replies.map((reply) => decodeReply(reply, 4).logits[3])).toEqual(Array(6).fill(4));
+  });
+});
+
+test('an expert id that the bundle lacks stops the start and lists those it has', async () => {
+  await expect(startTinySystem({ experts: 'hot' })).rejects.toThrow("no expert 'hot', it has warm, cold");
+});

@@ -1,0 +1,137 @@
+import { execFileSync } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import type { AppError } from '../../shared/errors.ts';
+import { InferencePool, type PoolOptions, toRunnable } from '../../shared/inference.ts';
+import { createLog } from '../../shared/log.ts';
+import { loadBundle } from '../../shared/manifest.ts';
+import { makeTinyBundle, SIZE, type TinyOptions } from '../support/tiny-bundle.ts';
+import type { TinyModel } from '../support/tiny-onnx.ts';
+import { waitFor } from '../support/wait.ts';
+
+const constant: TinyModel['rows'] = [1, 2, 3, 4].map((bias) => [0, 0, 0, bias]);
+const slow: TinyModel = { rows: constant, work: 400 };
+const blank = new Uint8Array(SIZE * SIZE * 3);
+
+async function setUp(options: Partial<PoolOptions> = {}, bundleOptions: TinyOptions = {}) {
+  const files = await makeTinyBundle(bundleOptions);
+  const bundle = await loadBundle(files.directory);
+  const { generalist, experts } = bundle.manifest;
+  const models = await Promise.all([generalist, ...experts].map((model) => toRunnable(bundle, model)));
+  const log = createLog('silent', 'test');
+  const pool = new InferencePool({ workers: 1, threads: 1, queueLimit: 100, memoryBytes: 1e9, log, ...options });
+  return {
+    pool,
+    generalist: models[0] as (typeof models)[number],
+    warm: models[1] as (typeof models)[number],
+    async [Symbol.asyncDispose]() {
+      await pool.stop();
+      await files.remove();
+    },
+  };
+}
+
+const codeOf = (run: Promise<unknown>) =>
+  run.then(
+    () => 'answered',
+    (error: AppError) => error.code,
+  );
+
+/** Process ids of this process's model processes. */
+function children(): number[] {
+  const lines = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], { encoding: 'utf8' });
+  return lines
+    .split('\n')
+    .filter((line) => line.includes('inference.worker'))
+    .map((line) => Number.parseInt(line, 10));
+}
+
+describe('running', () => {
+  test('a model gives its outputs, also for several pictures at once', async () => {
+    await using context = await setUp();
+    const { pool, generalist } = context;
+    const red = blank.map((_, i) => (i % 3 === 0 ? 250 : 10));
+    const one = await pool.run(generalist, red);
+    expect(Array.from(one.outputs.logits as Float32Array)).toEqual(
+      [24, -12, -12, 0.1].map((v) => expect.closeTo(v, 3)),
+    );
+    expect(Array.from(one.outputs.attention as Float32Array)).toEqual([250, 10, 10].map((v) => expect.closeTo(v, 3)));
+    const two = await pool.run(generalist, Buffer.concat([blank, red]), { count: 2 });
+    expect(Array.from(two.outputs.logits as Float32Array).slice(4)).toEqual(
+      Array.from(one.outputs.logits as Float32Array),
+    );
+  });
+
+  test('an output of another shape than the manifest says is refused when warming', async () => {
+    const change: TinyOptions['change'] = (manifest) => {
+      manifest.generalist.outputs.attention = 7;
+    };
+    await using context = await setUp({}, { change });
+    await expect(context.pool.warm(context.generalist)).rejects.toThrow(
+      "model generalist: output 'attention' has 3 values, expected 1 x 7 float32",
+    );
+  });
+
+  test('sessions beyond the memory budget are released and loaded again when needed', async () => {
+    await using context = await setUp({ memoryBytes: 2000 });
+    const { pool, generalist, warm } = context;
+    for (let round = 0; round < 3; round++) {
+      for (const model of [generalist, warm]) expect((await pool.run(model, blank)).outputs.logits).toHaveLength(4);
+    }
+  });
+});
+
+describe('limits', () => {
+  test('a full queue refuses, and what was queued is answered', async () => {
+    await using context = await setUp({ queueLimit: 2 }, { models: { warm: slow } });
+    const runs = Array.from({ length: 4 }, () => codeOf(context.pool.run(context.warm, blank)));
+    expect(await Promise.all(runs)).toEqual(['answered', 'answered', 'answered', 'overloaded']);
+  });
+
+  test('a job whose deadline passes in the queue never runs', async () => {
+    await using context = await setUp({}, { models: { warm: slow } });
+    const { pool, warm } = context;
+    const controller = new AbortController();
+    const first = pool.run(warm, blank);
+    const late = codeOf(pool.run(warm, blank, { signal: controller.signal }));
+    expect(pool.waiting).toBe(1);
+    controller.abort();
+    expect([await late, pool.waiting]).toEqual(['deadline-exceeded', 0]);
+    expect((await first).outputs.logits).toHaveLength(4);
+    expect(await codeOf(pool.run(warm, blank, { signal: controller.signal }))).toBe('deadline-exceeded');
+  });
+});
+
+describe('failure', () => {
+  test('a process that is killed is replaced, and its job is done by the next', async () => {
+    await using context = await setUp({}, { models: { warm: slow } });
+    const { pool, warm } = context;
+    await pool.warm(warm);
+    const run = pool.run(warm, blank);
+    for (const pid of children()) process.kill(pid, 'SIGKILL');
+    expect((await run).outputs.logits).toHaveLength(4);
+  });
+
+  test('a process killed while idle is replaced', async () => {
+    await using context = await setUp();
+    await context.pool.warm(context.warm);
+    for (const pid of children()) process.kill(pid, 'SIGKILL');
+    await waitFor(() => children().length === 0, 'the process to end');
+    expect((await context.pool.run(context.warm, blank)).outputs.logits).toHaveLength(4);
+  });
+
+  test('a run that hangs is killed, tried once more, then given up', async () => {
+    await using context = await setUp({ runLimitMs: 1000 }, { models: { warm: { rows: constant, work: 40_000 } } });
+    expect(await codeOf(context.pool.run(context.warm, blank))).toBe('model-failed');
+    expect((await context.pool.run(context.generalist, blank)).outputs.logits).toHaveLength(4);
+  });
+
+  test('stopping finishes what is queued, then refuses, and leaves no process', async () => {
+    await using context = await setUp({ workers: 2 }, { models: { warm: slow } });
+    const runs = Array.from({ length: 6 }, () => codeOf(context.pool.run(context.warm, blank)));
+    const stopped = context.pool.stop();
+    expect(await codeOf(context.pool.run(context.warm, blank))).toBe('stopping');
+    await stopped;
+    expect(await Promise.all(runs)).toEqual(Array(6).fill('answered'));
+    expect(children()).toEqual([]);
+  });
+});

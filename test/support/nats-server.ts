@@ -1,0 +1,48 @@
+import { spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+import { waitFor } from './wait.ts';
+
+export interface NatsServer {
+  url: string;
+  port: number;
+  stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A real nats-server on a free port (or `port`), ready for connections. */
+export async function startNats(
+  options: { config?: string; env?: Record<string, string>; port?: number } = {},
+): Promise<NatsServer> {
+  const port = options.port ?? (await freePort());
+  const config = options.config ? ['-c', options.config] : [];
+  const child = spawn(
+    process.env.NATS_SERVER_BIN ?? 'nats-server',
+    [...config, '-a', '127.0.0.1', '-p', String(port)],
+    {
+      env: { ...process.env, ...options.env },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  );
+  let log = '';
+  child.stderr.on('data', (chunk) => {
+    log += chunk;
+  });
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const stop = async () => {
+    child.kill('SIGKILL');
+    await exited;
+  };
+  await waitFor(() => {
+    if (child.exitCode !== null) throw new Error(`nats-server ended with ${child.exitCode}:\n${log}`);
+    return log.includes('Server is ready');
+  }, 'nats-server to be ready');
+  return { url: `nats://127.0.0.1:${port}`, port, stop, [Symbol.asyncDispose]: stop };
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

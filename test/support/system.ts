@@ -1,0 +1,49 @@
+import { startEdge } from '../../services/edge/service.ts';
+import { startExpert } from '../../services/expert/service.ts';
+import { createMemoryBus } from '../../shared/bus-memory.ts';
+import { type Config, readConfig } from '../../shared/config.ts';
+import { createLog } from '../../shared/log.ts';
+import { loadBundle } from '../../shared/manifest.ts';
+import { buses, type TwoEnds } from './buses.ts';
+import { makeTinyBundle, type TinyOptions } from './tiny-bundle.ts';
+
+export interface SystemOptions extends TinyOptions {
+  env?: Record<string, string>;
+  /** Default: both. */
+  experts?: string | null;
+  open?: () => Promise<TwoEnds>;
+}
+
+/** Edge and, unless `experts` is null, experts in this process on a tiny bundle. */
+export async function startTinySystem(options: SystemOptions = {}) {
+  const files = await makeTinyBundle(options);
+  const log = createLog('silent', 'test');
+  const env = { PORT: '0', ASK_WORKERS: '1', ASK_MODELS_DIR: files.directory, ...options.env };
+  const config: Config = readConfig(options.experts ? { ...env, ASK_EXPERTS: options.experts } : env);
+  const bundle = await loadBundle(files.directory);
+  const ends = await (options.open ?? openMemory)();
+  const edge = await startEdge({ bus: ends.asker, bundle, config, log });
+  const experts = options.experts === null ? undefined : await startExpert({ bus: ends.answerer, bundle, config, log });
+  await ends.settled();
+  return {
+    url: edge.url,
+    edge,
+    experts,
+    bundle,
+    answerer: ends.answerer,
+    settled: ends.settled,
+    async [Symbol.asyncDispose]() {
+      await edge.stop();
+      await experts?.stop();
+      await ends[Symbol.asyncDispose]();
+      await files.remove();
+    },
+  };
+}
+
+async function openMemory(): Promise<TwoEnds> {
+  const bus = createMemoryBus();
+  return { asker: bus, answerer: bus, settled: async () => {}, [Symbol.asyncDispose]: () => bus.close() };
+}
+
+export { buses };

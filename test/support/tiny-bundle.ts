@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import type { Manifest, ModelEntry } from '../../shared/manifest.ts';
+import { buildTinyOnnx, type TinyModel } from './tiny-onnx.ts';
+
+/**
+ * A bundle whose answers tests can foresee. Labels red, green, blue, grey; expert `warm` owns red and grey, `cold`
+ * owns green and blue. The generalist is sure of strong colours and unsure of weak ones; each expert puts 'grey' and
+ * 'blue' respectively first, whatever it sees, so that an expert's voice is heard in the answer.
+ */
+export const LABELS = ['red', 'green', 'blue', 'grey'];
+export const SIZE = 8;
+
+const generalist: TinyModel = {
+  rows: [
+    [0.1, -0.05, -0.05, 0],
+    [-0.05, 0.1, -0.05, 0],
+    [-0.05, -0.05, 0.1, 0],
+    [0, 0, 0, 0.1],
+  ],
+  attention: true,
+};
+const always = (label: number): TinyModel => ({
+  rows: LABELS.map((_, i) => [0, 0, 0, i === label ? 9 : 0]),
+});
+
+export interface TinyOptions {
+  models?: Partial<Record<'generalist' | 'warm' | 'cold', TinyModel>>;
+  change?: (manifest: Manifest) => void;
+}
+
+export interface TinyBundle {
+  directory: string;
+  remove(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export async function makeTinyBundle(options: TinyOptions = {}): Promise<TinyBundle> {
+  const directory = await mkdtemp(join(tmpdir(), 'ask-bundle-'));
+  const models = { generalist, warm: always(3), cold: always(2), ...options.models };
+  const entry = async (id: 'generalist' | 'warm' | 'cold', classes: number[]): Promise<ModelEntry> => {
+    const bytes = buildTinyOnnx(SIZE, models[id]);
+    await writeFile(join(directory, `${id}.onnx`), bytes);
+    return {
+      id,
+      file: `${id}.onnx`,
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+      bytes: bytes.length,
+      inputSize: SIZE,
+      mean: [0, 0, 0],
+      std: [1, 1, 1],
+      outputs: models[id].attention ? { logits: LABELS.length, attention: 3 } : { logits: LABELS.length },
+      classes,
+      temperature: 1,
+      precision: 'float32',
+      parameters: 16,
+      figures: { validationAccuracy: 0.5 },
+    };
+  };
+  const manifest: Manifest = {
+    schemaVersion: 1,
+    name: 'tiny',
+    labels: [...LABELS],
+    input: { size: SIZE, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] },
+    generalist: await entry('generalist', [0, 1, 2, 3]),
+    experts: [await entry('warm', [0, 3]), await entry('cold', [1, 2])],
+    routing: {
+      k: 2,
+      metric: 'max-probability',
+      threshold: 0.9,
+      classToExpert: ['warm', 'cold', 'cold', 'warm'],
+      merge: { method: 'log-linear', generalistWeight: 0, expertWeight: 1 },
+    },
+    provenance: { made: 'by the test' },
+  };
+  options.change?.(manifest);
+  await writeFile(join(directory, 'manifest.json'), JSON.stringify(manifest));
+  const remove = () => rm(directory, { recursive: true, force: true });
+  return { directory, remove, [Symbol.asyncDispose]: remove };
+}
+
+/** A flat PNG. [255, 0, 0] makes the generalist sure of red; [130, 120, 120] unsure, and `warm` is asked. */
+export function flatPng(colour: [number, number, number], width = 32, height = 32): Promise<Buffer> {
+  const [r, g, b] = colour;
+  return sharp({ create: { width, height, channels: 3, background: { r, g, b } } })
+    .png()
+    .toBuffer();
+}
+
+export const SURE_RED: [number, number, number] = [250, 10, 10];
+export const UNSURE_WARM: [number, number, number] = [126, 120, 120];
+export const UNSURE_COLD: [number, number, number] = [118, 120, 127];

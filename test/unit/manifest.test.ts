@@ -1,0 +1,77 @@
+import { appendFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { loadBundle, type Manifest, modelPath } from '../../shared/manifest.ts';
+import { makeTinyBundle } from '../support/tiny-bundle.ts';
+
+async function failureOf(change: (manifest: Manifest) => void): Promise<string> {
+  await using bundle = await makeTinyBundle({ change });
+  return loadBundle(bundle.directory).then(
+    () => 'accepted',
+    (error: Error) => error.message,
+  );
+}
+
+test('a bundle is read, and its policy has a version that follows the routing', async () => {
+  await using one = await makeTinyBundle();
+  await using other = await makeTinyBundle({
+    change: (manifest) => {
+      manifest.routing.threshold = 0.5;
+    },
+  });
+  const bundles = await Promise.all([one, one, other].map(({ directory }) => loadBundle(directory)));
+  const [first, again, changed] = bundles.map(({ policyVersion }) => policyVersion);
+  expect(first).toMatch(/^[0-9a-f]{12}$/);
+  expect(again).toBe(first);
+  expect(changed).not.toBe(first);
+});
+
+describe('a wrong manifest is refused with the name of the field', () => {
+  test.each<[string, object, string]>([
+    ['digest', { generalist: { sha256: 'abc' } }, 'generalist.sha256'],
+    ['threshold', { routing: { threshold: 2 } }, 'routing.threshold'],
+    ['logits', { experts: { 1: { outputs: { logits: 5 } } } }, 'experts.1.outputs.logits'],
+    ['class', { experts: { 0: { classes: { 2: 9 } } } }, 'experts.0.classes'],
+    ['owner', { routing: { classToExpert: { 2: 'nobody' } } }, "there is no expert 'nobody'"],
+    ['stranger', { routing: { classToExpert: { 2: 'warm' } } }, 'routing.classToExpert.2'],
+    ['twins', { experts: { 1: { id: 'warm' } } }, "'warm' is used twice"],
+    ['labels', { labels: { 1: 'red' } }, 'labels: a label occurs twice'],
+    ['path', { generalist: { file: '../x.onnx' } }, 'generalist.file'],
+    ['version', { schemaVersion: 2 }, 'schemaVersion'],
+  ])('%s', async (_, wrong, expected) => {
+    expect(await failureOf((manifest) => overwrite(manifest, wrong))).toContain(expected);
+  });
+
+  test('a missing or broken file', async () => {
+    await using bundle = await makeTinyBundle();
+    await writeFile(join(bundle.directory, 'manifest.json'), '{');
+    await expect(loadBundle(bundle.directory)).rejects.toThrow('manifest.json cannot be read');
+    await expect(loadBundle('/nowhere')).rejects.toThrow('/nowhere/manifest.json cannot be read');
+  });
+});
+
+describe('weights', () => {
+  test('missing, longer or altered weights are refused with the name of the model', async () => {
+    await using bundle = await makeTinyBundle();
+    const { directory } = bundle;
+    const loaded = await loadBundle(directory);
+    const { generalist, experts } = loaded.manifest;
+    const [warm, cold] = experts as [typeof generalist, typeof generalist];
+    expect(await modelPath(loaded, generalist)).toBe(join(directory, 'generalist.onnx'));
+
+    await appendFile(join(directory, 'warm.onnx'), 'x');
+    await expect(modelPath(loaded, warm)).rejects.toThrow(/^model warm: .* has \d+ bytes, the manifest says \d+$/);
+    await writeFile(join(directory, 'cold.onnx'), Buffer.alloc(cold.bytes));
+    await expect(modelPath(loaded, cold)).rejects.toThrow(/^model cold: .* has sha256 .*, the manifest says /);
+    await rm(join(directory, 'generalist.onnx'));
+    await expect(modelPath(loaded, generalist)).rejects.toThrow('model generalist: ');
+  });
+});
+
+function overwrite(target: object, wrong: object): void {
+  for (const [key, value] of Object.entries(wrong)) {
+    const inner = (target as Record<string, unknown>)[key];
+    if (typeof value === 'object' && inner !== undefined) overwrite(inner as object, value);
+    else Object.assign(target, { [key]: value });
+  }
+}

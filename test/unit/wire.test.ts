@@ -1,0 +1,88 @@
+import { describe, expect, test } from 'vitest';
+import { AppError } from '../../shared/errors.ts';
+import {
+  classifySubject,
+  decodeReply,
+  decodeRequest,
+  encodeError,
+  encodeReply,
+  encodeRequest,
+  sizeOnBus,
+} from '../../shared/wire.ts';
+
+const image = { pixels: Uint8Array.from({ length: 12 }, (_, i) => i), width: 2, height: 2 };
+const request = { requestId: 'r1', deadlineMs: 1234.9, image };
+
+/** The code of the AppError that `action` throws. */
+function codeOf(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    return (error as AppError).code;
+  }
+  return 'nothing thrown';
+}
+
+test('subjects follow the contract', () => {
+  expect(classifySubject('expert-1')).toBe('ask.v1.expert.expert-1.classify');
+});
+
+describe('request', () => {
+  test('survives the round trip, its deadline in whole milliseconds rounded down', () => {
+    expect(decodeRequest(encodeRequest(request))).toEqual({ ...request, deadlineMs: 1234 });
+  });
+
+  test('pixels travel as they are', () => {
+    expect(encodeRequest(request).payload).toEqual(image.pixels);
+  });
+
+  test.each([
+    ['no deadline', { 'Ask-Deadline-Ms': '' }, 'invalid-parameter'],
+    ['a negative deadline', { 'Ask-Deadline-Ms': '-5' }, 'invalid-parameter'],
+    ['an unknown encoding', { 'Ask-Payload': 'image/gif' }, 'unsupported-media-type'],
+    ['pixels missing', { 'Ask-Payload': 'image/x-rgb8; width=3; height=2' }, 'invalid-body'],
+  ])('%s is refused', (_, headers, code) => {
+    const message = encodeRequest(request);
+    expect(codeOf(() => decodeRequest({ ...message, headers: { ...message.headers, ...headers } }))).toBe(code);
+  });
+});
+
+describe('reply', () => {
+  const reply = { logits: Float32Array.of(1.5, -2.25, 10), expertMs: 3.25, modelDigest: 'abc' };
+
+  test('survives the round trip', () => {
+    expect(decodeReply(encodeReply(reply), 3)).toEqual(reply);
+  });
+
+  test('logits are little-endian float16', () => {
+    expect([...encodeReply(reply).payload]).toEqual([0x00, 0x3e, 0x80, 0xc0, 0x00, 0x49]);
+  });
+
+  test('a payload at an odd offset of its buffer is read all the same', () => {
+    const { payload, headers } = encodeReply(reply);
+    const shifted = new Uint8Array(payload.length + 1);
+    shifted.set(payload, 1);
+    expect(decodeReply({ payload: shifted.subarray(1), headers }, 3).logits).toEqual(reply.logits);
+  });
+
+  test('another number of logits, or logits that are not finite, are the expert’s failure', () => {
+    expect(codeOf(() => decodeReply(encodeReply(reply), 4))).toBe('model-failed');
+    const infinite = encodeReply({ ...reply, logits: Float32Array.of(1, Number.NaN, 1e9) });
+    expect(codeOf(() => decodeReply(infinite, 3))).toBe('model-failed');
+  });
+});
+
+test('errors cross the bus as code and status; an unknown failure shows nothing of itself', () => {
+  expect(encodeError(new AppError('overloaded', 'full')).headers).toEqual({
+    'Nats-Service-Error': 'overloaded',
+    'Nats-Service-Error-Code': '429',
+  });
+  expect(codeOf(() => decodeReply(encodeError(new AppError('deadline-exceeded', '')), 3))).toBe('deadline-exceeded');
+  expect(encodeError(new Error('secret')).headers['Nats-Service-Error']).toBe('internal');
+});
+
+test('sizeOnBus counts what NATS writes', () => {
+  expect(sizeOnBus({ payload: new Uint8Array(10), headers: { a: 'bc' } })).toBe(
+    10 + 'NATS/1.0\r\na: bc\r\n\r\n'.length,
+  );
+});
