@@ -34,6 +34,10 @@ export async function buildApp(dependencies: AppDependencies) {
   app.setNotFoundHandler((request) => {
     throw new AppError('not-found', `${request.method} ${request.url} is not served here`);
   });
+  app.addHook('onSend', async (_, reply) => {
+    // A connection that stays open after its last answer would keep a stopping process waiting.
+    if (dependencies.phase() === 'stopping') reply.header('connection', 'close');
+  });
   app.addContentTypeParser(['image/jpeg', 'image/png', 'image/webp'], { parseAs: 'buffer' }, (_, body, done) =>
     done(null, body),
   );

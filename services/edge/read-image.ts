@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyRequest } from 'fastify';
 import { AppError } from '../../shared/errors.ts';
 
 /** The one image of a request: raw body, multipart field `image`, or JSON `{"image": "<base64>"}`. Throws AppError. */
@@ -12,6 +12,16 @@ export async function readImage(request: FastifyRequest): Promise<Uint8Array> {
 }
 
 async function readMultipart(request: FastifyRequest): Promise<Uint8Array> {
+  try {
+    return await readParts(request);
+  } catch (error) {
+    if ((error as FastifyError).statusCode !== undefined || error instanceof AppError) throw error;
+    // The form parser throws bare errors, all of them about what it was given.
+    throw new AppError('invalid-body', `the form cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+async function readParts(request: FastifyRequest): Promise<Uint8Array> {
   let image: Buffer | undefined;
   for await (const part of request.parts()) {
     if (part.type !== 'file' || part.fieldname !== 'image') {

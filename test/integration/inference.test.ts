@@ -83,6 +83,7 @@ describe('running', () => {
 describe('limits', () => {
   test('a full queue refuses, and what was queued is answered', async () => {
     await using context = await setUp({ queueLimit: 2 }, { models: { warm: slow } });
+    await context.pool.warm(context.warm);
     const runs = Array.from({ length: 4 }, () => codeOf(context.pool.run(context.warm, blank)));
     expect(await Promise.all(runs)).toEqual(['answered', 'answered', 'answered', 'overloaded']);
   });
@@ -90,6 +91,7 @@ describe('limits', () => {
   test('a job whose deadline passes in the queue never runs', async () => {
     await using context = await setUp({}, { models: { warm: slow } });
     const { pool, warm } = context;
+    await pool.warm(warm);
     const controller = new AbortController();
     const first = pool.run(warm, blank);
     const late = codeOf(pool.run(warm, blank, { signal: controller.signal }));

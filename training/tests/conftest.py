@@ -1,28 +1,18 @@
+import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from support import CLASSES, CONFIG, write_records
 
 from ask_training.config import read_experiment
-from ask_training.data import SIDE
 from ask_training.steps import Run
 from ask_training.vit import VisionTransformer
 
-CONFIG = Path(__file__).parent / "tiny.toml"
-CLASSES = 6
-
-
-def write_records(path: Path, per_class: int, seed: int) -> None:
-    """CIFAR-100 records of ``CLASSES`` flat colours with noise, in a fixed shuffled order."""
-    rng = np.random.default_rng(seed)
-    colours = np.random.default_rng(1).uniform(40, 215, (CLASSES, 3))
-    labels = rng.permutation(np.repeat(np.arange(CLASSES), per_class))
-    pixels = colours[labels][:, :, None, None] + rng.normal(0, 25, (len(labels), 3, SIDE, SIDE))
-    with path.open("wb") as to:
-        for label, picture in zip(labels, pixels.clip(0, 255).astype(np.uint8)):
-            to.write(bytes([0, label]) + picture.tobytes())
+# One CPU thread on every machine: the same sums in the same order, and no threads that wait for one another.
+os.environ |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

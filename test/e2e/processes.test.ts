@@ -1,0 +1,203 @@
+import { appendFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { freePort, startNats } from '../support/nats-server.ts';
+import { postImage, spawnHttp, spawnService, waitForLog } from '../support/service.ts';
+import {
+  flatPng,
+  makeTinyBundle,
+  SURE_RED,
+  type TinyBundle,
+  UNSURE_COLD,
+  UNSURE_WARM,
+} from '../support/tiny-bundle.ts';
+import { waitFor } from '../support/wait.ts';
+
+const environment = (bundle: TinyBundle, natsUrl: string) => ({
+  ASK_MODELS_DIR: bundle.directory,
+  NATS_URL: natsUrl,
+  ASK_WORKERS: '1',
+  ASK_CACHE_BYTES: '0',
+});
+
+async function instancesOf(url: string): Promise<Record<string, { instances: number }>> {
+  return ((await (await fetch(`${url}/readyz`)).json()) as { experts: Record<string, { instances: number }> }).experts;
+}
+
+/** Answers without what differs from one to the next. */
+function comparable(body: Record<string, unknown>) {
+  const { id: _, timings: __, traceId: ___, ...rest } = body;
+  return rest;
+}
+
+describe('edge and experts as processes on a real nats-server', () => {
+  test('give the same answers as the whole system in one process', async () => {
+    await using bundle = await makeTinyBundle();
+    await using nats = await startNats();
+    const env = environment(bundle, nats.url);
+    await using warm = spawnService('expert', { ...env, ASK_EXPERTS: 'warm' });
+    await using cold = spawnService('expert', { ...env, ASK_EXPERTS: 'cold' });
+    await Promise.all([warm, cold].map((expert) => waitForLog(expert, 'experts are ready')));
+    await using edge = await spawnHttp('edge', env);
+    await using local = await spawnHttp('local', env);
+    await waitForLog(edge, 'connected to NATS');
+    await waitForLog(local, 'experts are ready');
+    for (const colour of [SURE_RED, UNSURE_WARM, UNSURE_COLD]) {
+      const image = await flatPng(colour);
+      const [apart, together] = await Promise.all([edge, local].map(({ url }) => postImage(url, image)));
+      expect(apart?.status).toBe(200);
+      expect(comparable(apart?.body)).toEqual(comparable(together?.body));
+    }
+  });
+
+  test('an expert that is killed costs nothing but its answers; a new one is found', async () => {
+    await using bundle = await makeTinyBundle();
+    await using nats = await startNats();
+    const env = environment(bundle, nats.url);
+    await using edge = await spawnHttp('edge', env);
+    await waitForLog(edge, 'connected to NATS');
+    const image = await flatPng(UNSURE_WARM);
+    const first = spawnService('expert', env);
+    await waitForLog(first, 'experts are ready');
+    await waitFor(async () => (await instancesOf(edge.url)).warm?.instances === 1, 'the expert');
+    expect((await postImage(edge.url, image)).body.route).toBe('expert');
+
+    first.kill('SIGKILL');
+    await first.exited;
+    await waitFor(async () => (await instancesOf(edge.url)).warm?.instances === 0, 'the expert to be gone');
+    const alone = await postImage(edge.url, image);
+    expect([alone.status, alone.body.label, alone.body.degraded]).toEqual([200, 'red', 'no-expert']);
+
+    await using second = spawnService('expert', env);
+    await waitForLog(second, 'experts are ready');
+    await waitFor(async () => (await instancesOf(edge.url)).warm?.instances === 1, 'the new expert');
+    expect((await postImage(edge.url, image)).body.route).toBe('expert');
+  });
+
+  test('SIGTERM under load: no request is lost on the expert or the edge', async () => {
+    await using bundle = await makeTinyBundle();
+    await using nats = await startNats();
+    const env = environment(bundle, nats.url);
+    const experts = [spawnService('expert', env), spawnService('expert', env)];
+    await Promise.all(experts.map((expert) => waitForLog(expert, 'experts are ready')));
+    await using edge = await spawnHttp('edge', env);
+    await waitFor(async () => (await instancesOf(edge.url)).warm?.instances === 2, 'two experts');
+    const image = await flatPng(UNSURE_WARM);
+
+    let stop = false;
+    const degraded: (string | null)[] = [];
+    const clients = Array.from({ length: 4 }, async () => {
+      while (!stop) {
+        const { status, body } = await postImage(edge.url, image);
+        expect(status).toBe(200);
+        degraded.push(body.degraded);
+      }
+    });
+    await waitFor(() => degraded.length > 50, 'load');
+    experts[0]?.kill('SIGTERM');
+    expect(await experts[0]?.exited).toBe(0);
+    const before = degraded.length;
+    await waitFor(() => degraded.length > before + 50, 'load after the stop');
+    stop = true;
+    await Promise.all(clients);
+    expect(degraded.every((reason) => reason === null)).toBe(true);
+
+    const held = Array.from({ length: 8 }, () => postImage(edge.url, image));
+    await waitFor(async () => {
+      const metrics = await (await fetch(`${edge.url}/metrics`)).text();
+      return (
+        Number(/ask_answers_total\{strategy="ask",route="expert",degraded="no"\} (\d+)/.exec(metrics)?.[1]) >
+        degraded.length
+      );
+    }, 'one of the last requests to be answered');
+    edge.kill('SIGTERM');
+    expect((await Promise.all(held)).map(({ status }) => status)).toEqual(Array(8).fill(200));
+    expect(await edge.exited).toBe(0);
+    experts[1]?.kill('SIGTERM');
+    expect(await experts[1]?.exited).toBe(0);
+  });
+
+  test('without NATS at start the edge answers and says so; when NATS comes, experts are asked', async () => {
+    await using bundle = await makeTinyBundle();
+    const port = await freePort();
+    const env = environment(bundle, `nats://127.0.0.1:${port}`);
+    await using edge = await spawnHttp('edge', env);
+    await using expert = spawnService('expert', env);
+    await waitForLog(expert, 'experts are ready');
+    const image = await flatPng(UNSURE_WARM);
+    const alone = await postImage(edge.url, image);
+    expect([alone.status, alone.body.degraded]).toEqual([200, 'no-expert']);
+    const ready = await fetch(`${edge.url}/readyz`);
+    expect([ready.status, await ready.json()]).toEqual([
+      200,
+      {
+        status: 'ready',
+        bus: { kind: 'nats', connected: false },
+        experts: { warm: { instances: 0 }, cold: { instances: 0 } },
+      },
+    ]);
+    await using nats = await startNats({ port });
+    expect(nats.port).toBe(port);
+    await waitFor(async () => (await instancesOf(edge.url)).warm?.instances === 1, 'the expert over NATS');
+    expect((await postImage(edge.url, image)).body.route).toBe('expert');
+  });
+
+  test('probes of an expert follow its connection', async () => {
+    await using bundle = await makeTinyBundle();
+    await using nats = await startNats();
+    const port = await freePort();
+    await using expert = spawnService('expert', { ...environment(bundle, nats.url), ASK_HEALTH_PORT: String(port) });
+    await waitForLog(expert, 'experts are ready');
+    const status = async (path: string) => (await fetch(`http://127.0.0.1:${port}${path}`)).status;
+    await waitFor(async () => (await status('/readyz').catch(() => 0)) === 200, 'readiness');
+    await nats.stop();
+    await waitFor(async () => (await status('/readyz')) === 503, 'the loss to show');
+    expect([await status('/healthz'), await status('/metrics')]).toEqual([200, 200]);
+  });
+});
+
+describe('a start that cannot succeed ends with status 1 and a message without a stack', () => {
+  async function endOf(name: 'edge' | 'expert' | 'local', env: Record<string, string>): Promise<string> {
+    await using service = spawnService(name, { NATS_URL: 'nats://127.0.0.1:1', LOG_LEVEL: 'silent', ...env });
+    expect(await service.exited).toBe(1);
+    expect(service.log()).not.toMatch(/^\s+at /m);
+    return service.log();
+  }
+
+  test('wrong settings, all at once', async () => {
+    const log = await endOf('edge', { PORT: 'x', ASK_DEADLINE_MS: 'y' });
+    expect(log).toMatch(/^ask-edge: the configuration has 2 mistake\(s\):\n {2}PORT=x: .*\n {2}ASK_DEADLINE_MS=y: /);
+  });
+
+  test('no bundle', async () => {
+    expect(await endOf('local', { ASK_MODELS_DIR: '/nowhere' })).toMatch(
+      /^ask-the-expert: .*manifest.json cannot be read/,
+    );
+  });
+
+  test('altered weights, at the service that would use them', async () => {
+    await using bundle = await makeTinyBundle();
+    await appendFile(join(bundle.directory, 'warm.onnx'), 'x');
+    expect(await endOf('expert', { ASK_MODELS_DIR: bundle.directory })).toMatch(/^ask-expert: model warm: .* bytes/);
+    expect(await endOf('local', { ASK_MODELS_DIR: bundle.directory, PORT: '0' })).toMatch(/model warm: .* bytes/);
+  });
+
+  test('weights that are no model', async () => {
+    await using bundle = await makeTinyBundle({ models: { generalist: { rows: [[0, 0, 0, 1]] } } });
+    const log = await endOf('edge', { ASK_MODELS_DIR: bundle.directory, PORT: '0' });
+    expect(log).toMatch(/^ask-edge: model generalist: output 'logits' has 1 values, expected 1 x 4 float32/);
+  });
+
+  test('a port that is taken', async () => {
+    await using bundle = await makeTinyBundle();
+    await using first = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
+    const log = await endOf('local', { ASK_MODELS_DIR: bundle.directory, PORT: new URL(first.url).port });
+    expect(log).toMatch(/address already in use .*set PORT to another one/);
+  });
+});
+
+test.each(['edge', 'expert', 'local', 'cli'] as const)('%s --help names the settings and ends', async (name) => {
+  await using service = spawnService(name, {}, ['--help']);
+  expect(await service.exited).toBe(0);
+  expect(service.output()).toContain('ASK_MODELS_DIR');
+});

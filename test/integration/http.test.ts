@@ -1,0 +1,206 @@
+import { request as httpRequest } from 'node:http';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { postImage } from '../support/service.ts';
+import { startTinySystem } from '../support/system.ts';
+import { flatPng, SURE_RED } from '../support/tiny-bundle.ts';
+import { waitFor } from '../support/wait.ts';
+
+let system: Awaited<ReturnType<typeof startTinySystem>>;
+let url: string;
+beforeAll(async () => {
+  system = await startTinySystem({ env: { ASK_MAX_BODY_BYTES: '1000000', ASK_MAX_PIXELS: '250000' } });
+  url = system.url;
+});
+afterAll(() => system[Symbol.asyncDispose]());
+
+async function send(init: RequestInit, query = '') {
+  const response = await fetch(`${url}/classify${query}`, { method: 'POST', ...init });
+  // biome-ignore lint/suspicious/noExplicitAny: answers and problems alike
+  return { status: response.status, headers: response.headers, body: (await response.json()) as any };
+}
+
+function form(files: [name: string, content: Buffer][]): FormData {
+  const data = new FormData();
+  for (const [name, content] of files)
+    data.append(name, new Blob([new Uint8Array(content)], { type: 'image/png' }), 'x.png');
+  return data;
+}
+
+const json = (body: string) => ({ headers: { 'content-type': 'application/json' }, body });
+
+describe('an image comes in by three doors', () => {
+  test('raw body, form field and base64 in JSON give the same answer', async () => {
+    const image = await flatPng(SURE_RED);
+    const raw = await postImage(url, image);
+    const multipart = await send({ body: form([['image', image]]) });
+    const base64 = await send(json(JSON.stringify({ image: image.toString('base64') })));
+    for (const { status, body } of [raw, multipart, base64]) expect([status, body.label]).toEqual([200, 'red']);
+  });
+
+  test.each(['jpeg', 'png', 'webp'] as const)('%s', async (format) => {
+    const image = await sharp(await flatPng(SURE_RED, 300, 200))
+      .toFormat(format)
+      .toBuffer();
+    expect((await postImage(url, image, '', `image/${format}`)).body.label).toBe('red');
+  });
+});
+
+describe('bad input gets a problem document', () => {
+  const png = { 'content-type': 'image/png' };
+  const noise = () =>
+    sharp({
+      create: {
+        width: 400,
+        height: 400,
+        channels: 3,
+        background: '#000',
+        noise: { type: 'gaussian', mean: 99, sigma: 50 },
+      },
+    });
+
+  test.each<[string, () => Promise<RequestInit> | RequestInit, string, number, string]>([
+    ['no body', () => ({ headers: png }), '', 400, 'empty-body'],
+    ['0 bytes', () => ({ headers: png, body: Buffer.alloc(0) }), '', 400, 'empty-body'],
+    ['text', () => ({ headers: png, body: 'hello' }), '', 400, 'not-an-image'],
+    [
+      'SVG as PNG',
+      () => ({ headers: png, body: '<svg xmlns="http://www.w3.org/2000/svg"/>' }),
+      '',
+      415,
+      'unsupported-media-type',
+    ],
+    [
+      'an animated GIF',
+      async () => ({ headers: { 'content-type': 'image/gif' }, body: await animation() }),
+      '',
+      415,
+      'unsupported-media-type',
+    ],
+    ['a GIF as PNG', async () => ({ headers: png, body: await animation() }), '', 415, 'unsupported-media-type'],
+    ['no content type', () => ({ body: new Uint8Array([1, 2]) }), '', 415, 'unsupported-media-type'],
+    [
+      'cut short',
+      async () => ({ headers: png, body: (await noise().png().toBuffer()).subarray(0, 20_000) }),
+      '',
+      400,
+      'corrupt-image',
+    ],
+    ['too many bytes', () => ({ headers: png, body: Buffer.alloc(1_000_001) }), '', 413, 'payload-too-large'],
+    [
+      'too many pixels',
+      async () => ({ headers: png, body: await flatPng(SURE_RED, 501, 500) }),
+      '',
+      413,
+      'too-many-pixels',
+    ],
+    ['JSON cut short', () => json('{"image": "abc'), '', 400, 'invalid-body'],
+    ['JSON without image', () => json('{"picture": ""}'), '', 400, 'invalid-body'],
+    ['JSON null', () => json('null'), '', 400, 'empty-body'],
+    ['broken base64', () => json('{"image": "%%%%"}'), '', 400, 'invalid-body'],
+    ['base64 of nothing', () => json('{"image": ""}'), '', 400, 'empty-body'],
+    [
+      'two files',
+      async () => ({
+        body: form([
+          ['image', await flatPng(SURE_RED)],
+          ['image', await flatPng(SURE_RED)],
+        ]),
+      }),
+      '',
+      400,
+      'invalid-body',
+    ],
+    ['another field', async () => ({ body: form([['file', await flatPng(SURE_RED)]]) }), '', 400, 'invalid-body'],
+    ['an empty form', () => ({ body: form([]) }), '', 400, 'empty-body'],
+    ['a form too large', () => ({ body: form([['image', Buffer.alloc(1_000_001)]]) }), '', 413, 'payload-too-large'],
+    [
+      'a broken form',
+      () => ({ headers: { 'content-type': 'multipart/form-data; boundary=x' }, body: '--x\r\nnonsense' }),
+      '',
+      400,
+      'invalid-body',
+    ],
+    [
+      'a form without boundary',
+      () => ({ headers: { 'content-type': 'multipart/form-data' }, body: 'x' }),
+      '',
+      400,
+      'invalid-body',
+    ],
+    ...['topK=0', 'topK=many', 'deadlineMs=-1', 'threshold=1.5', 'strategy=guess', 'unknown=1', 'topK=1&topK=2'].map(
+      (query): [string, () => Promise<RequestInit>, string, number, string] => [
+        query,
+        async () => ({ headers: png, body: new Uint8Array(await flatPng(SURE_RED)) }),
+        `?${query}`,
+        422,
+        'invalid-parameter',
+      ],
+    ),
+  ])('%s', async (_, make, query, status, code) => {
+    const { headers, body, ...answer } = await send(await make(), query);
+    expect([answer.status, body.code, body.status]).toEqual([status, code, status]);
+    expect(headers.get('content-type')).toBe('application/problem+json; charset=utf-8');
+    expect(Object.keys(body)).toEqual(['type', 'title', 'status', 'code', 'detail']);
+    expect(body.detail).not.toBe('');
+  });
+
+  test('an address that is not served', async () => {
+    const response = await fetch(`${url}/nothing`);
+    expect([response.status, ((await response.json()) as { code: string }).code]).toEqual([404, 'not-found']);
+  });
+
+  test('a deadline that even the generalist cannot meet', async () => {
+    const slow = { rows: [1, 2, 3, 4].map((bias): [number, number, number, number] => [0, 0, 0, bias]), work: 1000 };
+    await using busy = await startTinySystem({ models: { generalist: { ...slow, attention: true } } });
+    const { status, body } = await postImage(busy.url, await flatPng(SURE_RED), '?deadlineMs=20');
+    expect([status, body.code]).toEqual([504, 'deadline-exceeded']);
+  });
+
+  test('more waiting than allowed: 429 with Retry-After, and the others are answered', async () => {
+    const slow = { rows: [1, 2, 3, 4].map((bias): [number, number, number, number] => [0, 0, 0, bias]), work: 300 };
+    const env = { ASK_EDGE_QUEUE: '2', ASK_CACHE_BYTES: '0', ASK_DEADLINE_MS: '60000' };
+    await using busy = await startTinySystem({ models: { generalist: { ...slow, attention: true } }, env });
+    const image = await flatPng(SURE_RED);
+    const answers = await Promise.all(Array.from({ length: 8 }, () => postImage(busy.url, image, '?strategy=edge')));
+    const statuses = answers.map(({ status }) => status);
+    expect(new Set(statuses)).toEqual(new Set([200, 429]));
+    expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(3);
+    const refused = answers.find(({ status }) => status === 429);
+    expect([refused?.body.code, refused?.headers.get('retry-after')]).toEqual(['overloaded', '1']);
+  });
+
+  test('a client that hangs up half-way does no harm', async () => {
+    const { hostname, port } = new URL(url);
+    const headers = { 'content-type': 'image/png', 'content-length': '100000' };
+    const half = httpRequest({ hostname, port, path: '/classify', method: 'POST', headers });
+    half.on('error', () => {});
+    half.write(Buffer.alloc(5000));
+    await waitFor(() => (half.socket?.bytesWritten ?? 0) > 5000, 'half the body to be sent');
+    half.destroy();
+    expect((await postImage(url, await flatPng(SURE_RED))).status).toBe(200);
+  });
+});
+
+describe('other addresses', () => {
+  test('health, page and description', async () => {
+    expect(await (await fetch(`${url}/healthz`)).json()).toEqual({ status: 'alive' });
+    const page = await fetch(`${url}/`);
+    expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
+    expect(await page.text()).toContain('<title>Ask the Expert</title>');
+    const description = (await (await fetch(`${url}/openapi.json`)).json()) as { paths: Record<string, unknown> };
+    expect(Object.keys(description.paths)).toContain('/classify');
+  });
+
+  test('metrics count answers and errors', async () => {
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toMatch(/ask_answers_total\{strategy="ask",route="edge",degraded="no"\} \d+/);
+    expect(metrics).toMatch(/ask_errors_total\{code="corrupt-image"\} 1/);
+    expect(metrics).toContain('ask_edge_waiting 0');
+  });
+});
+
+async function animation(): Promise<Uint8Array<ArrayBuffer>> {
+  const frames = sharp(new Uint8Array(9 * 18 * 3), { raw: { width: 9, height: 18, channels: 3, pageHeight: 9 } });
+  return new Uint8Array(await frames.gif().toBuffer());
+}

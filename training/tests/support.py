@@ -1,0 +1,42 @@
+"""Small made-up inputs that the tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ask_training.config import Stage
+from ask_training.data import SIDE
+from ask_training.vit import VisionTransformer
+
+TRAINING = Path(__file__).resolve().parent.parent
+CONFIG = Path(__file__).parent / "tiny.toml"
+CLASSES = 6
+STAGE = Stage(epochs=3, batch=20, lr=2e-3, layer_decay=0.9, weight_decay=0.05, keep=0.6, outsiders=0.5)
+
+
+def write_records(path: Path, per_class: int, seed: int) -> None:
+    """CIFAR-100 records of ``CLASSES`` colours, blurred enough into one another that some pictures are mistaken."""
+    rng = np.random.default_rng(seed)
+    colours = np.random.default_rng(1).uniform(40, 215, (CLASSES, 3))
+    labels = rng.permutation(np.repeat(np.arange(CLASSES), per_class))
+    tints = colours[labels] + rng.normal(0, 30, (len(labels), 3))
+    pixels = tints[:, :, None, None] + rng.normal(0, 25, (len(labels), 3, SIDE, SIDE))
+    with path.open("wb") as to:
+        for label, picture in zip(labels, pixels.clip(0, 255).astype(np.uint8)):
+            to.write(bytes([label // 2, label]) + picture.tobytes())
+
+
+def lively_model(seed: int = 0, size: int = 48, depth: int = 2, classes: int = CLASSES) -> VisionTransformer:
+    """Random weights far larger than at the start of training, so that every parameter shows in the logits."""
+    torch.manual_seed(seed)
+    model = VisionTransformer(size, classes, width=48, depth=depth, heads=3).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.normal_(1.0 if "norm" in name and name.endswith("weight") else 0.0, 0.25)
+    return model
+
+
+def noise(count: int, seed: int = 5) -> torch.Tensor:
+    """uint8 [count, 3, 32, 32]."""
+    return torch.randint(0, 256, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
