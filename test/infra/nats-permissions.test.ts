@@ -6,7 +6,7 @@ import { inRepository } from './support/repository.ts';
 
 const config = inRepository('infra/nats/nats.conf');
 const passwords = { edge: 'edge-test', expert: 'expert-test' };
-const env = { ASK_NATS_EDGE_PASSWORD: passwords.edge, ASK_NATS_EXPERT_PASSWORD: passwords.expert };
+const env = { NATS_EDGE_PASSWORD: passwords.edge, NATS_EXPERT_PASSWORD: passwords.expert };
 
 type Role = keyof typeof passwords;
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import json
 import platform
 import shutil
 from dataclasses import asdict
@@ -190,7 +191,19 @@ def write_golden(run: Run, ids: list[str], names: list[str], target: Path) -> No
             "torch": np.round(torch_logits.numpy().astype(float), 4).tolist(),
             "served": np.round(run_onnx(path, pixels, batch=1).astype(float), 4).tolist(),
         }
-    write_json(target / "golden.json", golden)
+    photo, expected = golden_photo()
+    golden["photo"] = {"png": _png(photo), "pixels": base64.b64encode(expected.tobytes()).decode()}
+    write_atomically(target / "golden.json", lambda to: to.write_text(json.dumps(golden) + "\n"))
+
+
+def golden_photo() -> tuple[np.ndarray, np.ndarray]:
+    """A made-up picture [90, 140, 3] with edges and noise, and what the manifest's input rule makes of it."""
+    rng = np.random.default_rng(20131)
+    y, x = np.mgrid[0:90, 0:140]
+    field = np.stack([128 + 100 * np.sin(x / 9 + y / 17), 255.0 * ((x // 20 + y // 15) % 2), 1.8 * x], -1)
+    photo = (field + rng.normal(0, 10, field.shape)).clip(0, 255).astype(np.uint8)
+    square = Image.fromarray(photo[:, 25:115])
+    return photo, np.asarray(square.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
 def _png(picture: np.ndarray) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support import noise
 
 from ask_training.data import RECORD_BYTES, DataError, read_names, read_records, split
 
@@ -14,7 +15,7 @@ def record(label: int, seed: int = 0) -> bytes:
 
 def test_records_come_back_as_written(tmp_path: Path) -> None:
     path = tmp_path / "train.bin"
-    pixels = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
+    pixels = noise(5)
     labels = torch.tensor([3, 0, 99, 41, 3])
     path.write_bytes(b"".join(bytes([7, label]) + picture.numpy().tobytes() for label, picture in zip(labels, pixels)))
 

@@ -1,0 +1,41 @@
+import { execFile } from 'node:child_process';
+import { loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { startCollector } from '../support/collector.ts';
+import { spawnHttp, waitForLog } from '../support/service.ts';
+
+/**
+ * `npm run -s bench:telemetry`: throughput of the whole system with tracing over that without. Two systems are up at
+ * once and are loaded in turns, by another process, closed loop.
+ */
+const ROUNDS = 8;
+const SECONDS = 5;
+const CLIENTS = 8;
+
+const load = fileURLToPath(new URL('./load.ts', import.meta.url));
+await using collector = await startCollector();
+const env = { ASK_CACHE_BYTES: '0', LOG_LEVEL: 'info' };
+await using plain = await spawnHttp('local', env);
+await using traced = await spawnHttp('local', { ...env, ...collector.env, OTEL_BSP_SCHEDULE_DELAY: '1000' });
+for (const system of [plain, traced]) await waitForLog(system, 'experts are ready');
+
+const ratios: number[] = [];
+for (let round = -1; round < ROUNDS; round++) {
+  const rates = new Map<string, number>();
+  // Whoever goes first changes with the round.
+  for (const { url } of round % 2 === 0 ? [plain, traced] : [traced, plain]) {
+    const { stdout } = await promisify(execFile)(process.execPath, [load, url, String(CLIENTS), String(SECONDS)]);
+    rates.set(url, JSON.parse(stdout).perSecond);
+  }
+  const [off, on] = [rates.get(plain.url) as number, rates.get(traced.url) as number];
+  if (round < 0) continue;
+  ratios.push(on / off);
+  process.stdout.write(`off ${off.toFixed(1)}/s  on ${on.toFixed(1)}/s  ratio ${(on / off).toFixed(3)}\n`);
+}
+const sorted = ratios.toSorted((a, b) => a - b);
+const median = ((sorted[ROUNDS / 2 - 1] as number) + (sorted[ROUNDS / 2] as number)) / 2;
+const spread = `${sorted[0]?.toFixed(3)} to ${sorted.at(-1)?.toFixed(3)}`;
+process.stdout.write(
+  `median ratio ${median.toFixed(3)} (${spread}), ${collector.spans.length} spans, load ${loadavg()[0]?.toFixed(2)}\n`,
+);

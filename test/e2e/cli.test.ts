@@ -1,0 +1,154 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { spawnHttp, spawnService } from '../support/service.ts';
+import {
+  flatPng,
+  makeTinyBundle,
+  SURE_RED,
+  type TinyBundle,
+  UNSURE_COLD,
+  UNSURE_WARM,
+} from '../support/tiny-bundle.ts';
+
+let bundle: TinyBundle;
+let folder: string;
+beforeAll(async () => {
+  bundle = await makeTinyBundle();
+  folder = await mkdtemp(join(tmpdir(), 'ask-cli-'));
+  await writeFile(join(folder, 'red.png'), await flatPng(SURE_RED));
+  await writeFile(join(folder, 'cold.png'), await flatPng(UNSURE_COLD));
+  await writeFile(join(folder, 'broken.png'), 'hello');
+  // Sure and right; unsure, wrong, and put right by the expert `cold`; unsure, right, and led astray by `warm`.
+  await writeFile(
+    join(folder, 'records.bin'),
+    Buffer.concat([record(0, SURE_RED), record(2, [118, 127, 120]), record(0, UNSURE_WARM)]),
+  );
+});
+afterAll(() => Promise.all([bundle.remove(), rm(folder, { recursive: true })]));
+
+async function run(args: string[], env: Record<string, string> = {}) {
+  await using service = spawnService('cli', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1', ...env }, args);
+  return { status: await service.exited, output: service.output(), errors: service.log() };
+}
+
+const file = (name: string) => join(folder, name);
+
+describe('classify', () => {
+  test('prints the answer and its route for each file', async () => {
+    const { status, output } = await run(['classify', file('red.png'), file('cold.png')]);
+    expect(status).toBe(0);
+    expect(output.replaceAll(folder, '').replace(/\d+\.\d ms/g, 'T ms')).toMatch(
+      new RegExp(
+        [
+          '^/red.png: red 100.0 %',
+          '  route   edge \\(confident, max-probability 1.000 against 0.9\\)',
+          '  others  grey 0.0 %, green 0.0 %, blue 0.0 %',
+          '  time    T ms',
+          '/cold.png: blue 100.0 %',
+          '  route   cold \\(low-confidence, max-probability 0\\.\\d{3} against 0.9; expert T ms, \\d+ bytes sent\\)',
+        ].join('\n'),
+      ),
+    );
+  });
+
+  test('a file that fails is named on standard error, the others are answered, the status is 1', async () => {
+    const { status, output, errors } = await run(['classify', file('broken.png'), file('none.png'), file('red.png')]);
+    expect([status, output.includes('red.png: red')]).toEqual([1, true]);
+    expect(errors).toContain('broken.png: 400 not-an-image: ');
+    expect(errors).toContain('none.png: ENOENT');
+  });
+
+  test('asks a running service with --url, and prints JSON lines with --json', async () => {
+    await using system = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
+    const args = ['classify', file('red.png'), '--url', system.url, '--strategy', 'edge', '--json'];
+    const { status, output } = await run(args, { ASK_MODELS_DIR: '/nowhere' });
+    expect(status).toBe(0);
+    expect(JSON.parse(output)).toMatchObject({ file: file('red.png'), label: 'red', decision: { strategy: 'edge' } });
+  });
+
+  test('a service that does not answer', async () => {
+    const { status, errors } = await run(['classify', file('red.png'), '--url', 'http://127.0.0.1:1']);
+    expect([status, errors]).toEqual([
+      1,
+      expect.stringContaining('http://127.0.0.1:1/classify?strategy=ask does not answer'),
+    ]);
+  });
+});
+
+describe('eval', () => {
+  test('--json prints the figures of one strategy', async () => {
+    const { status, output } = await run(['eval', '--data', file('records.bin'), '--json']);
+    expect(status).toBe(0);
+    expect(JSON.parse(output)).toEqual({
+      n: 3,
+      strategy: 'ask',
+      accuracy: 0.6667,
+      escalated: 0.6667,
+      edgeAccuracy: 0.6667,
+      escalatedEdgeAccuracy: 0.5,
+      escalatedAccuracy: 0.5,
+      bytesPerEscalation: expect.any(Number),
+      threshold: 0.9,
+    });
+  });
+
+  test('without --strategy it compares all, and the oracle takes the better of both', async () => {
+    const { output } = await run(['eval', '--data', file('records.bin')]);
+    const rows = output.split('\n').map((line) => line.split(/ {2,}/).slice(0, 3));
+    expect(rows.slice(1, 6)).toEqual([
+      ['strategy', 'accuracy', 'escalated'],
+      ['ask', '66.67 %', '66.67 %'],
+      ['edge', '66.67 %', '0.00 %'],
+      ['expert', '33.33 %', '100.00 %'],
+      ['oracle', '100.00 %', '100.00 %'],
+    ]);
+  });
+
+  test('--limit takes the first records', async () => {
+    const { output } = await run([
+      'eval',
+      '--data',
+      file('records.bin'),
+      '--limit',
+      '1',
+      '--strategy',
+      'edge',
+      '--json',
+    ]);
+    expect(JSON.parse(output)).toMatchObject({ n: 1, accuracy: 1, escalated: 0, escalatedAccuracy: null });
+  });
+});
+
+describe('a command that makes no sense ends with status 2 and the usage', () => {
+  test.each<[string, string[], string]>([
+    ['no verb', [], 'npm run -s ask'],
+    ['an unknown verb', ['guess'], "there is no verb 'guess'"],
+    ['no file', ['classify'], 'at least one image file'],
+    ['an unknown option', ['classify', 'x.png', '--loud'], "Unknown option '--loud'"],
+    ['no data', ['eval'], 'eval needs --data'],
+    ['an unknown strategy', ['eval', '--data', 'x', '--strategy', 'guess'], '--strategy guess is none of'],
+    ['an impossible limit', ['eval', '--data', 'x', '--limit', '0'], '--limit 0'],
+  ])('%s', async (_, args, message) => {
+    const { status, output, errors } = await run(args);
+    expect(status).toBe(2);
+    expect(output + errors).toContain(message);
+    expect(output + errors).not.toMatch(/^\s+at /m);
+  });
+
+  test('records that are cut short, or are not there', async () => {
+    const short = await run(['eval', '--data', file('red.png')]);
+    expect([short.status, short.errors]).toEqual([
+      2,
+      expect.stringContaining('not a whole number of 3074-byte records'),
+    ]);
+    const none = await run(['eval', '--data', file('none.bin')]);
+    expect([none.status, none.errors]).toEqual([1, expect.stringMatching(/^ask: ENOENT/)]);
+  });
+});
+
+/** A CIFAR-100 record of one colour. */
+function record(label: number, colour: [number, number, number]): Buffer {
+  return Buffer.concat([Buffer.from([0, label]), ...colour.map((value) => Buffer.alloc(1024, value))]);
+}

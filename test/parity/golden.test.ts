@@ -1,0 +1,89 @@
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { decodeImage } from '../../shared/image.ts';
+import { InferencePool, type RunnableModel, toRunnable } from '../../shared/inference.ts';
+import { createLog } from '../../shared/log.ts';
+import { type Bundle, loadBundle } from '../../shared/manifest.ts';
+
+const directory = 'models/default';
+
+interface Golden {
+  /** Pictures of exactly the models' input size, base64 PNG. */
+  png: string[];
+  /** Logits of each model on them: PyTorch's in float32, and onnxruntime's (Python) of the file that is served. */
+  models: Record<string, { torch: number[][]; served: number[][] }>;
+  /** A picture that must be cropped and shrunk, and the pixels that Pillow makes of it by the manifest's rule. */
+  photo: { png: string; pixels: string };
+}
+
+let bundle: Bundle;
+let golden: Golden;
+let pool: InferencePool;
+let models: RunnableModel[];
+beforeAll(async () => {
+  bundle = await loadBundle(directory);
+  golden = JSON.parse(await readFile(`${directory}/golden.json`, 'utf8'));
+  const { generalist, experts } = bundle.manifest;
+  models = await Promise.all([generalist, ...experts].map((model) => toRunnable(bundle, model)));
+  pool = new InferencePool({
+    workers: 1,
+    threads: 1,
+    queueLimit: 9,
+    memoryBytes: 1e9,
+    log: createLog('silent', 'test'),
+  });
+});
+afterAll(() => pool.stop());
+
+const decode = (png: string) => decodeImage(Buffer.from(png, 'base64'), bundle.manifest.input, 1e6);
+
+/** Root mean square of the difference over that of what was expected. */
+function relativeError(actual: ArrayLike<number>, expected: number[]): number {
+  let difference = 0;
+  let size = 0;
+  expected.forEach((value, i) => {
+    difference += ((actual[i] as number) - value) ** 2;
+    size += value ** 2;
+  });
+  return Math.sqrt(difference / size);
+}
+
+describe('the committed bundle gives what training recorded', () => {
+  test('for every model, on every golden picture, from PNG to logits', async () => {
+    expect(Object.keys(golden.models).sort()).toEqual(models.map(({ id }) => id).sort());
+    for (const model of models) {
+      const recorded = golden.models[model.id] as Golden['models'][string];
+      for (const [i, png] of golden.png.entries()) {
+        const { pixels } = await decode(png);
+        const { outputs } = await pool.run(model, pixels);
+        const where = `${model.id}, picture ${i}`;
+        const logits = outputs.logits as Float32Array;
+        expect(relativeError(logits, recorded.served[i] as number[]), `${where}: onnxruntime in Python`).toBeLessThan(
+          0.01,
+        );
+        expect(relativeError(logits, recorded.torch[i] as number[]), `${where}: PyTorch`).toBeLessThan(0.1);
+      }
+    }
+  });
+
+  test('the generalist also gives its attention: one weight per patch, all but the CLS token’s own share of 1', async () => {
+    const [generalist] = models as [RunnableModel];
+    const { pixels } = await decode(golden.png[0] as string);
+    const attention = (await pool.run(generalist, pixels)).outputs.attention as Float32Array;
+    const patches = (bundle.manifest.generalist.inputSize / 16) ** 2;
+    expect(attention).toHaveLength(patches);
+    const sum = attention.reduce((total, weight) => total + weight, 0);
+    expect(Math.min(...attention)).toBeGreaterThanOrEqual(0);
+    expect(sum).toBeGreaterThan(0.3);
+    expect(sum).toBeLessThan(1);
+  });
+
+  test('a picture of another size and shape becomes the same pixels as in training', async () => {
+    const { pixels } = await decode(golden.photo.png);
+    const expected = Buffer.from(golden.photo.pixels, 'base64');
+    expect(pixels.length).toBe(expected.length);
+    const differences = Array.from(pixels, (value, i) => Math.abs(value - (expected[i] as number)));
+    expect(differences.reduce((sum, value) => sum + value, 0) / differences.length).toBeLessThan(1.5);
+    expect(Math.max(...differences)).toBeLessThan(16);
+  });
+});

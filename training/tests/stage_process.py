@@ -1,0 +1,51 @@
+"""One training stage in a process of its own: ``stage_process.py DATA FOLDER [SAVED KILLED]``.
+
+With SAVED and KILLED it writes a checkpoint after each of the first SAVED steps, none later, and gets SIGKILL as step
+KILLED begins. Otherwise it goes on from FOLDER/checkpoint if there is one, writes FOLDER/weights.safetensors and prints
+the number of steps it took.
+"""
+
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from support import STAGE
+from torch import Tensor
+
+from ask_training import engine
+from ask_training.data import Pictures, read_records
+from ask_training.vit import VisionTransformer
+
+
+class Watched(Pictures):
+    steps = 0
+    saved = killed = -1
+
+    def at(self, indices: Tensor) -> Pictures:
+        """Called once at the start of each step."""
+        if Watched.steps == Watched.saved:
+            engine.CHECKPOINT_SECONDS = math.inf
+        if Watched.steps == Watched.killed:
+            os.kill(os.getpid(), signal.SIGKILL)
+        Watched.steps += 1
+        return super().at(indices)
+
+
+data, folder = Path(sys.argv[1]), Path(sys.argv[2])
+if sys.argv[3:]:
+    Watched.saved, Watched.killed = map(int, sys.argv[3:])
+    engine.CHECKPOINT_SECONDS = -1
+torch.set_num_threads(1)
+pictures = read_records(data / "train.bin")
+pools = [torch.arange(0, 100), torch.arange(60, 160)]
+torch.manual_seed(0)
+model = VisionTransformer(32, 6, width=48, depth=2, heads=3, drop_path=0.2)
+engine.train_stage(
+    model, Watched(pictures.pixels, pictures.labels, ""), pools, STAGE, 11, folder / "checkpoint", "stage"
+)
+save_file(model.state_dict(), folder / "weights.safetensors")
+print(Watched.steps)

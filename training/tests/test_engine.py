@@ -1,0 +1,133 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from support import STAGE, lively_model, noise
+
+from ask_training import engine
+from ask_training.data import Pictures, read_records
+from ask_training.engine import learning_rate, parameter_groups, predict, train_stage, write_atomically, write_json
+from ask_training.resample import resize_matrix
+from ask_training.vit import VisionTransformer
+
+
+def test_the_learning_rate_warms_up_then_falls_along_a_cosine_to_zero() -> None:
+    rates = [learning_rate(step, 100, 8e-4) for step in range(101)]
+    torch.testing.assert_close(torch.tensor(rates[:5]), 8e-4 * torch.tensor([0.2, 0.4, 0.6, 0.8, 1.0]))
+    falling = [4e-4 * (1 + math.cos(math.pi * i / 95)) for i in range(96)]
+    torch.testing.assert_close(torch.tensor(rates[5:]), torch.tensor(falling))
+    assert rates[100] == 0
+    assert 0 < rates[99] < 1e-6
+
+
+def test_the_learning_rate_of_a_single_step_is_the_peak() -> None:
+    assert learning_rate(0, 1, 3e-4) == 3e-4
+
+
+def test_every_parameter_is_in_one_group_with_its_layers_rate_and_decay() -> None:
+    model = lively_model(depth=2)
+    stage = replace(STAGE, layer_decay=0.5, weight_decay=0.05)
+    found = {}
+    for group in parameter_groups(model, stage):
+        for parameter in group["params"]:
+            assert id(parameter) not in found
+            found[id(parameter)] = (group["scale"], group["weight_decay"])
+
+    expected = {"cls_token": (0.125, 0.0), "pos_embed": (0.125, 0.0)}
+    layers = {"patch_embed.proj": 0.125, "norm": 1.0, "head": 1.0}
+    for block, scale in enumerate((0.25, 0.5)):
+        layers |= {f"blocks.{block}.{part}": scale for part in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")}
+    for layer, scale in layers.items():
+        expected[f"{layer}.weight"] = (scale, 0.0 if "norm" in layer else 0.05)
+        expected[f"{layer}.bias"] = (scale, 0.0)
+    assert {name: found.pop(id(parameter)) for name, parameter in model.named_parameters()} == expected
+    assert not found
+
+
+def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    write_json(path, {"old": 1})
+
+    def half(to: Path) -> None:
+        to.write_text('{"new"')
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, half)
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(path, {"new": object()})
+
+    assert {entry.name: entry.read_text() for entry in tmp_path.iterdir()} == {"result.json": '{\n "old": 1\n}\n'}
+
+
+def test_prediction_is_the_plain_resize_whatever_the_batch() -> None:
+    model, pixels = lively_model(), noise(7)
+    matrix = resize_matrix(32, 48)
+    x = torch.einsum("ih,bchw,jw->bcij", matrix, pixels / 255, matrix)
+    x = (x - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    with torch.no_grad():
+        expected = model(x)
+    for batch in (1, 3, 250):
+        torch.testing.assert_close(predict(model, pixels, torch.device("cpu"), batch), expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.fixture
+def pictures(data: Path) -> Pictures:
+    return read_records(data / "train.bin")
+
+
+@pytest.fixture
+def every_step_saves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1)
+
+
+def everything(pictures: Pictures) -> list[torch.Tensor]:
+    return [torch.arange(len(pictures))]
+
+
+def test_a_stage_learns_and_reports_what_it_did(pictures: Pictures, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = VisionTransformer(32, 6, width=48, depth=2, heads=3)
+    before = (predict(model, pictures.pixels, torch.device("cpu")).argmax(1) == pictures.labels).float().mean()
+
+    figures = train_stage(model, pictures, everything(pictures), STAGE, 1, tmp_path / "checkpoint", "learner")
+
+    after = (predict(model, pictures.pixels, torch.device("cpu")).argmax(1) == pictures.labels).float().mean()
+    assert before < 0.4
+    assert after > 0.6
+    assert {key: figures[key] for key in ("steps", "pictures", "device")} == {"steps": 36, "pictures": 720, "device": "cpu"}
+
+
+@pytest.mark.usefixtures("every_step_saves")
+def test_a_loss_that_is_not_finite_stops_the_stage_and_keeps_the_last_checkpoint(pictures: Pictures, tmp_path: Path) -> None:
+    model, path = lively_model(), tmp_path / "checkpoint"
+    diverging = replace(STAGE, lr=1e37)
+    with pytest.raises(FloatingPointError, match=f"diverging: loss is (nan|inf) at step 1; last good state: {path}"):
+        train_stage(model, pictures, everything(pictures), diverging, 1, path, "diverging")
+
+    state = torch.load(path, weights_only=True)
+    assert state["step"] == 1
+    lively_model().load_state_dict(state["model"])
+    assert all(tensor.isfinite().all() for tensor in state["model"].values())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.usefixtures("every_step_saves")
+def test_a_gradient_that_is_not_finite_reaches_neither_weights_nor_checkpoint(pictures: Pictures, tmp_path: Path) -> None:
+    """The loss of such a step is still finite: only the backward pass multiplies the large numbers."""
+    model = lively_model()
+    with torch.no_grad():
+        model.norm.weight.fill_(1e-37)
+        model.norm.bias.zero_()
+        model.head.weight.copy_(3e38 * model.head.weight.sign())
+    with pytest.raises(FloatingPointError, match="steep: gradient is (nan|inf) at step 0; last good state: "):
+        train_stage(model, pictures, everything(pictures), replace(STAGE, batch=2), 1, tmp_path / "checkpoint", "steep")
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_larger_than_an_epoch_is_refused(pictures: Pictures, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="small: a batch of 20 is more than the 19 pictures of an epoch"):
+        train_stage(lively_model(), pictures, [torch.arange(19)], STAGE, 1, tmp_path / "checkpoint", "small")
