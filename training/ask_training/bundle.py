@@ -44,7 +44,8 @@ def export_model(run: Run, name: str, architecture: Architecture) -> None:
 
     trained, labels = load_logits(run, name)
     float_accuracy = (trained.argmax(1) == labels).float().mean().item()
-    served = torch.from_numpy(run_onnx(int8_path, validation.pixels))
+    # One by one as in serving: 8-bit products share one scale over their batch.
+    served = torch.from_numpy(run_onnx(int8_path, validation.pixels, batch=1))
     int8_accuracy = (served.argmax(1) == labels).float().mean().item()
     keep_int8 = float_accuracy - int8_accuracy <= LARGEST_LOSS
     logits = served if keep_int8 else trained

@@ -55,7 +55,7 @@ def test_the_int8_graph_stays_close_without_being_the_float_one(folder: Path, co
     expected_logits, expected_attention = in_torch(pixels)
     difference = np.abs(logits - expected_logits).max()
     assert 1e-4 < difference < 0.1 * expected_logits.std()
-    np.testing.assert_allclose(attention, expected_attention, rtol=0, atol=0.02)
+    np.testing.assert_allclose(attention, expected_attention, rtol=0, atol=0.05)
 
 
 def test_the_graphs_take_rows_of_bytes_and_name_their_outputs(folder: Path) -> None:

@@ -2,9 +2,8 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,43 +17,53 @@ from ask_training.bundle import golden_pixels
 from ask_training.config import read_experiment
 from ask_training.engine import predict
 from ask_training.export import open_session, run_onnx
-from ask_training.steps import Run, load_model
+from ask_training.steps import Run, load_logits, load_model
 
 EXPERTS = ["expert-1", "expert-2", "expert-3"]
 MODELS = ["generalist", *EXPERTS]
 
 
+@dataclass
+class Made:
+    options: list[str]
+    run: Run
+    target: Path
+    manifest: dict[str, Any] = field(repr=False)
+    golden: dict[str, Any] = field(repr=False)
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, data: Path, weights: Path) -> SimpleNamespace:
+def made(tmp_path_factory: pytest.TempPathFactory, data: Path, weights: Path) -> Made:
     """The tiny experiment from start to bundle, into a folder that holds a larger bundle's leftover."""
     folder = tmp_path_factory.mktemp("pipeline")
     target = folder / "bundle"
     target.mkdir()
     (target / "expert-9.onnx").write_bytes(b"of an earlier bundle")
     options = ["--config", CONFIG, "--data", data, "--weights", weights, "--runs", folder / "runs", "--to", target]
-
-    def repeat(step: str) -> None:
-        main([step, *map(str, options)])
-
-    repeat("all")
-    return SimpleNamespace(
-        target=target, repeat=repeat, run=Run(read_experiment(CONFIG), folder / "runs" / "tiny", data, weights),
-        manifest=json.loads((target / "manifest.json").read_text()), golden=json.loads((target / "golden.json").read_text()),
+    options = list(map(str, options))
+    main(["all", *options])
+    return Made(
+        options, Run(read_experiment(CONFIG), folder / "runs" / "tiny", data, weights), target,
+        json.loads((target / "manifest.json").read_text()), json.loads((target / "golden.json").read_text()),
     )
 
 
-def entries(made: SimpleNamespace) -> list[dict[str, Any]]:
+def entries(made: Made) -> list[dict[str, Any]]:
     return [made.manifest["generalist"], *made.manifest["experts"]]
 
 
-def test_the_manifest_names_every_model_with_its_digest_and_size(made: SimpleNamespace) -> None:
+def picture(png: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(png)))
+
+
+def test_the_manifest_names_every_model_with_its_digest_and_size(made: Made) -> None:
     assert [entry["id"] for entry in entries(made)] == MODELS
     for entry in entries(made):
         content = (made.target / entry["file"]).read_bytes()
         assert (entry["sha256"], entry["bytes"]) == (hashlib.sha256(content).hexdigest(), len(content))
 
 
-def test_the_manifest_says_what_each_graph_takes_and_gives(made: SimpleNamespace) -> None:
+def test_the_manifest_says_what_each_graph_takes_and_gives(made: Made) -> None:
     assert made.manifest["generalist"]["outputs"] == {"logits": 6, "attention": 4}
     for entry in entries(made):
         session = open_session(made.target / entry["file"])
@@ -64,7 +73,7 @@ def test_the_manifest_says_what_each_graph_takes_and_gives(made: SimpleNamespace
         assert session.get_inputs()[0].shape[1:] == [size, size, 3]
 
 
-def test_every_class_has_one_expert(made: SimpleNamespace) -> None:
+def test_every_class_has_one_expert(made: Made) -> None:
     assert made.manifest["labels"] == [f"colour-{i}" for i in range(6)]
     assert made.manifest["generalist"]["classes"] == list(range(6))
     owners = made.manifest["routing"]["classToExpert"]
@@ -74,24 +83,25 @@ def test_every_class_has_one_expert(made: SimpleNamespace) -> None:
     assert sorted(set(owners)) == EXPERTS
 
 
-def test_the_manifest_tells_where_the_bundle_comes_from(made: SimpleNamespace) -> None:
+def test_the_manifest_tells_where_the_bundle_comes_from(made: Made) -> None:
     provenance = made.manifest["provenance"]
     assert provenance["dataSha256"] == hashlib.sha256((made.run.data / "train.bin").read_bytes()).hexdigest()
     assert (provenance["seed"], provenance["validationPictures"]) == (3, 60)
     assert "--config training/configs/tiny.toml" in provenance["command"]
 
 
-def test_the_figures_are_what_the_bundle_reaches_on_validation(made: SimpleNamespace) -> None:
+def test_the_figures_are_what_the_bundle_reaches_on_validation(made: Made) -> None:
     """The manifest's rule, applied to the bundle's own files as the services do."""
     validation = made.run.load()[1]
     routing, figures = made.manifest["routing"], made.manifest["provenance"]["validation"]
     logs = []
     for entry in entries(made):
-        logits = torch.from_numpy(run_onnx(made.target / entry["file"], validation.pixels))
+        logits = torch.from_numpy(run_onnx(made.target / entry["file"], validation.pixels, batch=1))
         right = (logits.argmax(1) == validation.labels).float()
         own = torch.isin(validation.labels, torch.tensor(entry["classes"]))
         assert entry["figures"]["validationAccuracy"] == pytest.approx(right.mean().item(), abs=1e-4)
-        assert right[own].mean() > 0.6
+        assert right[own].mean() > 0.4  # guessing reaches a sixth
+        assert torch.equal(logits, load_logits(made.run, entry["id"], "served.npz")[0])
         logs.append((logits / entry["temperature"]).log_softmax(1))
     edge, experts = logs[0], logs[1:]
 
@@ -112,20 +122,32 @@ def test_the_figures_are_what_the_bundle_reaches_on_validation(made: SimpleNames
     assert 0 < figures["escalated"] <= 0.5
 
 
-def test_golden_outputs_are_those_of_a_fresh_runtime_and_of_pytorch(made: SimpleNamespace) -> None:
-    pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(png)))) for png in made.golden["png"]]
-    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+def test_golden_outputs_are_those_of_a_fresh_runtime_and_of_pytorch(made: Made) -> None:
+    pictures = np.stack([np.asarray(picture(png)) for png in made.golden["png"]])
+    pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2)
     assert torch.equal(pixels, golden_pixels())
     assert sorted(made.golden["models"]) == sorted(MODELS)
     for name, outputs in made.golden["models"].items():
         architecture = made.run.experiment.generalist if name == "generalist" else made.run.experiment.expert
         model = load_model(made.run, name, architecture, 6)
-        np.testing.assert_allclose(outputs["served"], run_onnx(made.target / f"{name}.onnx", pixels), rtol=0, atol=1e-3)
+        fresh = run_onnx(made.target / f"{name}.onnx", pixels, batch=1)
+        np.testing.assert_allclose(outputs["served"], fresh, rtol=0, atol=1e-4)
         np.testing.assert_allclose(outputs["torch"], predict(model, pixels, torch.device("cpu")), rtol=0, atol=1e-3)
         np.testing.assert_allclose(outputs["served"], outputs["torch"], rtol=0, atol=0.1)
 
 
-def test_doing_it_again_changes_nothing(made: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_golden_photo_becomes_what_the_input_rule_says(made: Made) -> None:
+    rule = made.manifest["input"]
+    assert (rule["size"], rule["fit"], rule["kernel"]) == (32, "cover", "lanczos3")
+    photo = picture(made.golden["photo"]["png"])
+    assert photo.size == (140, 90)
+    expected = photo.resize((32, 32), Image.Resampling.LANCZOS, box=(25, 0, 115, 90))
+    recorded = np.frombuffer(base64.b64decode(made.golden["photo"]["pixels"]), np.uint8).reshape(32, 32, 3)
+    # Pillow's box looks past the crop's edges, as a crop before the resize cannot: the middle has to agree.
+    np.testing.assert_array_equal(recorded[:, 4:28], np.asarray(expected)[:, 4:28])
+
+
+def test_doing_it_again_changes_nothing(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
     def times() -> dict[str, int]:
         return {path.name: path.stat().st_mtime_ns for path in made.run.folder.iterdir()}
 
@@ -133,13 +155,13 @@ def test_doing_it_again_changes_nothing(made: SimpleNamespace, capsys: pytest.Ca
         return {path.name: path.read_bytes() for path in made.target.iterdir()}
 
     before = times(), bundle()
-    made.repeat("all")
+    main(["all", *made.options])
     assert (times(), bundle()) == before
     said = capsys.readouterr().out
     assert [name for name in [*MODELS, "base"] if f"{name}: done before" not in said] == []
     assert [name for name in MODELS if f"{name}: exported before" not in said] == []
 
 
-def test_a_finished_run_keeps_no_checkpoint_and_no_half_written_file(made: SimpleNamespace) -> None:
+def test_a_finished_run_keeps_no_checkpoint_and_no_half_written_file(made: Made) -> None:
     names = [path.name for path in made.run.folder.iterdir()]
     assert [name for name in names if name.endswith((".checkpoint", ".partial", ".prepared"))] == []

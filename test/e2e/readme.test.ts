@@ -1,0 +1,133 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describeSettings } from '../../shared/config.ts';
+import { freePort, type NatsServer, startNats } from '../support/nats-server.ts';
+import { flatPng } from '../support/tiny-bundle.ts';
+import { waitFor } from '../support/wait.ts';
+
+/** Runs what the README tells people to run, with the committed models; only addresses and file names are replaced. */
+const readme = await readFile('README.md', 'utf8');
+const commands = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap(([, block]) =>
+  (block as string).trim().split('\n'),
+);
+
+let folder: string;
+let nats: NatsServer;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ask-readme-'));
+  await writeFile(join(folder, 'photo.jpg'), await flatPng([200, 120, 40], 300, 200));
+  await writeFile(join(folder, 'test.bin'), Buffer.alloc(3 * 3074, 7));
+  nats = await startNats();
+});
+afterAll(async () => {
+  await nats.stop();
+  await rm(folder, { recursive: true });
+});
+
+/** A command that goes on; resolves when its log shows `text`. `stop` ends it and all it started. */
+async function start(command: string, text: string, env: Record<string, string> = {}) {
+  const child: ChildProcess = spawn('bash', ['-c', command], {
+    detached: true,
+    env: { ...process.env, PORT: '0', NATS_URL: nats.url, ...env },
+  });
+  let log = '';
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (log += chunk));
+  const exited = new Promise((resolve) => child.once('exit', resolve));
+  const stop = async () => {
+    process.kill(-(child.pid as number), 'SIGTERM');
+    await exited;
+  };
+  await waitFor(() => log.includes(text), `'${text}' from ${command}`).catch(async (error: Error) => {
+    await stop();
+    throw new Error(`${error.message}; it printed:\n${log}`);
+  });
+  return { log, [Symbol.asyncDispose]: stop };
+}
+
+const run = async (command: string) => (await promisify(execFile)('bash', ['-c', command])).stdout;
+
+const checks: Record<string, (command: string) => Promise<void>> = {
+  'npm ci && npm start': async () => {
+    await run('npm ci --dry-run --silent');
+    await using system = await start('npm start', 'experts are ready');
+    expect(system.log).toContain('"msg":"ready"');
+  },
+  'npm ci && npm test': async () => {
+    // This very test runs under it.
+    expect((await scripts()).test).toBe('vitest run');
+  },
+  "curl --data-binary @photo.jpg -H 'content-type: image/jpeg' localhost:8080/classify": async (command) => {
+    const port = await freePort();
+    await using _ = await start('npm start', 'experts are ready', { PORT: String(port) });
+    const output = await run(`cd ${folder} && ${command.replace('curl', 'curl -s').replace('8080', String(port))}`);
+    const shown = JSON.parse(/```json\n([\s\S]*?)```/.exec(readme)?.[1] as string);
+    expect(shapeOf(JSON.parse(output))).toEqual(shapeOf(shown));
+  },
+  'npm run -s ask -- classify photo.jpg': async (command) => {
+    const output = await run(command.replace('photo.jpg', join(folder, 'photo.jpg')));
+    expect(output).toMatch(/photo\.jpg: \S+ \d+\.\d %\n {2}route {3}(edge|expert-\d) \(/);
+  },
+  'npm run -s eval -- --data ../shared/data/cifar-100-binary/test.bin': async (command) => {
+    const output = await run(command.replace(/\S+test\.bin/, join(folder, 'test.bin')));
+    expect(output).toMatch(/^3 pictures, .*\nstrategy .*\nask .*\nedge .*\nexpert .*\noracle /);
+  },
+  'npm run edge': async (command) => {
+    await using edge = await start(command, 'connected to NATS');
+    expect(edge.log).toContain('ask-edge');
+  },
+  'npm run expert': async (command) => {
+    await using expert = await start(command, 'experts are ready');
+    expect(expert.log).toContain('"experts":["expert-1",');
+  },
+  'OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 npm start': async (command) => {
+    await using system = await start(command, 'experts are ready');
+    expect(system.log).toContain('"msg":"ready"');
+  },
+  'npm run check': async () => {
+    expect(await readFile('.ci/run', 'utf8')).toContain('\nnpm run check\n');
+    expect((await scripts()).check).toContain('npm test');
+  },
+  'npm run test:training': async () => {
+    expect(await readFile('.ci/run', 'utf8')).toContain('\nnpm run test:training\n');
+    await access((await scripts())['test:training']?.split(' ').at(-1) as string);
+  },
+};
+
+describe('commands', () => {
+  test('each is known here', () => {
+    expect(commands.toSorted()).toEqual(Object.keys(checks).toSorted());
+  });
+
+  test.each(Object.entries(checks))('%s', async (command, check) => {
+    await check(command);
+  });
+});
+
+test('the table of settings is the one of the code', () => {
+  const rows = describeSettings().map(({ name, meaning, fallback }) => `| \`${name}\` | ${meaning} | ${fallback} |`);
+  expect(readme.match(/^\| `(?!OTEL)[A-Z_]+` \|.*$/gm)).toEqual(rows);
+});
+
+test('every file and link it names is there', async () => {
+  const links = [...readme.matchAll(/\]\((?!http)([^)]+)\)/g)].map(([, path]) => path as string);
+  const files = [...readme.matchAll(/`((?:services|shared|test|infra|training|models)\/[\w./-]+)`/g)].map(
+    ([, path]) => path,
+  );
+  expect(links.length + files.length).toBeGreaterThan(8);
+  for (const path of [...links, ...files]) await access(path as string);
+});
+
+async function scripts(): Promise<Record<string, string>> {
+  return JSON.parse(await readFile('package.json', 'utf8')).scripts;
+}
+
+/** Keys and types, so that an answer can be compared with the README's; null and text are alike. */
+function shapeOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.slice(0, 1).map(shapeOf);
+  if (value === null || typeof value !== 'object') return value === null ? 'string' : typeof value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, shapeOf(inner)]));
+}
