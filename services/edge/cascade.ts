@@ -1,51 +1,37 @@
+import type { Attributes } from '@opentelemetry/api';
 import { softmax, topK } from '../../shared/probabilities.ts';
 import { inSpan, SpanKind } from '../../shared/telemetry.ts';
 import { askExpert } from './experts.ts';
 import { metrics, rankExperts } from './gate.ts';
 import { mergeLogLinear } from './merge.ts';
-import type { Decision, Outcome, Reason, Strategy } from './strategy.ts';
+import type { Decision, Outcome, Reason, Strategy, Task, Tools } from './strategy.ts';
 
 /** Answering must still be possible when the expert's time is up. */
 const RESERVE_MS = 5;
+
+/** Says from the generalist's confidence whether its answer stands; only two of the reasons escalate. */
+type Gate = (confidence: number, threshold: number) => Reason;
+const escalating: Reason[] = ['low-confidence', 'always-escalates'];
 
 /**
  * Ask the Expert (arXiv:2602.13334): the generalist answers; if the gate says so, the one expert with the greatest
  * top-k probability mass is asked, and both outputs are merged. Whatever fails beyond the generalist degrades to it.
  */
-export function cascade(strategy: string, gate: (value: number, threshold: number) => Reason): Strategy {
+export function cascade(strategy: string, gate: Gate): Strategy {
   return async (tools, task) => {
-    const { manifest, policyVersion } = tools.bundle;
-    const { routing, generalist } = manifest;
     const begun = performance.now();
     const { outputs } = await inSpan('generalist', SpanKind.INTERNAL, () => tools.generalist(task.image, task.signal));
     const edgeMs = performance.now() - begun;
-    const edgeProbabilities = softmax(outputs.logits as Float32Array, generalist.temperature);
+    const { generalist } = tools.bundle.manifest;
+    const probabilities = softmax(outputs.logits as Float32Array, generalist.temperature);
 
     return inSpan('route', SpanKind.INTERNAL, async (span) => {
-      const value = metrics[routing.metric](edgeProbabilities);
-      const candidates = rankExperts(edgeProbabilities, routing.k, manifest.experts);
-      const wanted = gate(value, task.threshold);
-      const escalate = wanted === 'low-confidence' || wanted === 'always-escalates';
-      const reason = escalate && candidates.length === 0 ? 'no-candidate' : wanted;
-      const chosen = escalate ? (candidates[0]?.expert ?? null) : null;
-      const { metric } = routing;
-      const { threshold } = task;
-      const decision: Decision = { strategy, metric, value, threshold, candidates, reason, policyVersion };
-      span.setAttributes({
-        'routing.strategy': strategy,
-        'routing.metric': metric,
-        'routing.value': value,
-        'routing.threshold': threshold,
-        'routing.top_k': topK(edgeProbabilities, routing.k).map((label) => manifest.labels[label] as string),
-        'routing.candidates': candidates.map(({ expert }) => expert),
-        'routing.scores': candidates.map(({ score }) => score),
-        'routing.expert': chosen ?? '',
-        'routing.reason': reason,
-        'routing.policy_version': policyVersion,
-      });
+      const decision = decide(strategy, gate, probabilities, tools, task);
+      const expert = escalating.includes(decision.reason) ? (decision.candidates[0]?.expert ?? null) : null;
+      span.setAttributes(describe(decision, expert, probabilities, tools));
       const edge: Outcome = {
-        probabilities: edgeProbabilities,
-        edgeProbabilities,
+        probabilities,
+        edgeProbabilities: probabilities,
         route: 'edge',
         expert: null,
         degraded: null,
@@ -53,26 +39,56 @@ export function cascade(strategy: string, gate: (value: number, threshold: numbe
         timings: { edgeMs, expertRoundTripMs: 0, expertMs: 0 },
         bytesSent: 0,
       };
-      if (chosen === null) return edge;
-
-      const answer = await askExpert(tools.bus, {
-        expert: chosen,
-        image: task.image,
-        requestId: task.requestId,
-        timeoutMs: Math.max(1, task.deadline.left - RESERVE_MS),
-        labels: manifest.labels.length,
-        signal: task.signal,
-      });
-      const timings = { edgeMs, expertRoundTripMs: answer.roundTripMs, expertMs: answer.reply?.expertMs ?? 0 };
-      const { bytesSent, degraded } = answer;
-      if (answer.reply === null) {
-        span.setAttribute('routing.degraded', answer.degraded);
-        return { ...edge, degraded, timings, bytesSent };
-      }
-      const entry = manifest.experts.find(({ id }) => id === chosen) as (typeof manifest.experts)[number];
-      const expertProbabilities = softmax(answer.reply.logits, entry.temperature);
-      const probabilities = mergeLogLinear(edgeProbabilities, expertProbabilities, routing.merge);
-      return { ...edge, probabilities, route: 'expert', expert: chosen, timings, bytesSent };
+      if (expert === null) return edge;
+      const outcome = await escalate(edge, expert, tools, task);
+      if (outcome.degraded !== null) span.setAttribute('routing.degraded', outcome.degraded);
+      return outcome;
     });
+  };
+}
+
+function decide(strategy: string, gate: Gate, probabilities: Float64Array, tools: Tools, task: Task): Decision {
+  const { manifest, policyVersion } = tools.bundle;
+  const { metric, k } = manifest.routing;
+  const { threshold } = task;
+  const value = metrics[metric](probabilities);
+  const candidates = rankExperts(probabilities, k, manifest.experts);
+  const wanted = gate(value, threshold);
+  const reason = escalating.includes(wanted) && candidates.length === 0 ? 'no-candidate' : wanted;
+  return { strategy, metric, value, threshold, candidates, reason, policyVersion };
+}
+
+/** Asks the expert; its answer merged with the generalist's, or the generalist's marked `degraded`. */
+async function escalate(edge: Outcome, expert: string, tools: Tools, task: Task): Promise<Outcome> {
+  const { manifest } = tools.bundle;
+  const { reply, degraded, bytesSent, roundTripMs } = await askExpert(tools.bus, {
+    expert,
+    image: task.image,
+    requestId: task.requestId,
+    timeoutMs: Math.max(1, task.deadline.left - RESERVE_MS),
+    labels: manifest.labels.length,
+    signal: task.signal,
+  });
+  const timings = { ...edge.timings, expertRoundTripMs: roundTripMs, expertMs: reply?.expertMs ?? 0 };
+  if (reply === null) return { ...edge, degraded, timings, bytesSent };
+  const temperature = manifest.experts.find(({ id }) => id === expert)?.temperature ?? 1;
+  const answer = softmax(reply.logits, temperature);
+  const probabilities = mergeLogLinear(edge.edgeProbabilities, answer, manifest.routing.merge);
+  return { ...edge, probabilities, route: 'expert', expert, timings, bytesSent };
+}
+
+function describe(decision: Decision, expert: string | null, probabilities: Float64Array, tools: Tools): Attributes {
+  const { labels, routing } = tools.bundle.manifest;
+  return {
+    'routing.strategy': decision.strategy,
+    'routing.metric': decision.metric,
+    'routing.value': decision.value,
+    'routing.threshold': decision.threshold,
+    'routing.top_k': topK(probabilities, routing.k).map((label) => labels[label] as string),
+    'routing.candidates': decision.candidates.map((candidate) => candidate.expert),
+    'routing.scores': decision.candidates.map(({ score }) => score),
+    'routing.expert': expert ?? '',
+    'routing.reason': decision.reason,
+    'routing.policy_version': decision.policyVersion,
   };
 }

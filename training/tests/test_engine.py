@@ -100,6 +100,14 @@ def test_a_stage_learns_and_reports_what_it_did(pictures: Pictures, tmp_path: Pa
     assert {key: figures[key] for key in ("steps", "pictures", "device")} == {"steps": 36, "pictures": 720, "device": "cpu"}
 
 
+def test_layers_learn_at_their_own_rates(pictures: Pictures, tmp_path: Path) -> None:
+    """With a layer decay of nothing only the final norm and the head are left to learn."""
+    model, before = lively_model(), lively_model().state_dict()
+    train_stage(model, pictures, everything(pictures), replace(STAGE, epochs=0.2, layer_decay=0.0), 1, tmp_path / "c", "head")
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"norm.weight", "norm.bias", "head.weight", "head.bias"}
+
+
 @pytest.mark.usefixtures("every_step_saves")
 def test_a_loss_that_is_not_finite_stops_the_stage_and_keeps_the_last_checkpoint(pictures: Pictures, tmp_path: Path) -> None:
     model, path = lively_model(), tmp_path / "checkpoint"
