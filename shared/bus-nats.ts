@@ -10,7 +10,9 @@ import {
   TimeoutError,
 } from '@nats-io/transport-node';
 import { type Bus, BusError, type BusHeaders, type Reply, type RequestOptions, type Subscription } from './bus.ts';
+import { AppError } from './errors.ts';
 import type { Log } from './log.ts';
+import { encodeError } from './wire.ts';
 
 export interface NatsOptions {
   servers: string[];
@@ -31,7 +33,7 @@ export function connectNats(options: NatsOptions): Bus {
   let closing = false;
   const waiting: ((connection: NatsConnection) => void)[] = [];
 
-  const ready = (async () => {
+  const following = (async () => {
     while (!closing) {
       try {
         // A first connection is retried here and not by the client, so that its failures are logged and close() works.
@@ -41,6 +43,8 @@ export function connectNats(options: NatsOptions): Bus {
           maxReconnectAttempts: -1,
           reconnectTimeWait: 500,
           pingInterval: 10_000,
+          timeout: 2000,
+          ignoreAuthErrorAbort: true, // a password being rotated must not end the connection for good
           ...(options.user === undefined ? {} : { user: options.user, pass: options.password ?? '' }),
         });
         break;
@@ -62,6 +66,7 @@ export function connectNats(options: NatsOptions): Bus {
     }
     connected = false;
   })();
+  following.catch((error) => log.error({ err: error }, 'NATS connection given up'));
 
   function use(): NatsConnection {
     if (!connection || !connected) throw new BusError('disconnected');
@@ -116,11 +121,16 @@ export function connectNats(options: NatsOptions): Bus {
           ...(queue === undefined ? {} : { queue }),
           callback: (error, message) => {
             if (error) return log.error({ err: error, subject }, 'NATS subscription failed');
-            handler({
-              ...fromMessage(message),
-              subject: message.subject,
-              respond: (payload, headers) => message.respond(payload, { headers: toHeaders(headers) }),
-            });
+            const respond = (payload: Uint8Array, headers: BusHeaders) =>
+              void message.respond(payload, { headers: toHeaders(headers) });
+            try {
+              handler({ ...fromMessage(message), subject: message.subject, respond });
+            } catch (thrown) {
+              // Headers are parsed here, and an exception would end the client's reading of the whole connection.
+              log.warn({ subject, reason: (thrown as Error).message }, 'unreadable message');
+              const { payload, headers } = encodeError(new AppError('invalid-body', 'the message cannot be read'));
+              respond(payload, headers);
+            }
           },
         });
       };
@@ -129,7 +139,7 @@ export function connectNats(options: NatsOptions): Bus {
       return {
         async drain() {
           drained = true;
-          if (subscription && connection && !connection.isClosed()) await subscription.drain();
+          await subscription?.drain().catch(() => {}); // refused or closed: nothing is left to drain
         },
       };
     },
@@ -140,7 +150,6 @@ export function connectNats(options: NatsOptions): Bus {
       closing = true;
       if (connection && connected) await connection.drain();
       else await connection?.close();
-      await ready;
     },
   };
 }

@@ -1,10 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
+import { decimal } from './decimal.ts';
 
 /**
  * Every setting of every service, and the only reader of `process.env`. A setting left empty counts as not set.
  */
-const whole = (low: number, high: number) => z.coerce.number().int().min(low).max(high);
+const whole = (low: number, high: number) => decimal(z.number().int().min(low).max(high));
 const megabyte = 1024 * 1024;
 const cores = availableParallelism();
 
@@ -14,8 +15,8 @@ const settings = {
   NATS_URL: z
     .string()
     .regex(
-      /^((nats|tls):\/\/)?[^\s/,@]+(,((nats|tls):\/\/)?[^\s/,@]+)*\/?$/,
-      'must be host:port, or several with commas',
+      /^(nats:\/\/)?[^\s/,@]+(,(nats:\/\/)?[^\s/,@]+)*$/,
+      'must be nats://host:port, or several with commas; name and password go into ASK_NATS_USER and ASK_NATS_PASSWORD',
     )
     .default('nats://127.0.0.1:4222')
     .describe('NATS servers, separated by commas (`npm start` needs none)'),
@@ -66,7 +67,8 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   const parsed = schema.safeParse(given);
   const wrong = parsed.error?.issues.map((issue) => {
     const name = String(issue.path[0]);
-    return `  ${name}=${given[name]}: ${issue.message}`;
+    const shown = name.includes('NATS') ? name : `${name}=${given[name]}`; // people put passwords into addresses
+    return `  ${shown}: ${issue.message}`;
   });
   const unknown = Object.keys(given)
     .filter((name) => name.startsWith('ASK_') && !Object.hasOwn(settings, name))

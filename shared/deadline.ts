@@ -1,9 +1,20 @@
-/** A point in time that only this process knows; other processes get the time left. */
-export class Deadline {
-  readonly #at: number;
+import { AppError } from './errors.ts';
 
-  constructor(milliseconds: number) {
+/**
+ * The one deadline of a request: a point in time that only this process knows; other processes get the time left.
+ * `signal` aborts with an AppError when it passes (`deadline-exceeded`) or when `caller` aborts (with its reason).
+ */
+export class Deadline {
+  readonly signal: AbortSignal;
+  readonly #at: number;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(milliseconds: number, caller?: AbortSignal) {
     this.#at = performance.now() + milliseconds;
+    const controller = new AbortController();
+    const pass = () => controller.abort(new AppError('deadline-exceeded', `no answer within ${milliseconds} ms`));
+    this.#timer = setTimeout(pass, milliseconds);
+    this.signal = caller ? AbortSignal.any([controller.signal, caller]) : controller.signal;
   }
 
   /** Milliseconds left, never below 0. */
@@ -11,8 +22,22 @@ export class Deadline {
     return Math.max(0, this.#at - performance.now());
   }
 
-  get passed(): boolean {
-    return this.left === 0;
+  /** The request is over: the signal will not abort any more for lack of time. */
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/** Waits for `work`, but not longer than until `signal` aborts; then rejects with its reason. */
+export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }
 

@@ -22,7 +22,7 @@ export interface WorkerRequest {
 
 export type WorkerReply =
   | { ready: true }
-  | { job: number; outputs: Record<string, Float32Array>; runMs: number }
+  | { job: number; outputs: Record<string, Float32Array>; runMs: number; loaded: boolean }
   | { job: number; failure: string };
 
 export interface Inference {
@@ -30,16 +30,20 @@ export interface Inference {
   outputs: Record<string, Float32Array>;
   queueMs: number;
   runMs: number;
+  /** The model had to be loaded first. */
+  loaded: boolean;
 }
 
 export interface PoolOptions {
+  /** The program that runs the workers. Default: this very Node. */
+  execPath?: string;
   workers: number;
   /** Threads of onnxruntime in each worker. */
   threads: number;
   /** Jobs that may wait; one more is refused with `overloaded`. */
   queueLimit: number;
-  /** What the sessions of one worker may take; the least recently used is released. */
-  memoryBytes: number;
+  /** What the sessions of one worker may take; the least recently used is released. Default: no limit. */
+  memoryBytes?: number;
   /** A run longer than this is taken for hung, and its process is killed. */
   runLimitMs?: number;
   log: Log;
@@ -64,7 +68,13 @@ interface Worker {
   timer: NodeJS.Timeout | undefined;
 }
 
+interface RunOptions {
+  count?: number;
+  signal?: AbortSignal;
+}
+
 const ATTEMPTS = 2; // a job whose process died is tried once more, on another one
+const HOPELESS = 5; // so many processes in a row that never came up: what waits is refused
 
 /** Checks a model's file and describes it for the pool. Throws BundleError. */
 export async function toRunnable(bundle: Bundle, model: ModelEntry): Promise<RunnableModel> {
@@ -94,9 +104,9 @@ export class InferencePool {
 
   /**
    * pixels: `count` squares of 8-bit RGB, one after the other. A job whose `signal` aborts before it starts never runs.
-   * Rejects with AppError `overloaded`, `stopping`, `model-failed` or, when aborted, `deadline-exceeded`.
+   * Rejects with AppError `overloaded`, `stopping` or `model-failed`, and when aborted with the signal's reason.
    */
-  run(model: RunnableModel, pixels: Uint8Array, options: { count?: number; signal?: AbortSignal } = {}) {
+  run(model: RunnableModel, pixels: Uint8Array, options: RunOptions = {}) {
     return this.#run(model, pixels, options, undefined);
   }
 
@@ -112,17 +122,12 @@ export class InferencePool {
     return this.#stopped;
   }
 
-  #run(
-    model: RunnableModel,
-    pixels: Uint8Array,
-    options: { count?: number; signal?: AbortSignal },
-    worker: Worker | undefined,
-  ) {
+  #run(model: RunnableModel, pixels: Uint8Array, options: RunOptions, worker: Worker | undefined): Promise<Inference> {
     const { count = 1, signal } = options;
     return new Promise<Inference>((resolve, reject) => {
       if (this.#stopping) return reject(new AppError('stopping', 'the model runner is stopping'));
-      if (signal?.aborted) return reject(late());
-      if (this.#queue.length >= this.#options.queueLimit) {
+      if (signal?.aborted) return reject(signal.reason);
+      if (worker === undefined && this.#queue.length >= this.#options.queueLimit) {
         return reject(new AppError('overloaded', `${this.#queue.length} pictures are waiting for a model already`));
       }
       const request = { job: this.#nextJob++, model, pixels, count };
@@ -131,7 +136,8 @@ export class InferencePool {
         const abort = () => {
           const at = this.#queue.indexOf(job);
           if (at >= 0) this.#queue.splice(at, 1);
-          reject(late()); // a run in progress cannot be stopped; its result is dropped
+          this.#endIfIdle();
+          reject(signal.reason); // a run in progress cannot be stopped; its result is dropped
         };
         const done = () => signal.removeEventListener('abort', abort);
         signal.addEventListener('abort', abort);
@@ -151,11 +157,10 @@ export class InferencePool {
 
   async #stop(): Promise<void> {
     this.#stopping = true;
-    if (this.#queue.length > 0 || [...this.#workers].some((worker) => worker.job)) {
-      await new Promise<void>((resolve) => {
-        this.#idle = resolve;
-      });
-    }
+    await new Promise<void>((resolve) => {
+      this.#idle = resolve;
+      this.#endIfIdle();
+    });
     const exits = [...this.#workers].map(({ child }) => {
       const exit = new Promise((resolve) => child.once('exit', resolve));
       if (child.connected) child.disconnect();
@@ -165,23 +170,27 @@ export class InferencePool {
   }
 
   #spawn(): void {
-    const { threads, memoryBytes } = this.#options;
+    const { threads, memoryBytes = Number.MAX_SAFE_INTEGER, execPath = process.execPath } = this.#options;
     const file = fileURLToPath(new URL('./inference.worker.ts', import.meta.url));
     const child = fork(file, [String(threads), String(memoryBytes)], {
-      execPath: process.execPath,
+      execPath,
       execArgv: [],
       serialization: 'advanced',
     });
     const worker: Worker = { child, ready: false, job: undefined, timer: undefined };
     this.#workers.add(worker);
     child.on('message', (reply: WorkerReply) => this.#settle(worker, reply));
-    child.on('error', (error) => this.#options.log.error({ err: error }, 'model process'));
+    child.on('error', (error) => {
+      this.#options.log.error({ err: error }, 'model process');
+      if (child.pid === undefined) this.#replace(worker, null, null); // never started: there will be no 'exit'
+    });
     child.on('exit', (code, signal) => this.#replace(worker, code, signal));
   }
 
   #settle(worker: Worker, reply: WorkerReply): void {
     if ('ready' in reply) {
       worker.ready = true;
+      this.#deaths = 0;
       this.#dispatch();
       return;
     }
@@ -189,11 +198,11 @@ export class InferencePool {
     if (!job || job.request.job !== reply.job) return;
     clearTimeout(worker.timer);
     worker.job = undefined;
-    this.#deaths = 0;
     if ('failure' in reply) {
       job.reject(new AppError('model-failed', `model ${job.request.model.id}: ${reply.failure}`));
     } else {
-      job.resolve({ outputs: reply.outputs, queueMs: job.startedAt - job.queuedAt, runMs: reply.runMs });
+      const { outputs, runMs, loaded } = reply;
+      job.resolve({ outputs, queueMs: job.startedAt - job.queuedAt, runMs, loaded });
     }
     this.#dispatch();
   }
@@ -207,12 +216,14 @@ export class InferencePool {
       job.worker = undefined;
       if (job.attempts < ATTEMPTS) this.#queue.unshift(job);
       else job.reject(new AppError('model-failed', `the process running ${job.request.model.id} died twice`));
-    } else if (this.#stopping) {
-      return;
     }
+    this.#deaths += 1;
+    if (this.#deaths >= HOPELESS) this.#giveUpWaiting();
+    this.#endIfIdle();
+    if (this.#stopping && this.#queue.length === 0) return;
     this.#options.log.error({ code, signal, model: job?.request.model.id }, 'model process died, starting another');
     // A process that dies at once, again and again, must not take the machine with it.
-    const delay = Math.min(5000, 50 * 2 ** this.#deaths++);
+    const delay = Math.min(5000, 25 * 2 ** this.#deaths);
     setTimeout(() => {
       if (this.#stopping && this.#queue.length === 0) return;
       this.#spawn();
@@ -233,10 +244,16 @@ export class InferencePool {
       worker.timer = setTimeout(kill, this.#options.runLimitMs ?? 30_000);
       worker.child.send(job.request);
     }
-    if (this.#stopping && this.#queue.length === 0 && ![...this.#workers].some((worker) => worker.job)) this.#idle?.();
+    this.#endIfIdle();
   }
-}
 
-function late(): AppError {
-  return new AppError('deadline-exceeded', 'the deadline passed before the model could answer');
+  #endIfIdle(): void {
+    const working = [...this.#workers].some((worker) => worker.job);
+    if (this.#stopping && this.#queue.length === 0 && !working) this.#idle?.();
+  }
+
+  #giveUpWaiting(): void {
+    const error = new AppError('model-failed', `model processes do not start: ${this.#deaths} in a row died first`);
+    for (const job of this.#queue.splice(0)) job.reject(error);
+  }
 }

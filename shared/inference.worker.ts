@@ -30,7 +30,8 @@ process.on('message', (request: WorkerRequest) => {
 async function answer(request: WorkerRequest): Promise<void> {
   try {
     const { model, pixels, count } = request;
-    const session = sessions.get(model.path)?.session ?? (await open(model));
+    const known = sessions.get(model.path)?.session;
+    const session = known ?? (await open(model));
     const begun = performance.now();
     const input = new Tensor('uint8', pixels, [count, model.size, model.size, 3]);
     const results = await session.run({ pixels: input });
@@ -42,13 +43,18 @@ async function answer(request: WorkerRequest): Promise<void> {
       }
       outputs[name] = data;
     }
-    send({ job: request.job, outputs, runMs: performance.now() - begun });
+    send({ job: request.job, outputs, runMs: performance.now() - begun, loaded: known === undefined });
   } catch (error) {
     send({ job: request.job, failure: (error as Error).message });
   }
 }
 
 async function open(model: WorkerRequest['model']): Promise<InferenceSession> {
+  const needed = Math.ceil(model.bytes * MEMORY_PER_FILE_BYTE);
+  if (needed > memoryBytes) {
+    // The cache would refuse it without a word, and it would be loaded for every picture.
+    throw new Error(`needs about ${needed} bytes of memory, the budget (ASK_EXPERT_MEMORY_MB) is ${memoryBytes}`);
+  }
   const session = await InferenceSession.create(model.path, {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,

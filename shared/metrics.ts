@@ -2,10 +2,15 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
-/** Every metric of the edge, by name; `waiting` is read when the metrics are. */
-export function createEdgeMetrics(waiting: () => number) {
+function createRegistry(): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  return registry;
+}
+
+/** Every metric of the edge, by name; `waiting` is read when the metrics are. */
+export function createEdgeMetrics(waiting: () => number) {
+  const registry = createRegistry();
   const registers = [registry];
   return {
     registry,
@@ -62,9 +67,7 @@ export function createEdgeMetrics(waiting: () => number) {
 export type EdgeMetrics = ReturnType<typeof createEdgeMetrics>;
 
 /** Every metric of an expert service, by name; `inFlight` is read when the metrics are. */
-export function createExpertMetrics(inFlight: () => number) {
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+export function createExpertMetrics(inFlight: () => number, registry = createRegistry()) {
   const registers = [registry];
   return {
     registry,

@@ -46,7 +46,8 @@ function explain(error: unknown): string {
   if (error instanceof ConfigError || error instanceof BundleError) return error.message;
   if (!(error instanceof Error)) return String(error);
   const { code } = error as NodeJS.ErrnoException;
-  if (code === 'EADDRINUSE') return `${error.message}: something else listens there; set PORT to another one`;
+  if (code === 'EADDRINUSE')
+    return `${error.message}: something else listens there; set PORT (or ASK_HEALTH_PORT) to another one`;
   if (code === 'EACCES' || code === 'EADDRNOTAVAIL')
     return `${error.message}: set HOST and PORT to what this machine allows`;
   return error.stack ?? error.message;

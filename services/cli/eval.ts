@@ -13,6 +13,9 @@ import { UsageError } from './usage.ts';
 /** The strategies, and the oracle: right if the generalist or the routed expert's answer is. */
 export const evaluationNames = [...strategyNames, 'oracle'];
 
+/** Enough to keep the models busy, few enough for every queue. */
+const CLIENTS = Math.min(32, 2 * availableParallelism());
+
 export interface EvalArguments {
   data?: string | undefined;
   strategy?: string | undefined;
@@ -91,22 +94,17 @@ async function measure(tools: Tools, name: string, records: LabelledImage[]): Pr
 async function runAll(tools: Tools, strategy: StrategyName, records: LabelledImage[]): Promise<Outcome[]> {
   const { input, routing } = tools.bundle.manifest;
   const outcomes: Outcome[] = [];
-  const signal = new AbortController().signal;
+  const caller = new AbortController().signal;
   let next = 0;
   async function work(): Promise<void> {
     for (let i = next++; i < records.length; i = next++) {
       const image = await fitPixels((records[i] as LabelledImage).image, input);
-      const task = {
-        image,
-        requestId: String(i),
-        deadline: new Deadline(60_000),
-        signal,
-        threshold: routing.threshold,
-      };
+      using deadline = new Deadline(60_000);
+      const task = { image, requestId: String(i), deadline, caller, threshold: routing.threshold };
       outcomes[i] = await strategies[strategy](tools, task);
     }
   }
-  await Promise.all(Array.from({ length: 2 * availableParallelism() }, work));
+  await Promise.all(Array.from({ length: CLIENTS }, work));
   return outcomes;
 }
 

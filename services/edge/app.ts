@@ -4,14 +4,16 @@ import Fastify, { LogController } from 'fastify';
 import { jsonSchemaTransform, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { AppError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/log.ts';
+import type { Admission } from './admission.ts';
 import type { ClassifyDependencies } from './classify.ts';
-import { createErrorHandler } from './problem.ts';
+import { createErrorHandler, refuseConnection } from './problem.ts';
 import { classifyRoutes } from './routes/classify.ts';
 import { consoleRoutes } from './routes/console.ts';
 import { statusRoutes } from './routes/status.ts';
 
 export interface AppDependencies extends ClassifyDependencies {
   log: Log;
+  admission: Admission;
   maxBodyBytes: number;
   deadlineMs: number;
   /** What the process is doing; `/classify` answers only when it is ready. */
@@ -20,17 +22,20 @@ export interface AppDependencies extends ClassifyDependencies {
 
 /** The HTTP side of the edge: limits, errors and routes. Reads no environment and opens no socket. */
 export async function buildApp(dependencies: AppDependencies) {
+  const errorHandler = createErrorHandler(dependencies.metrics);
   const app = Fastify({
     loggerInstance: dependencies.log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: dependencies.maxBodyBytes,
     requestTimeout: 30_000,
     return503OnClosing: false, // the routes say `stopping` themselves, as a problem document
+    frameworkErrors: errorHandler,
+    clientErrorHandler: refuseConnection,
   }).withTypeProvider<ZodTypeProvider>();
 
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(() => JSON.stringify);
-  app.setErrorHandler(createErrorHandler(dependencies.metrics));
+  app.setErrorHandler(errorHandler);
   app.setNotFoundHandler((request) => {
     throw new AppError('not-found', `${request.method} ${request.url} is not served here`);
   });
@@ -38,6 +43,7 @@ export async function buildApp(dependencies: AppDependencies) {
     // A connection that stays open after its last answer would keep a stopping process waiting.
     if (dependencies.phase() === 'stopping') reply.header('connection', 'close');
   });
+  app.removeContentTypeParser('text/plain');
   app.addContentTypeParser(['image/jpeg', 'image/png', 'image/webp'], { parseAs: 'buffer' }, (_, body, done) =>
     done(null, body),
   );

@@ -1,8 +1,9 @@
 import type { Attributes } from '@opentelemetry/api';
+import type { ModelEntry } from '../../shared/manifest.ts';
 import { softmax, topK } from '../../shared/probabilities.ts';
 import { inSpan, SpanKind } from '../../shared/telemetry.ts';
 import { askExpert } from './experts.ts';
-import { metrics, rankExperts } from './gate.ts';
+import { type Candidate, metrics, rankExperts } from './gate.ts';
 import { mergeLogLinear } from './merge.ts';
 import type { Decision, Outcome, Reason, Strategy, Task, Tools } from './strategy.ts';
 
@@ -20,14 +21,16 @@ const escalating: Reason[] = ['low-confidence', 'always-escalates'];
 export function cascade(strategy: string, gate: Gate): Strategy {
   return async (tools, task) => {
     const begun = performance.now();
-    const { outputs } = await inSpan('generalist', SpanKind.INTERNAL, () => tools.generalist(task.image, task.signal));
+    const { outputs } = await inSpan('generalist', SpanKind.INTERNAL, () =>
+      tools.generalist(task.image, task.deadline.signal),
+    );
     const edgeMs = performance.now() - begun;
     const { generalist } = tools.bundle.manifest;
     const probabilities = softmax(outputs.logits as Float32Array, generalist.temperature);
 
     return inSpan('route', SpanKind.INTERNAL, async (span) => {
       const decision = decide(strategy, gate, probabilities, tools, task);
-      const expert = escalating.includes(decision.reason) ? (decision.candidates[0]?.expert ?? null) : null;
+      const expert = escalating.includes(decision.reason) ? (decision.candidates[0] as Candidate).expert : null;
       span.setAttributes(describe(decision, expert, probabilities, tools));
       const edge: Outcome = {
         probabilities,
@@ -53,26 +56,26 @@ function decide(strategy: string, gate: Gate, probabilities: Float64Array, tools
   const { threshold } = task;
   const value = metrics[metric](probabilities);
   const candidates = rankExperts(probabilities, k, manifest.experts);
-  const wanted = gate(value, threshold);
-  const reason = escalating.includes(wanted) && candidates.length === 0 ? 'no-candidate' : wanted;
+  const reason = gate(value, threshold);
   return { strategy, metric, value, threshold, candidates, reason, policyVersion };
 }
 
 /** Asks the expert; its answer merged with the generalist's, or the generalist's marked `degraded`. */
 async function escalate(edge: Outcome, expert: string, tools: Tools, task: Task): Promise<Outcome> {
   const { manifest } = tools.bundle;
+  const entry = manifest.experts.find(({ id }) => id === expert) as ModelEntry;
   const { reply, degraded, bytesSent, roundTripMs } = await askExpert(tools.bus, {
     expert,
     image: task.image,
     requestId: task.requestId,
     timeoutMs: Math.max(1, task.deadline.left - RESERVE_MS),
     labels: manifest.labels.length,
-    signal: task.signal,
+    digest: entry.sha256,
+    signal: task.caller,
   });
   const timings = { ...edge.timings, expertRoundTripMs: roundTripMs, expertMs: reply?.expertMs ?? 0 };
   if (reply === null) return { ...edge, degraded, timings, bytesSent };
-  const temperature = manifest.experts.find(({ id }) => id === expert)?.temperature ?? 1;
-  const answer = softmax(reply.logits, temperature);
+  const answer = softmax(reply.logits, entry.temperature);
   const probabilities = mergeLogLinear(edge.edgeProbabilities, answer, manifest.routing.merge);
   return { ...edge, probabilities, route: 'expert', expert, timings, bytesSent };
 }

@@ -1,11 +1,10 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { trace } from '@opentelemetry/api';
-import { Deadline, elapsed } from '../../shared/deadline.ts';
-import { AppError } from '../../shared/errors.ts';
-import { decodeImage } from '../../shared/image.ts';
+import { Deadline, elapsed, unlessAborted } from '../../shared/deadline.ts';
 import type { EdgeMetrics } from '../../shared/metrics.ts';
 import { topK } from '../../shared/probabilities.ts';
 import { inSpan, SpanKind } from '../../shared/telemetry.ts';
+import type { RawImage } from '../../shared/wire.ts';
 import type { AnswerCache } from './cache.ts';
 import { type StrategyName, strategies } from './strategies.ts';
 import type { Outcome, Tools } from './strategy.ts';
@@ -16,14 +15,15 @@ export interface ClassifyOptions {
   /** Default: the manifest's. */
   threshold?: number | undefined;
   strategy: StrategyName;
-  /** Aborts when the caller has gone. */
-  signal: AbortSignal;
+  /** Aborts, with an AppError, when the caller has gone. */
+  caller: AbortSignal;
 }
 
 export interface ClassifyDependencies extends Tools {
   cache: AnswerCache;
   metrics: EdgeMetrics;
-  maxPixels: number;
+  /** Image bytes -> the models' square. Rejects with AppError. */
+  decode(bytes: Uint8Array, signal: AbortSignal): Promise<RawImage>;
 }
 
 /** The body of a successful answer; `schemas.ts` describes it for callers. */
@@ -53,9 +53,9 @@ export async function classify(
 ): Promise<Answer> {
   const begun = performance.now();
   const { bundle, cache, metrics } = dependencies;
-  const { labels, input, routing } = bundle.manifest;
+  const { labels, routing } = bundle.manifest;
   const threshold = options.threshold ?? routing.threshold;
-  const deadline = new Deadline(options.deadlineMs);
+  using deadline = new Deadline(options.deadlineMs, options.caller);
   const id = randomUUID();
 
   const key = `${createHash('sha256').update(bytes).digest('base64')} ${options.strategy} ${threshold}`;
@@ -67,11 +67,10 @@ export async function classify(
     const timings = { edgeMs: 0, expertRoundTripMs: 0, expertMs: 0 };
     outcome = { ...known, decision: { ...known.decision, reason: 'cache-hit' }, timings, bytesSent: 0 };
   } else {
-    const image = await inSpan('decode', SpanKind.INTERNAL, () => decodeImage(bytes, input, dependencies.maxPixels));
+    const decode = () => unlessAborted(deadline.signal, dependencies.decode(bytes, deadline.signal));
+    const image = await inSpan('decode', SpanKind.INTERNAL, decode);
     decodeMs = performance.now() - begun;
-    if (deadline.passed) throw new AppError('deadline-exceeded', 'the deadline passed while the image was decoded');
-    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(Math.ceil(deadline.left))]);
-    const task = { image, requestId: id, deadline, signal, threshold };
+    const task = { image, requestId: id, deadline, caller: options.caller, threshold };
     outcome = await strategies[options.strategy](dependencies, task);
     if (outcome.degraded === null) cache.set(key, outcome);
     observe(metrics, outcome, decodeMs);

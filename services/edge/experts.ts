@@ -22,7 +22,10 @@ export interface Question {
   timeoutMs: number;
   /** Length of the logits to expect. */
   labels: number;
-  signal?: AbortSignal;
+  /** The model that must answer: another one's logits would be merged with the wrong temperature and classes. */
+  digest: string;
+  /** Aborts when the caller has gone. */
+  signal: AbortSignal;
 }
 
 export type ExpertAnswer = { bytesSent: number; roundTripMs: number } & (
@@ -30,7 +33,10 @@ export type ExpertAnswer = { bytesSent: number; roundTripMs: number } & (
   | { reply: null; degraded: Degraded }
 );
 
-/** Asks one expert once. Whatever goes wrong is a `degraded` reason, never an exception. */
+/**
+ * Asks one expert once. Whatever goes wrong is a `degraded` reason, not an exception; only a caller that has gone is
+ * one: the signal's reason.
+ */
 export async function askExpert(bus: Bus, question: Question): Promise<ExpertAnswer> {
   const begun = performance.now();
   const subject = classifySubject(question.expert);
@@ -46,14 +52,21 @@ export async function askExpert(bus: Bus, question: Question): Promise<ExpertAns
       'messaging.message.envelope.size': bytesSent,
     });
     try {
-      const options = { headers, timeoutMs, ...(question.signal ? { signal: question.signal } : {}) };
-      const reply = decodeReply(await bus.request(subject, message.payload, options), question.labels);
+      const { signal } = question;
+      const reply = decodeReply(
+        await bus.request(subject, message.payload, { headers, timeoutMs, signal }),
+        question.labels,
+      );
+      if (reply.modelDigest !== question.digest) {
+        throw new AppError('model-failed', `expert runs model ${reply.modelDigest || '(unnamed)'}, not the bundle's`);
+      }
       return { reply, degraded: null, bytesSent, roundTripMs: elapsed(begun) };
     } catch (error) {
+      question.signal.throwIfAborted();
       const degraded = toDegraded(error);
       span.setAttribute('routing.degraded', degraded);
       span.recordException(error as Error);
-      const nothingSent = error instanceof BusError && error.failure !== 'timeout' && error.failure !== 'aborted';
+      const nothingSent = error instanceof BusError && error.failure !== 'timeout';
       return { reply: null, degraded, bytesSent: nothingSent ? 0 : bytesSent, roundTripMs: elapsed(begun) };
     }
   });

@@ -22,7 +22,7 @@ export const metrics: Record<Metric, (probabilities: Float64Array) => number> = 
 /**
  * Scores each expert by the probability mass of the top-k predictions that lie in its classes, as in Ask the Expert
  * (arXiv:2602.13334). Best first; equal scores go to the owner of the more probable class, then to the lower id.
- * Experts without any of the k are left out.
+ * Experts without any of the k are left out; since every class has an owner, there is always one.
  */
 export function rankExperts(
   probabilities: Float64Array,

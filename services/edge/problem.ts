@@ -1,38 +1,52 @@
+import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, type ErrorCode, toAppError } from '../../shared/errors.ts';
 import type { EdgeMetrics } from '../../shared/metrics.ts';
 
 /** Fastify's and its plugins' error codes that have a code of ours; other client errors are `invalid-body`. */
 const translated: Record<string, ErrorCode> = {
+  FST_ERR_BAD_URL: 'bad-request',
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload-too-large',
   FST_REQ_FILE_TOO_LARGE: 'payload-too-large',
   FST_ERR_VALIDATION: 'invalid-parameter',
+};
+
+/** Node's error codes for bytes that are no request it could hand on; others are `bad-request`. */
+const unreadable: Record<string, ErrorCode> = {
+  HPE_HEADER_OVERFLOW: 'headers-too-large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
 };
 
 const MEDIA_TYPES =
   'set content-type to image/jpeg, image/png or image/webp (the image itself), multipart/form-data (a file named ' +
   "image) or application/json ({'image': base64})";
 
+const PROBLEM = 'application/problem+json; charset=utf-8';
+
 /** Answers an error as `application/problem+json` (RFC 9457) and counts it. */
 export function createErrorHandler(metrics: EdgeMetrics) {
   return (thrown: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const error = translate(thrown);
     metrics.errors.inc({ code: error.code });
-    if (error.status >= 500) request.log.error({ err: thrown }, error.code);
+    if (error.status === 500) request.log.error({ err: thrown }, error.code);
+    else if (error.status > 500) request.log.warn({ reason: error.message }, error.code);
     if (error.status === 429 || error.status === 503) reply.header('retry-after', '1');
-    reply
-      .code(error.status)
-      .type('application/problem+json')
-      .send(
-        JSON.stringify({
-          type: `urn:ask-the-expert:problem:${error.code}`,
-          title: error.title,
-          status: error.status,
-          code: error.code,
-          detail: error.message,
-        }),
-      );
+    reply.code(error.status).type(PROBLEM).send(toProblem(error));
   };
+}
+
+/** Answers a connection whose bytes are no request, and closes it. */
+export function refuseConnection(thrown: Error & { code?: string }, socket: Socket): void {
+  if (thrown.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const detail = 'what was sent is not an HTTP request that this server accepts';
+  const error = new AppError(unreadable[thrown.code ?? ''] ?? 'bad-request', detail);
+  const body = toProblem(error);
+  const head = `HTTP/1.1 ${error.status} ${error.code}\r\ncontent-type: ${PROBLEM}\r\nconnection: close`;
+  socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+}
+
+function toProblem({ code, title, status, message }: AppError): string {
+  return JSON.stringify({ type: `urn:ask-the-expert:problem:${code}`, title, status, code, detail: message });
 }
 
 function translate(thrown: FastifyError): AppError {

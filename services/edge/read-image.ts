@@ -15,6 +15,9 @@ async function readMultipart(request: FastifyRequest): Promise<Uint8Array> {
   try {
     return await readParts(request);
   } catch (error) {
+    // What is left of the form must be read away: a caller that writes first and reads later would wait for ever.
+    request.raw.unpipe();
+    request.raw.resume();
     if ((error as FastifyError).statusCode !== undefined || error instanceof AppError) throw error;
     // The form parser throws bare errors, all of them about what it was given.
     throw new AppError('invalid-body', `the form cannot be read: ${(error as Error).message}`, { cause: error });

@@ -1,12 +1,13 @@
 import { z } from 'zod';
+import { decimal } from '../../shared/decimal.ts';
 import { strategyNames } from './strategies.ts';
 
 /** What callers send and get, checked where it comes in and published as OpenAPI. */
 export const classifyQuery = z
   .object({
-    topK: z.coerce.number().int().min(1).max(1000).default(5).describe('how many labels to return'),
-    deadlineMs: z.coerce.number().int().min(1).max(600_000).optional().describe('time for the answer'),
-    threshold: z.coerce.number().min(0).max(1).optional().describe('escalate answers less confident than this'),
+    topK: decimal(z.number().int().min(1).max(1000)).default(5).describe('how many labels to return'),
+    deadlineMs: decimal(z.number().int().min(1).max(600_000)).optional().describe('time for the answer'),
+    threshold: decimal(z.number().min(0).max(1)).optional().describe('escalate answers less confident than this'),
     strategy: z.enum(strategyNames).default('ask').describe('who may answer'),
   })
   .strict();

@@ -1,9 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pLimit from 'p-limit';
 import type { Bus } from '../../shared/bus.ts';
 import type { Config } from '../../shared/config.ts';
+import { decodeImage } from '../../shared/image.ts';
 import { InferencePool, toRunnable } from '../../shared/inference.ts';
 import type { Log } from '../../shared/log.ts';
 import { type Bundle, BundleError } from '../../shared/manifest.ts';
 import { createEdgeMetrics } from '../../shared/metrics.ts';
+import { createAdmission } from './admission.ts';
 import { type AppDependencies, buildApp } from './app.ts';
 import { createCache } from './cache.ts';
 
@@ -22,6 +26,9 @@ export interface EdgeOptions {
   log: Log;
 }
 
+/** Decoding runs on libuv's pool of four threads; what it cannot start yet waits here, where it can be given up. */
+const DECODERS = 4;
+
 /** Listens, then loads and warms the generalist; ready when this resolves. Throws BundleError. */
 export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Promise<EdgeService> {
   const model = await toRunnable(bundle, bundle.manifest.generalist);
@@ -30,17 +37,23 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
     workers: config.ASK_WORKERS,
     threads: config.ASK_THREADS,
     queueLimit: config.ASK_EDGE_QUEUE,
-    memoryBytes: config.ASK_EXPERT_MEMORY_MB * 1024 * 1024,
     log,
   });
+  const admission = createAdmission(config.ASK_EDGE_QUEUE);
+  const decoders = pLimit(DECODERS);
   const dependencies: AppDependencies = {
+    admission,
     bundle,
     bus,
     log,
     generalist: (image, signal) => pool.run(model, image.pixels, { signal }),
     cache: createCache(config.ASK_CACHE_BYTES, config.ASK_CACHE_TTL_S),
     metrics: createEdgeMetrics(() => pool.waiting),
-    maxPixels: config.ASK_MAX_PIXELS,
+    decode: (bytes, signal) =>
+      decoders(() => {
+        signal.throwIfAborted();
+        return decodeImage(bytes, bundle.manifest.input, config.ASK_MAX_PIXELS);
+      }),
     maxBodyBytes: config.ASK_MAX_BODY_BYTES,
     deadlineMs: config.ASK_DEADLINE_MS,
     phase: () => phase,
@@ -48,7 +61,11 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
   const app = await buildApp(dependencies);
   const stop = async () => {
     phase = 'stopping';
-    await app.close();
+    const closed = app.close();
+    // Connections that are open without a request, or never finish sending one, must not hold up the stop.
+    await Promise.race([admission.idle(), sleep(0.7 * config.ASK_DRAIN_MS, undefined, { ref: false })]);
+    app.server.closeAllConnections();
+    await closed;
     await pool.stop();
   };
   try {

@@ -21,18 +21,12 @@ export interface Task {
   image: RawImage;
   requestId: string;
   deadline: Deadline;
-  /** Aborts when the deadline passes or the caller has gone. */
-  signal: AbortSignal;
+  /** Aborts when the caller has gone; the deadline's own signal does so, too. */
+  caller: AbortSignal;
   threshold: number;
 }
 
-export type Reason =
-  | 'confident'
-  | 'low-confidence'
-  | 'never-escalates'
-  | 'always-escalates'
-  | 'no-candidate'
-  | 'cache-hit';
+export type Reason = 'confident' | 'low-confidence' | 'never-escalates' | 'always-escalates' | 'cache-hit';
 
 export interface Decision {
   strategy: string;

@@ -9,14 +9,14 @@ export interface BatchOptions {
 
 interface Waiting {
   pixels: Uint8Array;
+  signal: AbortSignal;
   resolve(inference: Inference): void;
   reject(error: unknown): void;
-  signal: AbortSignal;
 }
 
 /**
  * Runs pictures of one model together. Pays on accelerators; on a CPU a batch takes as long as its pictures one by one.
- * Pictures whose signal aborted while they waited are left out of the batch.
+ * A picture whose signal aborts while it waits is left out; a batch all of whose pictures aborted never runs.
  */
 export function createBatcher(pool: InferencePool, model: RunnableModel, options: BatchOptions) {
   let waiting: Waiting[] = [];
@@ -26,17 +26,23 @@ export function createBatcher(pool: InferencePool, model: RunnableModel, options
     clearTimeout(timer);
     timer = undefined;
     const batch = waiting.filter(({ signal }) => !signal.aborted);
-    for (const { signal, reject } of waiting) if (signal.aborted) reject(signal.reason);
     waiting = [];
     if (batch.length === 0) return;
+    const everyone = new AbortController();
+    const leave = () => {
+      if (batch.every(({ signal }) => signal.aborted)) everyone.abort(batch[0]?.signal.reason);
+    };
+    for (const { signal } of batch) signal.addEventListener('abort', leave);
     try {
-      const pixels = batch.length === 1 ? (batch[0] as Waiting).pixels : Buffer.concat(batch.map((one) => one.pixels));
-      const all = await pool.run(model, pixels, { count: batch.length });
+      const pixels = Buffer.concat(batch.map((one) => one.pixels));
+      const all = await pool.run(model, pixels, { count: batch.length, signal: everyone.signal });
       batch.forEach(({ resolve }, i) => {
         resolve({ ...all, outputs: slice(all.outputs, i, batch.length) });
       });
     } catch (error) {
       for (const { reject } of batch) reject(error);
+    } finally {
+      for (const { signal } of batch) signal.removeEventListener('abort', leave);
     }
   }
 
@@ -44,6 +50,7 @@ export function createBatcher(pool: InferencePool, model: RunnableModel, options
     run(pixels: Uint8Array, signal: AbortSignal): Promise<Inference> {
       if (options.max === 1) return pool.run(model, pixels, { signal });
       return new Promise((resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true });
         waiting.push({ pixels, signal, resolve, reject });
         if (waiting.length >= options.max) void flush();
         else timer ??= setTimeout(flush, options.waitMs);

@@ -1,5 +1,6 @@
+import { trace } from '@opentelemetry/api';
 import type { BusMessage, Reply } from '../../shared/bus.ts';
-import { elapsed } from '../../shared/deadline.ts';
+import { Deadline, elapsed } from '../../shared/deadline.ts';
 import { AppError, toAppError } from '../../shared/errors.ts';
 import type { Inference } from '../../shared/inference.ts';
 import type { ModelEntry } from '../../shared/manifest.ts';
@@ -19,13 +20,15 @@ export interface HandlerOptions {
 export function createHandler({ expert, inputSize, infer, metrics }: HandlerOptions) {
   async function classify(message: BusMessage): Promise<Reply> {
     const arrived = performance.now();
-    const { image, deadlineMs } = decodeRequest(message);
+    const { image, deadlineMs, requestId } = decodeRequest(message);
+    trace.getActiveSpan()?.setAttribute('ask.request_id', requestId);
     if (image.width !== inputSize || image.height !== inputSize) {
       const sizes = `${image.width} x ${image.height} pixels, expected ${inputSize} x ${inputSize}`;
       throw new AppError('invalid-parameter', sizes);
     }
     if (deadlineMs <= 0) throw new AppError('deadline-exceeded', 'the deadline had passed on arrival');
-    const { outputs, queueMs, runMs } = await infer(image.pixels, AbortSignal.timeout(deadlineMs));
+    using deadline = new Deadline(deadlineMs);
+    const { outputs, queueMs, runMs } = await infer(image.pixels, deadline.signal);
     metrics.duration.observe({ expert: expert.id, stage: 'queue' }, queueMs / 1000);
     metrics.duration.observe({ expert: expert.id, stage: 'compute' }, runMs / 1000);
     const logits = outputs.logits as Float32Array;

@@ -1,23 +1,33 @@
 import Fastify from 'fastify';
+import type { Registry } from 'prom-client';
 import type { Bus } from '../../shared/bus.ts';
 import type { Config } from '../../shared/config.ts';
-import type { ExpertMetrics } from '../../shared/metrics.ts';
 
-/** Probes and metrics of an expert service, if `ASK_HEALTH_PORT` is set. Ready while it can be asked over the bus. */
-export async function startHealth(
-  config: Config,
-  bus: Bus,
-  metrics: ExpertMetrics,
-): Promise<{ stop(): Promise<void> }> {
-  if (config.ASK_HEALTH_PORT === undefined) return { stop: async () => {} };
-  const app = Fastify();
+export interface Health {
+  /** The experts are loaded; `registry` holds their metrics. */
+  ready(registry: Registry): void;
+  stop(): Promise<void>;
+}
+
+/** Probes and metrics of an expert service, if `ASK_HEALTH_PORT` is set. Ready once it can be asked over the bus. */
+export async function startHealth(config: Config, bus: Bus): Promise<Health> {
+  if (config.ASK_HEALTH_PORT === undefined) return { ready: () => {}, stop: async () => {} };
+  let metrics: Registry | undefined;
+  const app = Fastify({ forceCloseConnections: true });
   app.get('/healthz', async () => ({ status: 'alive' }));
   app.get('/readyz', async (_, reply) =>
-    reply.code(bus.connected ? 200 : 503).send({ bus: { kind: bus.kind, connected: bus.connected } }),
+    reply
+      .code(metrics && bus.connected ? 200 : 503)
+      .send({ loaded: metrics !== undefined, bus: { kind: bus.kind, connected: bus.connected } }),
   );
   app.get('/metrics', async (_, reply) =>
-    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+    metrics ? reply.type(metrics.contentType).send(await metrics.metrics()) : reply.code(503).send(),
   );
   await app.listen({ host: config.HOST, port: config.ASK_HEALTH_PORT });
-  return { stop: () => app.close() };
+  return {
+    ready(registry) {
+      metrics = registry;
+    },
+    stop: () => app.close(),
+  };
 }

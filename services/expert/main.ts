@@ -9,18 +9,13 @@ const usage = 'npm run expert: one or several experts, asked over NATS';
 await runProcess({ name: 'ask-expert', usage }, async (config, log) => {
   const bundle = await loadBundle(config.ASK_MODELS_DIR);
   const bus = connectNats(natsOptions(config, 'ask-expert', log));
-  try {
-    const expert = await startExpert({ bus, bundle, config, log });
-    const health = await startHealth(config, bus, expert.metrics);
-    return {
-      async stop() {
-        await expert.stop();
-        await bus.close();
-        await health.stop();
-      },
-    };
-  } catch (error) {
-    await bus.close();
-    throw error;
-  }
+  await using started = new AsyncDisposableStack();
+  started.defer(() => bus.close());
+  const health = await startHealth(config, bus);
+  started.defer(() => health.stop());
+  const expert = await startExpert({ bus, bundle, config, log });
+  started.defer(() => expert.stop());
+  health.ready(expert.metrics.registry);
+  const running = started.move();
+  return { stop: () => running.disposeAsync() };
 });

@@ -1,3 +1,4 @@
+import type { Registry } from 'prom-client';
 import type { Bus, BusMessage } from '../../shared/bus.ts';
 import type { Config } from '../../shared/config.ts';
 import { elapsed } from '../../shared/deadline.ts';
@@ -23,16 +24,18 @@ export interface ExpertDependencies {
   bundle: Bundle;
   config: Config;
   log: Log;
+  /** Where the metrics go. Default: a registry of their own. */
+  registry?: Registry;
 }
 
 /** Hosts one or several experts of a bundle: loads and warms them, then takes requests. Throws BundleError. */
-export async function startExpert({ bus, bundle, config, log }: ExpertDependencies): Promise<ExpertService> {
+export async function startExpert({ bus, bundle, config, log, registry }: ExpertDependencies): Promise<ExpertService> {
   const experts = chooseExperts(bundle, config.ASK_EXPERTS);
   const models = await Promise.all(experts.map((expert) => toRunnable(bundle, expert)));
   const pool = new InferencePool({
     workers: config.ASK_WORKERS,
     threads: config.ASK_THREADS,
-    queueLimit: config.ASK_EXPERT_QUEUE + models.length * config.ASK_WORKERS,
+    queueLimit: config.ASK_EXPERT_QUEUE,
     memoryBytes: config.ASK_EXPERT_MEMORY_MB * 1024 * 1024,
     log,
   });
@@ -44,7 +47,7 @@ export async function startExpert({ bus, bundle, config, log }: ExpertDependenci
   }
 
   const responder = createResponder({ bus, queue: EXPERT_QUEUE, capacity: config.ASK_EXPERT_QUEUE });
-  const metrics = createExpertMetrics(() => responder.inFlight);
+  const metrics = createExpertMetrics(() => responder.inFlight, registry);
   const announcements = experts.map((expert, i) => {
     const batching = { max: config.ASK_BATCH_MAX, waitMs: config.ASK_BATCH_WAIT_MS };
     const batcher = createBatcher(pool, models[i] as (typeof models)[number], batching);

@@ -10,8 +10,9 @@ export async function startSystem(config: Config, log: Log): Promise<EdgeService
   const bundle = await loadBundle(config.ASK_MODELS_DIR);
   const bus = createMemoryBus();
   const edge = await startEdge({ bus, bundle, config, log });
+  const { registry } = edge.dependencies.metrics;
   try {
-    const experts = await startExpert({ bus, bundle, config, log });
+    const experts = await startExpert({ bus, bundle, config, log, registry });
     return {
       ...edge,
       async stop() {

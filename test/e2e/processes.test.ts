@@ -1,4 +1,5 @@
 import { appendFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { freePort, startNats } from '../support/nats-server.ts';
@@ -48,6 +49,8 @@ describe('edge and experts as processes on a real nats-server', () => {
       expect(apart?.status).toBe(200);
       expect(comparable(apart?.body)).toEqual(comparable(together?.body));
     }
+    const metrics = await (await fetch(`${local.url}/metrics`)).text();
+    expect(metrics).toContain('ask_expert_requests_total{expert="warm",outcome="answered"} 1');
   });
 
   test('an expert that is killed costs nothing but its answers; a new one is found', async () => {
@@ -57,7 +60,7 @@ describe('edge and experts as processes on a real nats-server', () => {
     await using edge = await spawnHttp('edge', env);
     await waitForLog(edge, 'connected to NATS');
     const image = await flatPng(UNSURE_WARM);
-    const first = spawnService('expert', env);
+    await using first = spawnService('expert', env);
     await waitForLog(first, 'experts are ready');
     await waitFor(async () => (await instancesOf(edge.url)).warm?.instances === 1, 'the expert');
     expect((await postImage(edge.url, image)).body.route).toBe('expert');
@@ -142,6 +145,24 @@ describe('edge and experts as processes on a real nats-server', () => {
     expect((await postImage(edge.url, image)).body.route).toBe('expert');
   });
 
+  test('connections that send nothing, and a collector that is away, do not hold up a stop', async () => {
+    await using bundle = await makeTinyBundle();
+    const env = {
+      ASK_MODELS_DIR: bundle.directory,
+      ASK_WORKERS: '1',
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
+    };
+    await using system = await spawnHttp('local', env);
+    await waitForLog(system, 'experts are ready');
+    const { hostname, port } = new URL(system.url);
+    const silent = connect(Number(port), hostname).on('error', () => {});
+    await new Promise((resolve) => silent.once('connect', resolve));
+    expect((await postImage(system.url, await flatPng(UNSURE_WARM))).status).toBe(200);
+    system.kill('SIGTERM');
+    expect(await system.exited).toBe(0);
+    expect(system.log()).toContain('"msg":"stopped"');
+  });
+
   test('probes of an expert follow its connection', async () => {
     await using bundle = await makeTinyBundle();
     await using nats = await startNats();
@@ -192,7 +213,7 @@ describe('a start that cannot succeed ends with status 1 and a message without a
     await using bundle = await makeTinyBundle();
     await using first = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
     const log = await endOf('local', { ASK_MODELS_DIR: bundle.directory, PORT: new URL(first.url).port });
-    expect(log).toMatch(/address already in use .*set PORT to another one/);
+    expect(log).toMatch(/address already in use .*set PORT \(or ASK_HEALTH_PORT\) to another one/);
   });
 });
 

@@ -1,3 +1,4 @@
+import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Bus, BusError } from '../../shared/bus.ts';
@@ -163,9 +164,71 @@ describe('NATS - connection', () => {
     await bus.close();
   });
 
+  test('a malformed message is refused, and the connection goes on', async () => {
+    await using server = await startNats();
+    const bus = connectNats({ servers: [server.url], name: 'robust', log });
+    await waitFor(() => bus.connected, 'the connection');
+    createResponder({ bus, queue: 'q', capacity: 9 }).serve(subject, echo);
+    await bus.flush();
+    const header = 'NATS/1.0\r\nbad name: x\r\n\r\n';
+    const socket = connect(server.port, '127.0.0.1');
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk;
+    });
+    socket.write('CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB reply 1\r\n');
+    socket.write(`HPUB ${subject} reply ${header.length} ${header.length + 2}\r\n${header}hi\r\n`);
+    await waitFor(() => answer.includes('Nats-Service-Error: invalid-body'), 'the refusal');
+    socket.destroy();
+    expect((await ask(bus)).headers.got).toBe('yes');
+    await bus.close();
+  });
+
+  test('a password that is wrong for a while does not end the connection', async () => {
+    const credentials = { user: 'edge', password: 'right' };
+    const withPassword = (password: string, port?: number) =>
+      startNats({ user: 'edge', password, ...(port === undefined ? {} : { port }) });
+    const first = await withPassword('right');
+    const bus = connectNats({ servers: [first.url], name: 'patient', log, ...credentials });
+    await waitFor(() => bus.connected, 'the connection');
+    await first.stop();
+    const second = await withPassword('wrong', first.port);
+    await sleep(2500); // several attempts, each refused
+    expect(bus.connected).toBe(false);
+    await second.stop();
+    await using third = await withPassword('right', first.port);
+    expect(third.port).toBe(first.port);
+    await waitFor(() => bus.connected, 'the reconnection');
+    await bus.close();
+  });
+
+  test('closing does not wait for a server that accepts and stays silent', async () => {
+    await using silent = await listenSilently();
+    const bus = connectNats({ servers: [`127.0.0.1:${silent.port}`], name: 'hasty', log });
+    await waitFor(() => silent.connections > 0, 'the attempt');
+    await bus.close();
+    expect(bus.connected).toBe(false);
+  });
+
   test('closing while still looking for a server ends the search', async () => {
     const bus = connectNats({ servers: ['nats://127.0.0.1:1'], name: 'lost', log });
     await bus.close();
     expect(bus.connected).toBe(false);
   });
 });
+
+async function listenSilently() {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => sockets.push(socket.on('error', () => {})));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as { port: number }).port,
+    get connections() {
+      return sockets.length;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

@@ -73,20 +73,27 @@ describe.each(buses)('over %s', (_, open) => {
     expect(body).toMatchObject({ label: 'red', route: 'edge', expert: null, degraded: 'no-expert', bytesSent: 0 });
   });
 
-  const good: Reply = encodeReply({ logits: Float32Array.of(0, 0, 9, 0), expertMs: 1, modelDigest: '' });
-  const never = new Promise<Reply>(() => {});
-  test.each<[string, string, () => Promise<Reply>]>([
-    ['silent', 'timeout', () => never],
+  const good = (modelDigest: string) => encodeReply({ logits: Float32Array.of(0, 0, 9, 0), expertMs: 1, modelDigest });
+  const silent = () => new Promise<Reply>(() => {});
+  test.each<[string, string, (digest: string) => Promise<Reply>]>([
+    ['silent', 'timeout', silent],
     ['full', 'overloaded', async () => encodeError(new AppError('overloaded', ''))],
     ['late itself', 'timeout', async () => encodeError(new AppError('deadline-exceeded', ''))],
     ['broken', 'expert-error', () => Promise.reject(new Error('broken'))],
-    ['of another shape', 'expert-error', async () => ({ ...good, payload: good.payload.subarray(2) })],
+    ['of another shape', 'expert-error', async (digest) => ({ ...good(digest), payload: new Uint8Array(6) })],
+    ['of another bundle', 'expert-error', async () => good('another')],
     ['talking nonsense', 'expert-error', async () => ({ payload: Buffer.from('?'), headers: {} })],
   ])('an expert that is %s: the generalist answers, marked %s', async (__, degraded, handle) => {
     await using system = await startTinySystem({ open, experts: null });
-    createResponder({ bus: system.answerer, queue: 'experts', capacity: 9 }).serve(classifySubject('warm'), handle);
+    createResponder({ bus: system.answerer, queue: 'experts', capacity: 9 }).serve(classifySubject('warm'), () =>
+      handle(system.bundle.manifest.experts[0]?.sha256 as string),
+    );
     await system.settled();
-    const { status, body } = await postImage(system.url, await flatPng(UNSURE_WARM), '?deadlineMs=300');
+    const { status, body } = await postImage(
+      system.url,
+      await flatPng(UNSURE_WARM),
+      handle === silent ? '?deadlineMs=1000' : '',
+    );
     expect(status).toBe(200);
     expect(body).toMatchObject({ label: 'red', route: 'edge', expert: null, degraded });
     expect(body.bytesSent).toBeGreaterThan(0);

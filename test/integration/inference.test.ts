@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import type { AppError } from '../../shared/errors.ts';
+import { AppError } from '../../shared/errors.ts';
 import { InferencePool, type PoolOptions, toRunnable } from '../../shared/inference.ts';
 import { createLog } from '../../shared/log.ts';
 import { loadBundle } from '../../shared/manifest.ts';
@@ -74,9 +74,17 @@ describe('running', () => {
   test('sessions beyond the memory budget are released and loaded again when needed', async () => {
     await using context = await setUp({ memoryBytes: 2000 });
     const { pool, generalist, warm } = context;
-    for (let round = 0; round < 3; round++) {
-      for (const model of [generalist, warm]) expect((await pool.run(model, blank)).outputs.logits).toHaveLength(4);
-    }
+    const loads = async (model: typeof warm) => (await pool.run(model, blank)).loaded;
+    const seen = [];
+    for (const model of [generalist, generalist, warm, warm, generalist]) seen.push(await loads(model));
+    expect(seen).toEqual([true, false, true, false, true]);
+  });
+
+  test('a model larger than the budget is refused by the name of the setting', async () => {
+    await using context = await setUp({ memoryBytes: 1000 });
+    await expect(context.pool.warm(context.generalist)).rejects.toThrow(
+      /^model generalist: needs about \d+ bytes of memory, the budget \(ASK_EXPERT_MEMORY_MB\) is 1000$/,
+    );
   });
 });
 
@@ -96,7 +104,7 @@ describe('limits', () => {
     const first = pool.run(warm, blank);
     const late = codeOf(pool.run(warm, blank, { signal: controller.signal }));
     expect(pool.waiting).toBe(1);
-    controller.abort();
+    controller.abort(new AppError('deadline-exceeded', ''));
     expect([await late, pool.waiting]).toEqual(['deadline-exceeded', 0]);
     expect((await first).outputs.logits).toHaveLength(4);
     expect(await codeOf(pool.run(warm, blank, { signal: controller.signal }))).toBe('deadline-exceeded');
@@ -123,8 +131,25 @@ describe('failure', () => {
 
   test('a run that hangs is killed, tried once more, then given up', async () => {
     await using context = await setUp({ runLimitMs: 1000 }, { models: { warm: { rows: constant, work: 40_000 } } });
-    expect(await codeOf(context.pool.run(context.warm, blank))).toBe('model-failed');
+    await expect(context.pool.run(context.warm, blank)).rejects.toThrow('the process running warm died twice');
     expect((await context.pool.run(context.generalist, blank)).outputs.logits).toHaveLength(4);
+  });
+
+  test.each(['/bin/false', '/nowhere'])(
+    'processes that never start (%s) fail what waits, and stopping ends',
+    async (execPath) => {
+      await using context = await setUp({ execPath });
+      await expect(context.pool.warm(context.warm)).rejects.toThrow(
+        'model processes do not start: 5 in a row died first',
+      );
+    },
+  );
+
+  test('stopping while the last job fails ends, too', async () => {
+    await using context = await setUp({ runLimitMs: 1 }, { models: { warm: slow } });
+    const run = codeOf(context.pool.run(context.warm, blank));
+    await context.pool.stop();
+    expect(await run).toBe('model-failed');
   });
 
   test('stopping finishes what is queued, then refuses, and leaves no process', async () => {

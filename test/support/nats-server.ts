@@ -11,13 +11,14 @@ export interface NatsServer {
 
 /** A real nats-server on a free port (or `port`), ready for connections. */
 export async function startNats(
-  options: { config?: string; env?: Record<string, string>; port?: number } = {},
+  options: { config?: string; env?: Record<string, string>; port?: number; user?: string; password?: string } = {},
 ): Promise<NatsServer> {
   const port = options.port ?? (await freePort());
   const config = options.config ? ['-c', options.config] : [];
+  const login = options.user ? ['--user', options.user, '--pass', options.password ?? ''] : [];
   const child = spawn(
     process.env.NATS_SERVER_BIN ?? 'nats-server',
-    [...config, '-a', '127.0.0.1', '-p', String(port)],
+    [...config, ...login, '-a', '127.0.0.1', '-p', String(port)],
     {
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'ignore', 'pipe'],

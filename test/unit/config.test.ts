@@ -10,18 +10,32 @@ test('an empty setting counts as not set', () => {
 });
 
 test('every mistake is listed in one message', () => {
-  const env = { PORT: 'many', LOG_LEVEL: 'loud', ASK_DEADLINE_MS: '0', ASK_DEADLIN_MS: '5', NATS_URL: 'http://x y' };
+  const env = {
+    PORT: 'many',
+    LOG_LEVEL: 'loud',
+    ASK_DEADLINE_MS: '0',
+    ASK_DEADLIN_MS: '5',
+    NATS_URL: 'nats://u:secret@x',
+  };
   expect(() => readConfig(env)).toThrow(
     expect.objectContaining({
       message: expect.stringMatching(
-        /^the configuration has 5 mistake\(s\):\n {2}PORT=many: .*\n {2}NATS_URL=.*\n {2}LOG_LEVEL=loud: .*\n {2}ASK_DEADLINE_MS=0: .*\n {2}ASK_DEADLIN_MS: there is no such setting$/,
+        /^the configuration has 5 mistake\(s\):\n {2}PORT=many: .*\n {2}NATS_URL: .*\n {2}LOG_LEVEL=loud: .*\n {2}ASK_DEADLINE_MS=0: .*\n {2}ASK_DEADLIN_MS: there is no such setting$/,
       ),
     }),
   );
 });
 
+test('a password in an address is not repeated', () => {
+  expect(() => readConfig({ NATS_URL: 'nats://u:secret@x' })).toThrow(/^(?![\s\S]*secret)[\s\S]*ASK_NATS_PASSWORD/);
+});
+
+test.each([' ', '0x50', '1e3', '80.5'])('PORT=%s is not a port', (PORT) => {
+  expect(() => readConfig({ PORT })).toThrow('PORT=');
+});
+
 test('a list of NATS servers is accepted', () => {
-  const NATS_URL = 'nats://a:4222,tls://b.example:4223';
+  const NATS_URL = 'nats://a:4222,b.example:4223';
   expect(readConfig({ NATS_URL }).NATS_URL).toBe(NATS_URL);
 });
 

@@ -1,3 +1,4 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { AppError } from '../../../shared/errors.ts';
 import { extractContext, inSpan, SpanKind } from '../../../shared/telemetry.ts';
@@ -14,9 +15,11 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     querystring: classifyQuery,
     response: { 200: answerSchema, '4xx': problemSchema, '5xx': problemSchema },
   };
-  const onRequest = async () => {
+  const onRequest = async (_: FastifyRequest, reply: FastifyReply) => {
     const phase = dependencies.phase();
     if (phase !== 'ready') throw new AppError(phase, `the service is ${phase}`);
+    dependencies.admission.enter();
+    reply.raw.once('close', dependencies.admission.leave);
   };
   app.post('/classify', { schema, onRequest }, (request, reply) =>
     inSpan(
@@ -27,7 +30,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
         const answer = await classify(dependencies, await readImage(request), {
           ...query,
           deadlineMs: query.deadlineMs ?? dependencies.deadlineMs,
-          signal: request.signal,
+          caller: whileListening(reply),
         });
         span.setAttributes({
           'http.request.method': 'POST',
@@ -41,3 +44,12 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     ),
   );
 };
+
+/** Aborts when the caller hangs up. Fastify's `request.signal` does so as soon as the body has been read. */
+function whileListening(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort(new AppError('client-closed', 'the caller hung up'));
+  });
+  return controller.signal;
+}
