@@ -40,6 +40,10 @@ export const answerSchema = ranked.extend({
   traceId: z.string(),
 });
 
-export const problemSchema = z
-  .object({ type: z.string(), title: z.string(), status: z.number().int(), code: z.string(), detail: z.string() })
-  .describe('RFC 9457');
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.number().int(),
+  code: z.string(),
+  detail: z.string(),
+});

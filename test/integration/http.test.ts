@@ -265,8 +265,36 @@ describe('other addresses', () => {
     const page = await fetch(`${url}/`);
     expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
     expect(await page.text()).toContain('<title>Ask the Expert</title>');
-    const description = (await (await fetch(`${url}/openapi.json`)).json()) as { paths: Record<string, unknown> };
-    expect(Object.keys(description.paths)).toContain('/classify');
+  });
+
+  test('the description names every door, parameter and kind of answer', async () => {
+    // biome-ignore lint/suspicious/noExplicitAny: an OpenAPI document
+    const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as any;
+    const { post } = paths['/classify'];
+    expect(Object.keys(post.requestBody.content)).toEqual([
+      'image/jpeg',
+      'image/png',
+      'image/webp',
+      'multipart/form-data',
+      'application/json',
+    ]);
+    expect(
+      post.parameters.map(({ name, schema }: { name: string; schema: { type: string } }) => [name, schema.type]),
+    ).toEqual([
+      ['topK', 'integer'],
+      ['deadlineMs', 'integer'],
+      ['threshold', 'number'],
+      ['strategy', 'string'],
+    ]);
+    const kinds = Object.entries(post.responses).map(([status, response]) => [
+      status,
+      ...Object.keys((response as { content: object }).content),
+    ]);
+    expect(kinds).toEqual([
+      ['200', 'application/json'],
+      ['4XX', 'application/problem+json'],
+      ['5XX', 'application/problem+json'],
+    ]);
   });
 
   test('metrics count answers and errors', async () => {

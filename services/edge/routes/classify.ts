@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
 import { AppError } from '../../../shared/errors.ts';
 import { extractContext, inSpan, SpanKind } from '../../../shared/telemetry.ts';
 import type { AppDependencies } from '../app.ts';
@@ -7,13 +8,16 @@ import { classify } from '../classify.ts';
 import { readImage } from '../read-image.ts';
 import { answerSchema, classifyQuery, problemSchema } from '../schemas.ts';
 
+const problem = { description: 'RFC 9457', content: { 'application/problem+json': { schema: problemSchema } } };
+
 /** `POST /classify`. */
 export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
   const schema = {
     summary: 'Classify one image',
     consumes: ['image/jpeg', 'image/png', 'image/webp', 'multipart/form-data', 'application/json'],
+    body: z.any().describe('The image itself, a form with one file named image, or {"image": base64}'),
     querystring: classifyQuery,
-    response: { 200: answerSchema, '4xx': problemSchema, '5xx': problemSchema },
+    response: { 200: answerSchema, '4xx': problem, '5xx': problem },
   };
   const onRequest = async (_: FastifyRequest, reply: FastifyReply) => {
     const phase = dependencies.phase();
