@@ -38,7 +38,7 @@ const settings = {
   ASK_CACHE_TTL_S: whole(1, 86_400).default(300).describe('age at which a cached answer is forgotten'),
   ASK_WORKERS: whole(1, 256).default(cores).describe('model processes of a service (`npm start`: of each half)'),
   ASK_THREADS: whole(1, 256).default(1).describe('threads of onnxruntime in each of them'),
-  ASK_EDGE_QUEUE: whole(1, 100_000).default(256).describe('pictures that may wait for the generalist'),
+  ASK_EDGE_QUEUE: whole(1, 100_000).default(256).describe('requests the edge holds at once; one more is answered 429'),
   ASK_EXPERTS: z
     .string()
     .regex(/^[a-z0-9-]+(,[a-z0-9-]+)*$/, 'must be expert ids with commas between')

@@ -1,29 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { unlessAborted } from './deadline.ts';
 import { AppError } from './errors.ts';
+import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
 import type { Log } from './log.ts';
-import { type Bundle, type ModelEntry, modelPath } from './manifest.ts';
-
-export interface RunnableModel {
-  id: string;
-  path: string;
-  bytes: number;
-  /** Side of the square of pixels that the graph takes. */
-  size: number;
-  outputs: Record<string, number>;
-}
-
-export interface WorkerRequest {
-  job: number;
-  model: RunnableModel;
-  pixels: Uint8Array;
-  count: number;
-}
-
-export type WorkerReply =
-  | { ready: true }
-  | { job: number; outputs: Record<string, Float32Array>; runMs: number; loaded: boolean }
-  | { job: number; failure: string };
+import type { RunnableModel } from './runnable.ts';
 
 export interface Inference {
   /** Each output's values, picture after picture. */
@@ -56,8 +37,7 @@ interface Job {
   attempts: number;
   /** Only this process may do it. */
   worker: Worker | undefined;
-  resolve(inference: Inference): void;
-  reject(error: Error): void;
+  settled: PromiseWithResolvers<Inference>;
 }
 
 interface Worker {
@@ -75,12 +55,6 @@ interface RunOptions {
 
 const ATTEMPTS = 2; // a job whose process died is tried once more, on another one
 const HOPELESS = 5; // so many processes in a row that never came up: what waits is refused
-
-/** Checks a model's file and describes it for the pool. Throws BundleError. */
-export async function toRunnable(bundle: Bundle, model: ModelEntry): Promise<RunnableModel> {
-  const path = await modelPath(bundle, model);
-  return { id: model.id, path, bytes: model.bytes, size: bundle.manifest.input.size, outputs: model.outputs };
-}
 
 /** Child processes that run models, fed from one bounded queue; a dead process is replaced. */
 export class InferencePool {
@@ -122,37 +96,30 @@ export class InferencePool {
     return this.#stopped;
   }
 
-  #run(model: RunnableModel, pixels: Uint8Array, options: RunOptions, worker: Worker | undefined): Promise<Inference> {
-    const { count = 1, signal } = options;
-    return new Promise<Inference>((resolve, reject) => {
-      if (this.#stopping) return reject(new AppError('stopping', 'the model runner is stopping'));
-      if (signal?.aborted) return reject(signal.reason);
-      if (worker === undefined && this.#queue.length >= this.#options.queueLimit) {
-        return reject(new AppError('overloaded', `${this.#queue.length} pictures are waiting for a model already`));
-      }
-      const request = { job: this.#nextJob++, model, pixels, count };
-      const job: Job = { request, queuedAt: performance.now(), startedAt: 0, attempts: 0, worker, resolve, reject };
-      if (signal) {
-        const abort = () => {
-          const at = this.#queue.indexOf(job);
-          if (at >= 0) this.#queue.splice(at, 1);
-          this.#endIfIdle();
-          reject(signal.reason); // a run in progress cannot be stopped; its result is dropped
-        };
-        const done = () => signal.removeEventListener('abort', abort);
-        signal.addEventListener('abort', abort);
-        job.resolve = (inference) => {
-          done();
-          resolve(inference);
-        };
-        job.reject = (error) => {
-          done();
-          reject(error);
-        };
-      }
-      this.#queue.push(job);
-      this.#dispatch();
-    });
+  async #run(
+    model: RunnableModel,
+    pixels: Uint8Array,
+    { count = 1, signal }: RunOptions,
+    worker: Worker | undefined,
+  ): Promise<Inference> {
+    if (this.#stopping) throw new AppError('stopping', 'the model runner is stopping');
+    signal?.throwIfAborted();
+    if (worker === undefined && this.#queue.length >= this.#options.queueLimit) {
+      throw new AppError('overloaded', `${this.#queue.length} pictures are waiting for a model already`);
+    }
+    const request = { job: this.#nextJob++, model, pixels, count };
+    const settled = Promise.withResolvers<Inference>();
+    const job: Job = { request, queuedAt: performance.now(), startedAt: 0, attempts: 0, worker, settled };
+    this.#queue.push(job);
+    this.#dispatch();
+    try {
+      return await (signal ? unlessAborted(signal, settled.promise) : settled.promise);
+    } finally {
+      // Aborted while it waited: it never runs. A run in progress cannot be stopped; its result is dropped.
+      const at = this.#queue.indexOf(job);
+      if (at >= 0) this.#queue.splice(at, 1);
+      this.#endIfIdle();
+    }
   }
 
   async #stop(): Promise<void> {
@@ -199,10 +166,10 @@ export class InferencePool {
     clearTimeout(worker.timer);
     worker.job = undefined;
     if ('failure' in reply) {
-      job.reject(new AppError('model-failed', `model ${job.request.model.id}: ${reply.failure}`));
+      job.settled.reject(new AppError('model-failed', `model ${job.request.model.id}: ${reply.failure}`));
     } else {
       const { outputs, runMs, loaded } = reply;
-      job.resolve({ outputs, queueMs: job.startedAt - job.queuedAt, runMs, loaded });
+      job.settled.resolve({ outputs, queueMs: job.startedAt - job.queuedAt, runMs, loaded });
     }
     this.#dispatch();
   }
@@ -215,7 +182,7 @@ export class InferencePool {
     if (job) {
       job.worker = undefined;
       if (job.attempts < ATTEMPTS) this.#queue.unshift(job);
-      else job.reject(new AppError('model-failed', `the process running ${job.request.model.id} died twice`));
+      else job.settled.reject(new AppError('model-failed', `the process running ${job.request.model.id} died twice`));
     }
     this.#deaths += 1;
     if (this.#deaths >= HOPELESS) this.#giveUpWaiting();
@@ -254,6 +221,6 @@ export class InferencePool {
 
   #giveUpWaiting(): void {
     const error = new AppError('model-failed', `model processes do not start: ${this.#deaths} in a row died first`);
-    for (const job of this.#queue.splice(0)) job.reject(error);
+    for (const job of this.#queue.splice(0)) job.settled.reject(error);
   }
 }

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import type { WorkerReply, WorkerRequest } from './inference.ts';
+import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
 
 /**
  * The child process that runs models; the only file that imports onnxruntime-node, whose `run` blocks its process.

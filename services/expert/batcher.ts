@@ -1,4 +1,5 @@
-import type { Inference, InferencePool, RunnableModel } from '../../shared/inference.ts';
+import type { Inference, InferencePool } from '../../shared/inference.ts';
+import type { RunnableModel } from '../../shared/runnable.ts';
 
 export interface BatchOptions {
   /** Pictures computed at once; 1 turns batching off. */

@@ -1,8 +1,9 @@
 import { loadavg } from 'node:os';
 import { readConfig } from '../../shared/config.ts';
-import { InferencePool, toRunnable } from '../../shared/inference.ts';
+import { InferencePool } from '../../shared/inference.ts';
 import { createLog } from '../../shared/log.ts';
 import { loadBundle } from '../../shared/manifest.ts';
+import { toRunnable } from '../../shared/runnable.ts';
 
 /**
  * `npm run -s bench:models`: time of one picture in each model of the bundle, onnxruntime-node, one thread, without

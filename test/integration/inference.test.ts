@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { AppError } from '../../shared/errors.ts';
-import { InferencePool, type PoolOptions, toRunnable } from '../../shared/inference.ts';
+import { InferencePool, type PoolOptions } from '../../shared/inference.ts';
 import { createLog } from '../../shared/log.ts';
 import { loadBundle } from '../../shared/manifest.ts';
+import { toRunnable } from '../../shared/runnable.ts';
 import { makeTinyBundle, SIZE, type TinyOptions } from '../support/tiny-bundle.ts';
 import type { TinyModel } from '../support/tiny-onnx.ts';
 import { waitFor } from '../support/wait.ts';

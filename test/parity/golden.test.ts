@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { decodeImage } from '../../shared/image.ts';
-import { InferencePool, type RunnableModel, toRunnable } from '../../shared/inference.ts';
+import { InferencePool } from '../../shared/inference.ts';
 import { createLog } from '../../shared/log.ts';
 import { type Bundle, loadBundle } from '../../shared/manifest.ts';
+import { type RunnableModel, toRunnable } from '../../shared/runnable.ts';
 
 const directory = 'models/default';
 
