@@ -96,8 +96,8 @@ def write_bundle(run: Run, groups: list[list[int]], target: Path, command: str) 
         temperatures[name] = fit_temperature(logits, labels)
         calibrated[name] = (logits / temperatures[name]).log_softmax(1)
     policy = choose_policy(
-        calibrated["generalist"], [calibrated[name] for name in ids], groups, labels, experiment.operating.k,
-        experiment.operating.escalation,
+        calibrated["generalist"], [calibrated[name] for name in ids], groups, labels,
+        experiment.operating,
     )
     target.mkdir(parents=True, exist_ok=True)
     everything = list(range(len(names)))

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .config import Operating
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -46,17 +48,19 @@ def fit_merge(edge: Tensor, expert: Tensor, labels: Tensor) -> tuple[float, floa
 
 
 def choose_policy(
-    edge: Tensor, experts: list[Tensor], groups: list[list[int]], labels: Tensor, largest_k: list[int], escalation: float,
+    edge: Tensor, experts: list[Tensor], groups: list[list[int]], labels: Tensor, operating: Operating,
 ) -> Policy:
-    """The most accurate policy on validation that escalates at most ``escalation`` of the pictures.
+    """Of the policies that escalate at most ``operating.escalation`` of the pictures, and whose accuracy is within
+    ``operating.tolerance`` of the best of them, the one that escalates least; of those the most accurate.
 
-    edge: calibrated log-probabilities [N, classes]; experts: the same of each expert. Of equal policies the one that
-    escalates less wins. The gate is the calibrated max-probability.
+    edge: calibrated log-probabilities [N, classes]; experts: the same of each expert. The gate is the calibrated
+    max-probability.
     """
+    escalation = operating.escalation
     confidence = edge.exp().amax(1)
     right = edge.argmax(1) == labels
     candidates = []
-    for k in largest_k:
+    for k in operating.k:
         chosen = rank_experts(edge.exp(), k, groups)
         answers = torch.stack(experts)[chosen, torch.arange(len(labels))]
         for share in [round(0.02 * i, 2) for i in range(1, int(escalation / 0.02 + 1e-9) + 1)]:
@@ -73,7 +77,8 @@ def choose_policy(
             ))
     if not candidates:
         raise ValueError(f"no threshold escalates some pictures but at most {escalation:.0%} of {len(labels)}")
-    return max(candidates, key=lambda policy: (policy.accuracy, -policy.escalated))
+    enough = max(policy.accuracy for policy in candidates) - operating.tolerance - 1e-9
+    return min((p for p in candidates if p.accuracy >= enough), key=lambda policy: (policy.escalated, -policy.accuracy))
 
 
 def _mean(values: Tensor) -> float:

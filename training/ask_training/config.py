@@ -36,6 +36,7 @@ class Groups:
 @dataclass(frozen=True)
 class Operating:
     escalation: float  # largest share of validation pictures that may be escalated
+    tolerance: float  # validation accuracy that may be given up for fewer escalations
     k: list[int]  # candidates for the top-k of the routing score
 
 

@@ -3,6 +3,7 @@ import torch
 from torch import Tensor
 
 from ask_training.calibrate import Policy, choose_policy, fit_merge, fit_temperature, rank_experts
+from ask_training.config import Operating
 
 GROUPS = [[0, 1, 2], [3, 4, 5]]
 
@@ -77,7 +78,7 @@ def apply(policy: Policy, edge: Tensor, experts: list[Tensor]) -> tuple[Tensor, 
 
 def test_a_policy_asks_the_experts_where_they_are_right() -> None:
     edge, experts, labels = planted()
-    policy = choose_policy(edge, experts, GROUPS, labels, [1, 3], 0.4)
+    policy = choose_policy(edge, experts, GROUPS, labels, Operating(0.4, 0.0, [1, 3]))
 
     answers, asked = apply(policy, edge, experts)
     right = (answers == labels).float()
@@ -101,7 +102,7 @@ def test_a_policy_escalates_as_much_as_it_may_and_no_more(cap: float) -> None:
     edge = (torch.linspace(0.5, 3, 1000)[:, None] * torch.nn.functional.one_hot(wrong, 6)).log_softmax(1)
     oracle = (20.0 * torch.nn.functional.one_hot(labels, 6)).log_softmax(1)
 
-    policy = choose_policy(edge, [oracle, oracle], GROUPS, labels, [1], cap)
+    policy = choose_policy(edge, [oracle, oracle], GROUPS, labels, Operating(cap, 0.0, [1]))
 
     assert cap - 0.002 <= policy.escalated <= cap
     assert policy.accuracy == pytest.approx(policy.escalated, abs=1e-4)
@@ -115,7 +116,7 @@ def test_a_threshold_that_would_let_too_many_through_is_passed_over() -> None:
     edge[torch.arange(1000), (labels + 1) % 6] = confidence
     oracle = (20.0 * torch.nn.functional.one_hot(labels, 6)).log_softmax(1)
 
-    policy = choose_policy(edge.log(), [oracle, oracle], GROUPS, labels, [1], 0.5)
+    policy = choose_policy(edge.log(), [oracle, oracle], GROUPS, labels, Operating(0.5, 0.0, [1]))
 
     assert policy.escalated == pytest.approx(0.1, abs=0.001)
     assert policy.threshold < 0.5001
@@ -124,12 +125,22 @@ def test_a_threshold_that_would_let_too_many_through_is_passed_over() -> None:
 def test_of_equal_policies_the_one_that_asks_less_wins() -> None:
     labels = torch.arange(1000) % 6
     edge = (torch.linspace(0.5, 3, 1000)[:, None] * torch.nn.functional.one_hot(labels, 6)).log_softmax(1)
-    policy = choose_policy(edge, [edge, edge], GROUPS, labels, [1], 0.5)
+    policy = choose_policy(edge, [edge, edge], GROUPS, labels, Operating(0.5, 0.0, [1]))
     assert policy.accuracy == 1
     assert policy.escalated == pytest.approx(0.02, abs=0.001)
+
+
+@pytest.mark.parametrize(("tolerance", "escalated"), [(0.0, 0.4), (0.101, 0.3), (1.0, 0.02)])
+def test_accuracy_within_the_tolerance_is_given_up_for_fewer_escalations(tolerance: float, escalated: float) -> None:
+    labels = torch.arange(1000) % 6
+    wrong = (labels + 1) % 6
+    edge = (torch.linspace(0.5, 3, 1000)[:, None] * torch.nn.functional.one_hot(wrong, 6)).log_softmax(1)
+    oracle = (20.0 * torch.nn.functional.one_hot(labels, 6)).log_softmax(1)
+    policy = choose_policy(edge, [oracle, oracle], GROUPS, labels, Operating(0.4, tolerance, [1]))
+    assert policy.escalated == pytest.approx(escalated, abs=0.001)
 
 
 def test_a_generalist_that_is_always_sure_leaves_no_policy() -> None:
     edge = (100.0 * torch.eye(6)).log_softmax(1)
     with pytest.raises(ValueError, match="no threshold escalates some pictures but at most 50% of 6"):
-        choose_policy(edge, [edge, edge], GROUPS, torch.arange(6), [1], 0.5)
+        choose_policy(edge, [edge, edge], GROUPS, torch.arange(6), Operating(0.5, 0.0, [1]))

@@ -15,7 +15,7 @@ def test_an_experiment_is_read_whole() -> None:
         base_stage=Stage(2.0, batch=20, lr=1e-3, layer_decay=0.9, weight_decay=0.05, keep=0.6, outsiders=0.0),
         expert_stage=Stage(2.0, batch=20, lr=1e-3, layer_decay=0.9, weight_decay=0.05, keep=0.8, outsiders=0.5),
         groups=Groups(count=3, smallest=2, largest=2),
-        operating=Operating(escalation=0.5, k=[1, 2]),
+        operating=Operating(escalation=0.5, tolerance=0.0, k=[1, 2]),
     )
 
 
