@@ -10,6 +10,7 @@ import { type StrategyName, strategies } from './strategies.ts';
 import type { Outcome, Tools } from './strategy.ts';
 
 export interface ClassifyOptions {
+  /** At least 1. */
   topK: number;
   deadlineMs: number;
   /** Default: the manifest's. */
@@ -76,7 +77,7 @@ export async function classify(
     observe(metrics, outcome, decodeMs);
   }
 
-  const ranked = topK(outcome.probabilities, Math.max(1, options.topK)).map((index) => ({
+  const ranked = topK(outcome.probabilities, options.topK).map((index) => ({
     label: labels[index] as string,
     index,
     confidence: round(outcome.probabilities[index] as number, 6),
@@ -89,7 +90,7 @@ export async function classify(
   return {
     id,
     ...best,
-    topK: ranked.slice(0, options.topK),
+    topK: ranked,
     route: outcome.route,
     expert: outcome.expert,
     degraded: outcome.degraded,
