@@ -39,8 +39,8 @@ def rank_experts(probabilities: Tensor, k: int, groups: list[list[int]]) -> Tens
 def fit_merge(edge: Tensor, expert: Tensor, labels: Tensor) -> tuple[float, float]:
     """Weights of the two log-probabilities [N, classes] with the least negative log-likelihood of their pool."""
     best, weights = float("inf"), (0.0, 1.0)
-    for a in torch.arange(0, 1.51, 0.05).tolist():
-        for b in torch.arange(0.05, 1.51, 0.05).tolist():
+    for a in torch.arange(0, 1.51, 0.1).tolist():
+        for b in torch.arange(0.1, 1.51, 0.1).tolist():
             loss = F.cross_entropy(a * edge + b * expert, labels).item()
             if loss < best:
                 best, weights = loss, (round(a, 2), round(b, 2))
