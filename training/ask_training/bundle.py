@@ -18,9 +18,10 @@ from torch import Tensor
 from .calibrate import choose_policy, fit_temperature
 from .config import Architecture
 from .data import SIDE
-from .engine import MEAN, STD, write_atomically, write_json
+from .engine import MEAN, STD, pick_device, predict, write_atomically, write_json
 from .export import Served, export_float, export_int8, run_onnx
-from .steps import Run, load_logits, load_model, read_figures
+from .steps import Run, accuracies, load_logits, load_model, read_figures
+from .vit import VisionTransformer
 
 LARGEST_LOSS = 0.005  # accuracy that 8 bits may cost, on validation
 FLOAT_TOLERANCE = 1e-3
@@ -35,17 +36,20 @@ def export_model(run: Run, name: str, architecture: Architecture) -> None:
         return
     _, validation, names = run.load()
     model = load_model(run, name, architecture, len(names))
+    mirror = is_mirrored(run, name)
     float_path, int8_path = run.path(name, "float32.onnx"), run.path(name, "int8.onnx")
-    export_float(model, SIDE, name == "generalist", float_path)
-    worst = parity(model, float_path)
+    export_float(model, SIDE, name == "generalist", float_path, mirror)
+    worst = parity(model, float_path, mirror)
     if worst > FLOAT_TOLERANCE:
         raise ArithmeticError(f"{name}: ONNX differs from PyTorch by {worst:.2e}, at most {FLOAT_TOLERANCE} is accepted")
     export_int8(float_path, SIDE, int8_path)
 
     trained, labels = load_logits(run, name)
+    if mirror:
+        trained = (trained + predict(model, validation.pixels.flip(-1), pick_device())) / 2
     float_accuracy = (trained.argmax(1) == labels).float().mean().item()
     # One by one as in serving: 8-bit products share one scale over their batch.
-    served = torch.from_numpy(run_onnx(int8_path, validation.pixels, batch=1))
+    served = torch.from_numpy(run_onnx(int8_path, validation.pixels))
     int8_accuracy = (served.argmax(1) == labels).float().mean().item()
     keep_int8 = float_accuracy - int8_accuracy <= LARGEST_LOSS
     logits = served if keep_int8 else trained
@@ -65,11 +69,15 @@ def _save(path: Path, logits: np.ndarray, labels: np.ndarray) -> None:
         np.savez(to, logits=logits, labels=labels)
 
 
+def is_mirrored(run: Run, name: str) -> bool:
+    return run.experiment.mirror_experts and name != "generalist"
+
+
 @torch.inference_mode()
-def parity(model: torch.nn.Module, path: Path) -> float:
+def parity(model: VisionTransformer, path: Path, mirror: bool = False) -> float:
     """Largest difference of the logits between PyTorch and onnxruntime on the golden pictures."""
     pixels = golden_pixels()
-    expected = Served(model.eval(), SIDE, False)(pixels.permute(0, 2, 3, 1))
+    expected = Served(model.eval(), SIDE, False, mirror)(pixels.permute(0, 2, 3, 1))
     return float(np.abs(run_onnx(path, pixels) - expected.numpy()).max())
 
 
@@ -152,15 +160,13 @@ def _entry(
     source = run.path(name, f"{export['precision']}.onnx")
     content = source.read_bytes()
     write_atomically(target / f"{name}.onnx", lambda to: shutil.copyfile(source, to))
-    trained = read_figures(run, name)
     model = run.build(architecture, labels)
     outputs = {"logits": labels}
     if name == "generalist":
         outputs["attention"] = model.pos_embed.shape[1] - 1
-    figures = {"validationAccuracy": export[f"{export['precision']}ValidationAccuracy"]}
+    group = None if name == "generalist" else classes
+    figures = accuracies(*load_logits(run, name, "served.npz"), group)
     figures |= {key: export[key] for key in ("float32ValidationAccuracy", "int8ValidationAccuracy")}
-    if "validationAccuracyOwnClasses" in trained:
-        figures["validationAccuracyOwnClasses"] = trained["validationAccuracyOwnClasses"]
     return {
         "id": name,
         "file": f"{name}.onnx",
@@ -187,10 +193,11 @@ def write_golden(run: Run, ids: list[str], names: list[str], target: Path) -> No
     for name in sorted(["generalist", *ids]):
         path = target / f"{name}.onnx"
         architecture = run.experiment.generalist if name == "generalist" else run.experiment.expert
-        torch_logits = Served(load_model(run, name, architecture, len(names)), SIDE, False)(rows)
+        model = load_model(run, name, architecture, len(names))
+        torch_logits = Served(model, SIDE, False, is_mirrored(run, name))(rows)
         golden["models"][name] = {
             "torch": np.round(torch_logits.numpy().astype(float), 4).tolist(),
-            "served": np.round(run_onnx(path, pixels, batch=1).astype(float), 4).tolist(),
+            "served": np.round(run_onnx(path, pixels).astype(float), 4).tolist(),
         }
     photo, expected = golden_photo()
     golden["photo"] = {"png": _png(photo), "pixels": base64.b64encode(expected.tobytes()).decode()}

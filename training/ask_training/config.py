@@ -48,6 +48,7 @@ class Experiment:
     generalist: Architecture
     generalist_stage: Stage
     expert: Architecture
+    mirror_experts: bool  # an exported expert averages the logits of the picture and its mirror image, at twice the cost
     base_stage: Stage
     expert_stage: Stage
     groups: Groups

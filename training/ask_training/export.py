@@ -1,5 +1,7 @@
 """ONNX export: pixels in, logits out, with resizing and normalisation inside the graph; and its 8-bit form."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +21,14 @@ OPSET = 18
 
 class Served(nn.Module):
     """What the graph computes. pixels: uint8 [B, source, source, 3]; outputs: logits [B, classes] float32 and, if
-    asked for, attention [B, patches] float32, the last layer's CLS-to-patch attention, mean over heads."""
+    asked for, attention [B, patches] float32, the last layer's CLS-to-patch attention, mean over heads. With ``mirror``
+    the logits are the mean over the picture and its mirror image; there is no attention then."""
 
-    def __init__(self, model: VisionTransformer, source: int, with_attention: bool):
+    def __init__(self, model: VisionTransformer, source: int, with_attention: bool, mirror: bool = False):
         super().__init__()
         self.model = model
         self.with_attention = with_attention
+        self.mirror = mirror
         self.register_buffer("resize", resize_matrix(source, model.size))
         mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
         self.register_buffer("scale", 1 / (255 * std))
@@ -33,11 +37,16 @@ class Served(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         x = pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
         x = self.resize @ x @ self.resize.T
+        if self.mirror:
+            both = self.model(torch.cat([x, x.flip(-1)]))
+            return both.reshape(2, -1, both.shape[-1]).mean(0)
         return self.model.forward_with_attention(x) if self.with_attention else self.model(x)
 
 
-def export_float(model: VisionTransformer, source: int, with_attention: bool, path: Path) -> None:
-    served = Served(model.cpu().eval(), source, with_attention).eval()
+def export_float(
+    model: VisionTransformer, source: int, with_attention: bool, path: Path, mirror: bool = False
+) -> None:
+    served = Served(model.cpu().eval(), source, with_attention, mirror).eval()
     outputs = ["logits", "attention"] if with_attention else ["logits"]
     example = torch.zeros(2, source, source, 3, dtype=torch.uint8)
     program = torch.onnx.export(
@@ -71,13 +80,17 @@ def export_int8(float_path: Path, source: int, path: Path) -> None:
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """A session that runs as the services do: one thread."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def run_onnx(path: Path, pixels: Tensor, batch: int = 50) -> np.ndarray:
-    """uint8 [N, 3, S, S] -> logits [N, classes], by onnxruntime."""
+def run_onnx(path: Path, pixels: Tensor) -> np.ndarray:
+    """uint8 [N, 3, S, S] -> logits [N, classes], by onnxruntime, one picture at a time as in serving: a graph that
+    quantises its activations as they come scales them over the whole batch, and answers differently for another one."""
     session = open_session(path)
     rows = pixels.permute(0, 2, 3, 1).contiguous().numpy()
-    return np.concatenate([session.run(["logits"], {"pixels": rows[i : i + batch]})[0] for i in range(0, len(rows), batch)])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.concatenate(list(pool.map(lambda row: session.run(["logits"], {"pixels": row[None]})[0], rows)))

@@ -8,7 +8,7 @@ from ask_training.config import Architecture, Experiment, Groups, Operating, Sta
 
 def test_an_experiment_is_read_whole() -> None:
     assert read_experiment(CONFIG) == Experiment(
-        name="tiny", seed=3, validation=60,
+        name="tiny", seed=3, validation=60, mirror_experts=True,
         generalist=Architecture(size=32, width=48, depth=2, heads=3, drop_path=0.1),
         generalist_stage=Stage(3.0, batch=20, lr=2e-3, layer_decay=0.9, weight_decay=0.05, keep=1.0, outsiders=0.0),
         expert=Architecture(size=48, width=48, depth=2, heads=3, drop_path=0.0),

@@ -73,9 +73,8 @@ def test_the_graphs_take_rows_of_bytes_and_name_their_outputs(folder: Path) -> N
 
 def test_pictures_do_not_depend_on_their_batch(folder: Path) -> None:
     pixels = noise(7)
-    whole = run_onnx(folder / "float.onnx", pixels)
-    for batch in (1, 3):
-        np.testing.assert_allclose(run_onnx(folder / "float.onnx", pixels, batch), whole, rtol=0, atol=1e-4)
+    together, _ = served(folder / "float.onnx", pixels)
+    np.testing.assert_allclose(run_onnx(folder / "float.onnx", pixels), together, rtol=0, atol=1e-4)
 
 
 def test_int8_holds_the_blocks_and_leaves_the_resize_in_float(folder: Path) -> None:
@@ -112,3 +111,12 @@ def test_golden_pictures_are_the_same_on_every_call_and_unlike_one_another() -> 
     assert (pixels.shape, pixels.dtype) == ((8, 3, 32, 32), torch.uint8)
     assert (pixels.float().flatten(1).std(1) > 30).all()
     assert len({picture.numpy().tobytes() for picture in pixels}) == 8
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_mirrored_graph_averages_the_picture_and_its_mirror_image(folder: Path, count: int) -> None:
+    export_float(lively_model(depth=DEPTH), 32, False, folder / "mirror.onnx", mirror=True)
+    pixels = noise(count)
+    (plain, _), (mirrored, _) = in_torch(pixels), in_torch(pixels.flip(-1))
+    assert np.abs(plain - mirrored).max() > 0.1
+    np.testing.assert_allclose(run_onnx(folder / "mirror.onnx", pixels), (plain + mirrored) / 2, rtol=0, atol=1e-3)
