@@ -7,10 +7,13 @@ import { toRunnable } from '../../shared/runnable.ts';
 
 /**
  * `npm run -s bench:models`: time of one picture in each model of the bundle, onnxruntime-node, one thread, without
- * queue or transport. The models take turns, so that a busy machine slows all of them alike.
+ * queue or transport. The models take turns in blocks, so that a busy machine slows all of them alike, and each is
+ * timed with its weights in the processor's caches, as on a device that runs no other.
  */
-const ROUNDS = 200;
-const WARM_UP = 20;
+const BLOCKS = 10;
+const BLOCK = 25;
+const WARM_UP = 5; // at the start of each block
+const ROUNDS = BLOCKS * (BLOCK - WARM_UP);
 
 const bundle = await loadBundle(readConfig().ASK_MODELS_DIR);
 const { generalist, experts } = bundle.manifest;
@@ -24,11 +27,13 @@ const pool = new InferencePool({
   log: createLog('error', 'bench'),
 });
 const times = models.map((): number[] => []);
-for (let round = -WARM_UP; round < ROUNDS; round++) {
+for (let block = 0; block < BLOCKS; block++) {
   for (const [i, model] of models.entries()) {
-    const pixels = Uint8Array.from({ length: model.size ** 2 * 3 }, () => Math.random() * 256);
-    const { runMs } = await pool.run(model, pixels);
-    if (round >= 0) times[i]?.push(runMs);
+    for (let run = -WARM_UP; run < BLOCK - WARM_UP; run++) {
+      const pixels = Uint8Array.from({ length: model.size ** 2 * 3 }, () => Math.random() * 256);
+      const { runMs } = await pool.run(model, pixels);
+      if (run >= 0) times[i]?.push(runMs);
+    }
   }
 }
 await pool.stop();
