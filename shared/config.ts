@@ -55,7 +55,6 @@ const settings = {
 const schema = z.object(settings);
 
 export type Config = z.infer<typeof schema>;
-export type Setting = keyof typeof settings;
 
 export class ConfigError extends Error {
   override name = 'ConfigError';

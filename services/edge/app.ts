@@ -59,5 +59,3 @@ export async function buildApp(dependencies: AppDependencies) {
   await app.register(consoleRoutes);
   return app;
 }
-
-export type App = Awaited<ReturnType<typeof buildApp>>;

@@ -151,3 +151,7 @@ def find_groups(run: Run) -> list[list[int]]:
         write_json(path, figures)
         print(f"groups: {figures}")
     return json.loads(path.read_text())["groups"]
+
+
+def is_mirrored(run: Run, name: str) -> bool:
+    return run.experiment.mirror_experts and name != "generalist"

@@ -6,9 +6,10 @@ import pytest
 import torch
 from support import lively_model, noise
 
-from ask_training.bundle import golden_pixels, parity
+from ask_training.bundle import parity
 from ask_training.engine import predict
 from ask_training.export import export_float, export_int8, open_session, run_onnx
+from ask_training.golden import golden_pixels
 
 DEPTH = 2
 

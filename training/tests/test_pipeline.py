@@ -13,10 +13,10 @@ from PIL import Image
 from support import CONFIG
 
 from ask_training.__main__ import main
-from ask_training.bundle import golden_pixels
 from ask_training.config import read_experiment
 from ask_training.engine import predict
 from ask_training.export import open_session, run_onnx
+from ask_training.golden import golden_pixels
 from ask_training.steps import Run, load_logits, load_model
 
 EXPERTS = ["expert-1", "expert-2", "expert-3"]
