@@ -28,10 +28,39 @@ const modelSchema = z.object({
   figures: z.record(z.string(), z.number()),
 });
 
+const gainWeights = z.strictObject({
+  mass: z.number(),
+  best: z.number(),
+  next: z.number(),
+  confidence: z.number(),
+  runnerUp: z.number(),
+  entropy: z.number(),
+  ownsFirst: z.number(),
+  ownsSecond: z.number(),
+  massSquared: z.number(),
+  confidenceSquared: z.number(),
+  massTimesConfidence: z.number(),
+  massTimesBest: z.number(),
+});
+
+/** How the expert to ask is chosen. */
+const scoringSchema = z.discriminatedUnion('method', [
+  /** By the probability mass of the generalist's top k predictions in the expert's classes. */
+  z.strictObject({ method: z.literal('top-k-mass') }),
+  /** By a regression of how much asking the expert gains; weights of its inputs, and one intercept per expert. */
+  z.strictObject({
+    method: z.literal('expected-gain'),
+    weights: gainWeights,
+    intercepts: z.record(z.string(), z.number()),
+  }),
+]);
+
 const routingSchema = z.object({
   /** How many of the generalist's predictions vote for experts. */
   k: z.number().int().positive(),
-  metric: z.enum(['max-probability', 'margin', 'entropy']),
+  scoring: scoringSchema.default({ method: 'top-k-mass' }),
+  /** What the gate goes by; `expected-gain` needs the scoring of that name. */
+  metric: z.enum(['max-probability', 'margin', 'entropy', 'expected-gain']),
   /** An answer whose metric is below is escalated. */
   threshold: share,
   /** For each class, the expert that owns it. */
@@ -42,6 +71,22 @@ const routingSchema = z.object({
     generalistWeight: z.number().min(0).max(10),
     expertWeight: z.number().positive().max(10),
   }),
+});
+
+const interval = z.object({ value: z.number(), low: z.number(), high: z.number() });
+
+/** How `npm run -s ask -- calibrate` chose the threshold, and what it certifies. */
+const calibrationSchema = z.object({
+  goal: z.record(z.string(), z.number()),
+  /** Probability, over the draw of the pictures, that the guarantee holds. */
+  confidence: share,
+  guarantee: z.string(),
+  pictures: z.number().int().positive(),
+  threshold: share,
+  escalated: interval,
+  accuracy: interval,
+  /** Accuracy and escalation of other thresholds, each with its own interval of that confidence. */
+  curve: z.array(z.object({ threshold: share, escalated: share, accuracy: interval })),
 });
 
 const manifestSchema = z
@@ -59,6 +104,7 @@ const manifestSchema = z
     generalist: modelSchema,
     experts: z.array(modelSchema),
     routing: routingSchema,
+    calibration: calibrationSchema.optional(),
     provenance: z.record(z.string(), z.unknown()),
   })
   .superRefine((manifest, context) => {
@@ -80,6 +126,15 @@ const manifestSchema = z
     if (manifest.routing.classToExpert.length !== count) {
       complain(['routing', 'classToExpert'], `must hold ${count} entries, one per label`);
     }
+    const { scoring, metric } = manifest.routing;
+    if (metric === 'expected-gain' && scoring.method !== metric) {
+      complain(['routing', 'metric'], `'expected-gain' needs the scoring of that name`);
+    }
+    for (const { id } of scoring.method === 'expected-gain' ? manifest.experts : []) {
+      if (!(id in (scoring as { intercepts: object }).intercepts)) {
+        complain(['routing', 'scoring', 'intercepts'], `there is none for '${id}'`);
+      }
+    }
     manifest.routing.classToExpert.forEach((owner, label) => {
       const expert = manifest.experts.find((candidate) => candidate.id === owner);
       if (!expert) complain(['routing', 'classToExpert', label], `there is no expert '${owner}'`);
@@ -89,6 +144,8 @@ const manifestSchema = z
     });
   });
 
+export type GainWeights = z.infer<typeof gainWeights>;
+export type Calibration = z.infer<typeof calibrationSchema>;
 export type ModelEntry = z.infer<typeof modelSchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
 

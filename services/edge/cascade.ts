@@ -3,7 +3,7 @@ import type { ModelEntry } from '../../shared/manifest.ts';
 import { softmax, topK } from '../../shared/probabilities.ts';
 import { inSpan, SpanKind } from '../../shared/telemetry.ts';
 import { askExpert } from './experts.ts';
-import { type Candidate, metrics, rankExperts } from './gate.ts';
+import { type Candidate, decideRouting } from './gate.ts';
 import { mergeLogLinear } from './merge.ts';
 import type { Decision, Outcome, Reason, Strategy, Task, Tools } from './strategy.ts';
 
@@ -15,8 +15,8 @@ type Gate = (confidence: number, threshold: number) => Reason;
 const escalating: Reason[] = ['low-confidence', 'always-escalates'];
 
 /**
- * Ask the Expert (arXiv:2602.13334): the generalist answers; if the gate says so, the one expert with the greatest
- * top-k probability mass is asked, and both outputs are merged. Whatever fails beyond the generalist degrades to it.
+ * Ask the Expert (arXiv:2602.13334): the generalist answers; if the gate says so, the one best expert by
+ * the manifest's scoring is asked, and both outputs are merged. Whatever fails beyond the generalist degrades to it.
  */
 export function cascade(strategy: string, gate: Gate): Strategy {
   return async (tools, task) => {
@@ -52,10 +52,9 @@ export function cascade(strategy: string, gate: Gate): Strategy {
 
 function decide(strategy: string, gate: Gate, probabilities: Float64Array, tools: Tools, task: Task): Decision {
   const { manifest, policyVersion } = tools.bundle;
-  const { metric, k } = manifest.routing;
+  const { metric } = manifest.routing;
   const { threshold } = task;
-  const value = metrics[metric](probabilities);
-  const candidates = rankExperts(probabilities, k, manifest.experts);
+  const { value, candidates } = decideRouting(probabilities, manifest);
   const reason = gate(value, threshold);
   return { strategy, metric, value, threshold, candidates, reason, policyVersion };
 }

@@ -1,23 +1,45 @@
+import type { Manifest } from '../../shared/manifest.ts';
 import { topK } from '../../shared/probabilities.ts';
+import { normalisedEntropy, rankByGain } from './gain.ts';
 
-export type Metric = 'max-probability' | 'margin' | 'entropy';
+export type Metric = Manifest['routing']['metric'];
 
 export interface Candidate {
   expert: string;
+  /** Top-k probability mass, or the expected gain; see the manifest's `routing.scoring`. */
   score: number;
 }
 
+export interface Routing {
+  /** The gate's metric, in 0..1: below the threshold the best candidate is worth asking. */
+  value: number;
+  /** Best first; never empty. */
+  candidates: Candidate[];
+}
+
+type Measure = (probabilities: Float64Array, candidates: Candidate[]) => number;
+
 /** Confidence in 0..1, higher is surer, from calibrated probabilities [n]. */
-export const metrics: Record<Metric, (probabilities: Float64Array) => number> = {
+export const metrics: Record<Metric, Measure> = {
   'max-probability': (p) => Math.max(...p),
   margin: (p) => {
     const [first = 0, second = 0] = topK(p, 2);
     return (p[first] as number) - (p[second] as number);
   },
-  /** One minus the Shannon entropy over its largest possible value. */
-  entropy: (p) =>
-    1 + p.reduce((sum, value) => (value > 0 ? sum + value * Math.log(value) : sum), 0) / Math.log(p.length),
+  entropy: (p) => 1 - normalisedEntropy(p),
+  /** One minus the best candidate's expected gain: with a threshold of 1 - c, asking happens where it gains over c. */
+  'expected-gain': (_, [best]) => Math.min(1, Math.max(0, 1 - (best as Candidate).score)),
 };
+
+/** Whom to ask, and how much asking is called for, from the generalist's calibrated probabilities [n]. */
+export function decideRouting(probabilities: Float64Array, manifest: Pick<Manifest, 'routing' | 'experts'>): Routing {
+  const { scoring, metric, k } = manifest.routing;
+  const candidates =
+    scoring.method === 'expected-gain'
+      ? rankByGain(probabilities, scoring, manifest.experts)
+      : rankExperts(probabilities, k, manifest.experts);
+  return { value: metrics[metric](probabilities, candidates), candidates };
+}
 
 /**
  * Scores each expert by the probability mass of the top-k predictions that lie in its classes, as in Ask the Expert

@@ -69,6 +69,7 @@ export async function makeTinyBundle(options: TinyOptions = {}): Promise<TinyBun
     experts: [await entry('warm', [0, 3]), await entry('cold', [1, 2])],
     routing: {
       k: 2,
+      scoring: { method: 'top-k-mass' },
       metric: 'max-probability',
       threshold: 0.9,
       classToExpert: ['warm', 'cold', 'cold', 'warm'],

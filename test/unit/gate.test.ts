@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { metrics, rankExperts } from '../../services/edge/gate.ts';
+import { rankByGain } from '../../services/edge/gain.ts';
+import { decideRouting, metrics, rankExperts } from '../../services/edge/gate.ts';
 import { mergeLogLinear } from '../../services/edge/merge.ts';
 
 const experts = [
@@ -41,11 +42,85 @@ describe('metrics', () => {
   const lost = Float64Array.of(0.25, 0.25, 0.25, 0.25);
   const half = Float64Array.of(0.5, 0.3, 0.2, 0);
 
-  test.each(Object.entries(metrics))('%s is 1 when sure, low when lost, in between otherwise', (_, metric) => {
-    expect(metric(sure)).toBeCloseTo(1, 12);
-    expect(metric(lost)).toBeLessThanOrEqual(0.25);
-    expect(metric(half)).toBeGreaterThan(metric(lost));
-    expect(metric(half)).toBeLessThan(metric(sure));
+  const { 'expected-gain': expectedGain, ...confidences } = metrics;
+
+  test.each(Object.entries(confidences))('%s is 1 when sure, low when lost, in between otherwise', (_, metric) => {
+    expect(metric(sure, [])).toBeCloseTo(1, 12);
+    expect(metric(lost, [])).toBeLessThanOrEqual(0.25);
+    expect(metric(half, [])).toBeGreaterThan(metric(lost, []));
+    expect(metric(half, [])).toBeLessThan(metric(sure, []));
+  });
+
+  test.each([
+    [0.3, 0.7],
+    [0, 1],
+    [-0.2, 1],
+    [1.5, 0],
+  ])('an expected gain of %d has the value %d', (score, value) => {
+    expect(expectedGain(half, [{ expert: 'a', score }])).toBeCloseTo(value, 12);
+  });
+});
+
+describe('rankByGain', () => {
+  const nothing = {
+    mass: 0,
+    best: 0,
+    next: 0,
+    confidence: 0,
+    runnerUp: 0,
+    entropy: 0,
+    ownsFirst: 0,
+    ownsSecond: 0,
+    massSquared: 0,
+    confidenceSquared: 0,
+    massTimesConfidence: 0,
+    massTimesBest: 0,
+  };
+  const p = Float64Array.of(0.4, 0.05, 0.3, 0.25);
+  const scores = (weights: Partial<typeof nothing>) =>
+    Object.fromEntries(
+      rankByGain(
+        p,
+        { method: 'expected-gain', weights: { ...nothing, ...weights }, intercepts: { a: 0, b: 0 } },
+        experts,
+      ).map(({ expert, score }) => [expert, score]),
+    );
+
+  test.each<[keyof typeof nothing, number, number]>([
+    ['mass', 0.55, 0.45],
+    ['best', 0.3, 0.4],
+    ['next', 0.25, 0.05],
+    ['confidence', 0.4, 0.4],
+    ['runnerUp', 0.3, 0.3],
+    ['ownsFirst', 0, 1],
+    ['ownsSecond', 1, 0],
+    ['massSquared', 0.3025, 0.2025],
+    ['confidenceSquared', 0.16, 0.16],
+    ['massTimesConfidence', 0.22, 0.18],
+    ['massTimesBest', 0.165, 0.18],
+  ])('%s enters with its weight', (name, a, b) => {
+    expect(scores({ [name]: 2 })).toEqual({ a: expect.closeTo(2 * a, 12), b: expect.closeTo(2 * b, 12) });
+  });
+
+  test('entropy is 1 where all classes are alike', () => {
+    const scoring = {
+      method: 'expected-gain',
+      weights: { ...nothing, entropy: 3 },
+      intercepts: { a: 0, b: 0 },
+    } as const;
+    expect(rankByGain(Float64Array.of(0.25, 0.25, 0.25, 0.25), scoring, experts)[0]?.score).toBeCloseTo(3, 12);
+  });
+
+  test('decides the candidates and, if the metric says so, the value', () => {
+    const scoring = { method: 'expected-gain', weights: nothing, intercepts: { a: 0.1, b: 0.3 } } as const;
+    const routing = { scoring, metric: 'expected-gain', k: 1 } as never;
+    expect(decideRouting(p, { routing, experts: experts as never })).toEqual({
+      value: expect.closeTo(0.7, 12),
+      candidates: [
+        { expert: 'b', score: 0.3 },
+        { expert: 'a', score: 0.1 },
+      ],
+    });
   });
 });
 

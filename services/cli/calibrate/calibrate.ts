@@ -1,0 +1,173 @@
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Bundle, type Calibration, loadBundle } from '../../../shared/manifest.ts';
+import { UsageError } from '../usage.ts';
+import { choose, type Goal } from './choose.ts';
+import { affordable, measureTimes } from './cost.ts';
+import { curve, interval, type Point, replay } from './curve.ts';
+import { readPredictions } from './predictions.ts';
+
+/** Option names as on the command line; numbers still as text. */
+export const numericOptions = [
+  'target-accuracy',
+  'max-escalation',
+  'max-latency',
+  'max-energy',
+  'delta',
+  'edge-ms',
+  'expert-ms',
+  'network-ms',
+  'edge-watts',
+  'expert-watts',
+  'network-joules',
+] as const;
+
+type Numbers = Partial<Record<(typeof numericOptions)[number], number>>;
+export type CalibrateArguments = Partial<Record<(typeof numericOptions)[number], string | undefined>> & {
+  'dry-run': boolean;
+  json: boolean;
+};
+
+const goals = ['target-accuracy', 'max-escalation', 'max-latency', 'max-energy'] as const;
+const shares = ['target-accuracy', 'max-escalation', 'delta'];
+
+/**
+ * Chooses the threshold that meets the goal on the held validation pictures and writes it, with its certificate and
+ * the risk-coverage curve, into the bundle's manifest. Returns the exit status: 1, and nothing written, if the goal
+ * cannot be met. Throws UsageError and BundleError.
+ */
+export async function calibrate(options: CalibrateArguments, directory: string): Promise<number> {
+  const numbers = readNumbers(options);
+  const bundle = await loadBundle(directory);
+  const pictures = replay(bundle.manifest, await readPredictions(bundle));
+  const n = pictures.length;
+  if (n === 0) throw new UsageError(`${directory}: no validation picture was held back for calibration`);
+  const { delta = 0.05 } = numbers;
+  const points = curve(pictures);
+  const { goal, notes } = await toGoal(numbers, bundle);
+  const choice: ReturnType<typeof choose> =
+    (goal.escalation ?? 0) < 0 ? { unmet: 'the generalist alone costs more' } : choose(points, n, goal, delta);
+  for (const note of notes) process.stderr.write(`${note}\n`);
+  if ('unmet' in choice) {
+    process.stderr.write(`the goal cannot be met: ${choice.unmet}; nothing was written\n`);
+    return 1;
+  }
+  const calibration = describe(choice.point, points, n, goal, numbers, delta);
+  if (!options['dry-run']) await write(directory, calibration);
+  process.stdout.write(options.json ? `${JSON.stringify(calibration)}\n` : render(calibration));
+  process.stderr.write(options['dry-run'] ? 'nothing was written\n' : `written: ${join(directory, 'manifest.json')}\n`);
+  return 0;
+}
+
+function readNumbers(options: CalibrateArguments): Numbers {
+  const numbers: Numbers = {};
+  for (const name of numericOptions) {
+    const text = options[name];
+    if (text === undefined) continue;
+    const value = Number(text);
+    if (text.trim() === '' || !(value >= 0) || !Number.isFinite(value)) {
+      throw new UsageError(`--${name} ${text} is not a number of at least 0`);
+    }
+    if (shares.includes(name) && value > 1) throw new UsageError(`--${name} ${text} is not between 0 and 1`);
+    numbers[name] = value;
+  }
+  if (!goals.some((name) => numbers[name] !== undefined)) {
+    throw new UsageError(`calibrate needs a goal: ${goals.map((name) => `--${name}`).join(', ')}`);
+  }
+  if (numbers.delta === 0 || numbers.delta === 1) throw new UsageError('--delta must lie between 0 and 1');
+  return numbers;
+}
+
+/** Latency and energy limits become escalation limits, by means per picture. */
+async function toGoal(numbers: Numbers, bundle: Bundle): Promise<{ goal: Goal; notes: string[] }> {
+  const { 'target-accuracy': accuracy, 'max-latency': latency, 'max-energy': energy } = numbers;
+  const notes: string[] = [];
+  const limits = numbers['max-escalation'] === undefined ? [] : [numbers['max-escalation']];
+  if (latency !== undefined || energy !== undefined) {
+    const known = numbers['edge-ms'] !== undefined && numbers['expert-ms'] !== undefined;
+    const measured = known ? undefined : await measureTimes(bundle);
+    const edgeMs = numbers['edge-ms'] ?? (measured?.edgeMs as number);
+    const expertMs = numbers['expert-ms'] ?? (measured?.expertMs as number);
+    const { 'network-ms': networkMs = 0, 'network-joules': networkJoules = 0 } = numbers;
+    const source = known ? '' : ' (median of 30 runs on this machine where not given)';
+    notes.push(
+      `generalist ${edgeMs.toFixed(2)} ms, expert ${expertMs.toFixed(2)} ms${source}, network ${networkMs} ms`,
+    );
+    if (latency !== undefined) limits.push(affordable(latency, { edge: edgeMs, escalation: expertMs + networkMs }));
+    if (energy !== undefined) {
+      const { 'edge-watts': edgeWatts, 'expert-watts': expertWatts } = numbers;
+      if (edgeWatts === undefined || expertWatts === undefined) {
+        throw new UsageError('--max-energy needs --edge-watts and --expert-watts: what the two machines draw at work');
+      }
+      const cost = { edge: (edgeWatts * edgeMs) / 1e3, escalation: (expertWatts * expertMs) / 1e3 + networkJoules };
+      notes.push(`${cost.edge.toFixed(4)} J on the edge, ${cost.escalation.toFixed(4)} J more for an escalation`);
+      limits.push(affordable(energy, cost));
+    }
+  }
+  const goal: Goal = {};
+  if (accuracy !== undefined) goal.accuracy = accuracy;
+  if (limits.length > 0) goal.escalation = Math.min(...limits);
+  return { goal, notes };
+}
+
+function describe(point: Point, points: Point[], n: number, goal: Goal, numbers: Numbers, delta: number): Calibration {
+  const promises = [
+    goal.accuracy === undefined ? [] : [`at least ${goal.accuracy} of the answers are right`],
+    goal.escalation === undefined ? [] : [`at most ${goal.escalation.toFixed(4)} of the pictures are escalated`],
+  ].flat();
+  const asked = Object.entries(numbers).filter(([name]) => name !== 'delta');
+  return {
+    goal: Object.fromEntries(asked),
+    confidence: 1 - delta,
+    guarantee: `${promises.join(' and ')}, on pictures drawn like the ${n} held ones (exact binomial bounds, fixed-sequence testing)`,
+    pictures: n,
+    threshold: point.threshold,
+    escalated: interval(point.escalated, n, delta),
+    accuracy: interval(point.right, n, delta),
+    curve: everyTwentieth(points, n).map(({ threshold, escalated, right }) => ({
+      threshold,
+      escalated: Math.round((1e4 * escalated) / n) / 1e4,
+      accuracy: interval(right, n, delta),
+    })),
+  };
+}
+
+/** The first point of each further twentieth of the pictures escalated, and the last. */
+function everyTwentieth(points: Point[], n: number): Point[] {
+  let next = 0;
+  return points.filter(({ escalated }, i) => {
+    const taken = escalated >= next || i === points.length - 1;
+    if (taken) next = (Math.floor((20 * escalated) / n) + 1) * (n / 20);
+    return taken;
+  });
+}
+
+async function write(directory: string, calibration: Calibration): Promise<void> {
+  const path = join(directory, 'manifest.json');
+  const manifest = JSON.parse(await readFile(path, 'utf8'));
+  manifest.routing.threshold = calibration.threshold;
+  manifest.calibration = calibration;
+  const partial = `${path}.partial`;
+  try {
+    await writeFile(partial, `${JSON.stringify(manifest, null, 1)}\n`);
+    await rename(partial, path);
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw error;
+  }
+}
+
+function render({ threshold, escalated, accuracy, confidence, guarantee, curve: points }: Calibration): string {
+  const percent = (share: number) => `${(100 * share).toFixed(2).padStart(6)} %`;
+  const sure = `${Math.round(100 * confidence)} %`;
+  const rows = points.map(
+    (p) =>
+      `${p.threshold.toFixed(3).padEnd(11)}${percent(p.escalated).padEnd(11)}${percent(p.accuracy.value)}  ${percent(p.accuracy.low)} to ${percent(p.accuracy.high)}\n`,
+  );
+  return [
+    `threshold  escalated   accuracy  ${sure} interval\n`,
+    ...rows,
+    `\nchosen: threshold ${threshold}, ${percent(escalated.value).trim()} escalated, ${percent(accuracy.value).trim()} right\n`,
+    `with ${sure} confidence: ${guarantee}\n`,
+  ].join('');
+}

@@ -1,0 +1,57 @@
+import { lowerBound, upperBound } from './binomial.ts';
+import type { Point } from './curve.ts';
+
+export interface Goal {
+  /** Least accuracy of the whole system. */
+  accuracy?: number;
+  /** Largest share of pictures that may be escalated. */
+  escalation?: number;
+}
+
+export type Choice = { point: Point } | { unmet: string };
+
+/**
+ * The point of the curve (in order of rising threshold, over n pictures) that meets the goal with probability at least
+ * 1 - delta over the draw of the n pictures, whatever their distribution and for every n.
+ *
+ * Of an escalation limit: the exact binomial upper bound of each point's escalation; since escalation only grows along
+ * the curve, the first failure ends the search. Of an accuracy: fixed-sequence testing (Bauer 1991; for risk control:
+ * Angelopoulos et al., "Learn then Test", arXiv:2110.01052) with the exact binomial lower bound, from the largest
+ * escalation allowed downwards, and the last point before the first failure is taken. Exact binomial because right or
+ * wrong is 0 or 1; conformal risk control would bound the mean over calibrations alone, and needs a risk that never
+ * rises with escalation, which nobody promises. With both goals each gets half of delta.
+ */
+export function choose(points: Point[], n: number, goal: Goal, delta: number): Choice {
+  const { accuracy, escalation } = goal;
+  const part = accuracy !== undefined && escalation !== undefined ? delta / 2 : delta;
+  const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
+
+  let allowed = points;
+  if (escalation !== undefined) {
+    const over = points.findIndex((point) => upperBound(point.escalated, n, part) > escalation);
+    allowed = over === -1 ? points : points.slice(0, over);
+    if (allowed.length === 0) {
+      const least = upperBound((points[0] as Point).escalated, n, part);
+      return {
+        unmet: `${n} pictures cannot certify less than ${percent(least)} escalated, at most ${percent(escalation)} is asked for`,
+      };
+    }
+  }
+  if (accuracy === undefined) return { point: mostAccurate(allowed) };
+
+  const sequence = [...allowed].reverse();
+  const failure = sequence.findIndex((point) => lowerBound(point.right, n, part) < accuracy);
+  if (failure === 0) {
+    const { right, escalated } = sequence[0] as Point;
+    const reached = `${percent(right / n)} right with ${percent(escalated / n)} escalated`;
+    return {
+      unmet: `${reached} certifies an accuracy of ${percent(lowerBound(right, n, part))}, ${percent(accuracy)} is asked for`,
+    };
+  }
+  return { point: (failure === -1 ? sequence.at(-1) : sequence[failure - 1]) as Point };
+}
+
+/** Of equally accurate ones the one that escalates least. */
+function mostAccurate(points: Point[]): Point {
+  return points.reduce((best, point) => (point.right > best.right ? point : best));
+}

@@ -1,0 +1,87 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type Bundle, BundleError } from '../../../shared/manifest.ts';
+
+export const FILE = 'validation.safetensors';
+
+const tensorSchema = z.object({
+  dtype: z.enum(['F16', 'U16', 'U8']),
+  shape: z.array(z.number().int().min(0)),
+  data_offsets: z.tuple([z.number().int().min(0), z.number().int().min(0)]),
+});
+const bytesPerValue = { F16: 2, U16: 2, U8: 1 };
+
+/** What the bundle's models said of the validation pictures. */
+export interface Predictions {
+  labels: Uint16Array;
+  /** 1 for pictures that fitted nothing and are free to certify an operating point, 0 for the others. */
+  held: Uint8Array;
+  /** Logits [pictures][classes] of each model, by its id. */
+  logits: Map<string, Float32Array[]>;
+}
+
+/**
+ * Reads the predictions that training stored beside the weights (safetensors; training/ask_training/bundle.py).
+ * Throws BundleError if they are missing, broken, or of other weights than the manifest's.
+ */
+export async function readPredictions(bundle: Bundle): Promise<Predictions> {
+  const path = join(bundle.directory, FILE);
+  const file = await readFile(path).catch((error: Error) => {
+    throw new BundleError(`${path} cannot be read: ${error.message}; the training step 'bundle' writes it`);
+  });
+  const { tensors, metadata } = parse(file, path);
+  const classes = bundle.manifest.labels.length;
+  const take = (name: string, shape: number[]) => {
+    const tensor = tensors.get(name);
+    if (tensor === undefined) throw new BundleError(`${path}: there is no tensor '${name}'`);
+    if (tensor.shape.join() !== shape.join()) {
+      throw new BundleError(`${path}: tensor '${name}' has shape ${tensor.shape}, expected ${shape}`);
+    }
+    return tensor.bytes;
+  };
+  const count = tensors.get('labels')?.shape[0] ?? 0;
+  const labels = new Uint16Array(take('labels', [count]));
+  if (labels.some((label) => label >= classes))
+    throw new BundleError(`${path}: a label exceeds the ${classes} classes`);
+  const held = new Uint8Array(take('held', [count]));
+  const logits = new Map<string, Float32Array[]>();
+  for (const { id, sha256 } of [bundle.manifest.generalist, ...bundle.manifest.experts]) {
+    const digest = metadata[id];
+    if (digest !== sha256) {
+      throw new BundleError(`${path}: predictions of '${id}' are of weights ${digest}, the manifest has ${sha256}`);
+    }
+    const values = Float32Array.from(new Float16Array(take(id, [count, classes])));
+    logits.set(
+      id,
+      Array.from({ length: count }, (_, i) => values.subarray(i * classes, (i + 1) * classes)),
+    );
+  }
+  return { labels, held, logits };
+}
+
+interface Tensor {
+  shape: number[];
+  bytes: ArrayBuffer;
+}
+
+/** A safetensors file: the header's length in 8 bytes, the header as JSON, the values (little-endian). */
+function parse(file: Buffer, path: string): { tensors: Map<string, Tensor>; metadata: Record<string, string> } {
+  try {
+    const length = Number(file.readBigUInt64LE(0));
+    const header: Record<string, unknown> = JSON.parse(file.subarray(8, 8 + length).toString('utf8'));
+    const metadata = z.record(z.string(), z.string()).parse(header.__metadata__ ?? {});
+    const tensors = new Map<string, Tensor>();
+    for (const [name, value] of Object.entries(header)) {
+      if (name === '__metadata__') continue;
+      const { dtype, shape, data_offsets } = tensorSchema.parse(value);
+      const [begin, end] = data_offsets.map((offset) => 8 + length + offset) as [number, number];
+      const wanted = shape.reduce((product, side) => product * side, bytesPerValue[dtype]);
+      if (end > file.length || end - begin !== wanted) throw new Error(`tensor '${name}' is cut short`);
+      tensors.set(name, { shape, bytes: new Uint8Array(file.subarray(begin, end)).buffer });
+    }
+    return { tensors, metadata };
+  } catch (error) {
+    throw new BundleError(`${path} is not a usable safetensors file: ${(error as Error).message}`, { cause: error });
+  }
+}

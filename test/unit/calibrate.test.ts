@@ -1,0 +1,131 @@
+import { describe, expect, test } from 'vitest';
+import { binomialCdf, lowerBound, upperBound } from '../../services/cli/calibrate/binomial.ts';
+import { choose } from '../../services/cli/calibrate/choose.ts';
+import { affordable } from '../../services/cli/calibrate/cost.ts';
+import { curve, type Picture } from '../../services/cli/calibrate/curve.ts';
+import { randomNumbers } from '../support/predictions.ts';
+
+describe('binomial bounds', () => {
+  test('the distribution function agrees with values worked out by hand', () => {
+    expect(binomialCdf(2, 4, 0.5)).toBeCloseTo(11 / 16, 12);
+    expect(binomialCdf(0, 3, 0.1)).toBeCloseTo(0.729, 12);
+    expect(binomialCdf(-1, 3, 0.1)).toBe(0);
+    expect(binomialCdf(3, 3, 0.1)).toBe(1);
+  });
+
+  test('agree with closed forms and published intervals', () => {
+    expect(lowerBound(10, 10, 0.05)).toBeCloseTo(0.05 ** (1 / 10), 9);
+    expect(upperBound(0, 10, 0.05)).toBeCloseTo(1 - 0.05 ** (1 / 10), 9);
+    // 95 % interval of 4 in 20: 5.73 % to 43.66 %
+    expect(lowerBound(4, 20, 0.025)).toBeCloseTo(0.0573, 4);
+    expect(upperBound(4, 20, 0.025)).toBeCloseTo(0.4366, 4);
+    expect([lowerBound(0, 20, 0.05), upperBound(20, 20, 0.05)]).toEqual([0, 1]);
+  });
+
+  test('stay exact with thousands of pictures', () => {
+    const bound = lowerBound(4000, 5000, 0.05);
+    expect(1 - binomialCdf(3999, 5000, bound)).toBeCloseTo(0.05, 9);
+    expect(bound).toBeCloseTo(0.7905, 3);
+  });
+});
+
+/** Confidence v is spread evenly; the edge is right with probability v, the expert with 0.9 whatever v is. */
+function draw(count: number, random: () => number): Picture[] {
+  return Array.from({ length: count }, () => {
+    const value = random();
+    return { value, edgeRight: random() < value, expertRight: random() < 0.9 };
+  });
+}
+/** Expected over all pictures, of a threshold t. */
+const trueAccuracy = (t: number) => 0.9 * t + (1 - t ** 2) / 2;
+
+describe('curve', () => {
+  test('goes from nothing to all escalated and counts what is right', () => {
+    const pictures = [
+      { value: 0.2, edgeRight: false, expertRight: true },
+      { value: 0.6, edgeRight: true, expertRight: false },
+      { value: 0.9, edgeRight: true, expertRight: true },
+    ];
+    const points = curve(pictures);
+    const at = (threshold: number) => points.find((point) => point.threshold === threshold);
+    expect(at(0)).toEqual({ threshold: 0, escalated: 0, right: 2 });
+    expect(at(0.2)).toEqual({ threshold: 0.2, escalated: 0, right: 2 });
+    expect(at(0.5)).toEqual({ threshold: 0.5, escalated: 1, right: 3 });
+    expect(at(1)).toEqual({ threshold: 1, escalated: 3, right: 2 });
+  });
+});
+
+describe('choose', () => {
+  const points = curve(draw(4000, randomNumbers(1)));
+
+  test('a target accuracy is reached with few escalations more than the truth needs', () => {
+    const choice = choose(points, 4000, { accuracy: 0.8 }, 0.05);
+    if (!('point' in choice)) throw new Error(choice.unmet);
+    expect(trueAccuracy(choice.point.threshold)).toBeGreaterThan(0.8);
+    // The truth needs a threshold of about 0.445.
+    expect(choice.point.threshold).toBeLessThan(0.52);
+  });
+
+  test('an escalation limit takes the most accurate point below it', () => {
+    const choice = choose(points, 4000, { escalation: 0.4 }, 0.05);
+    if (!('point' in choice)) throw new Error(choice.unmet);
+    expect(choice.point.threshold).toBeGreaterThan(0.36);
+    expect(choice.point.threshold).toBeLessThanOrEqual(0.4);
+  });
+
+  test('a goal beyond reach is declined with what can be certified', () => {
+    expect(choose(points, 4000, { accuracy: 0.95 }, 0.05)).toEqual({
+      unmet: expect.stringMatching(
+        /^\d+\.\d\d % right with 100.00 % escalated certifies an accuracy of .* 95.00 % is asked for$/,
+      ),
+    });
+    expect(choose(points, 4000, { accuracy: 0.85, escalation: 0.3 }, 0.05)).toHaveProperty('unmet');
+    expect(choose(points, 20, { escalation: 0.0001 }, 0.05)).toHaveProperty('unmet');
+  });
+
+  test('an accuracy that only fewer escalations would reach is not claimed', () => {
+    const worse = draw(4000, randomNumbers(2)).map((picture) => ({ ...picture, expertRight: false }));
+    expect(choose(curve(worse), 4000, { accuracy: 0.4 }, 0.05)).toHaveProperty('unmet');
+  });
+
+  /** The certificate: over calibrations, the chosen point misses the goal in at most delta of the cases. */
+  test.each([
+    ['accuracy', { accuracy: 0.82 }],
+    ['escalation', { escalation: 0.35 }],
+    ['both', { accuracy: 0.78, escalation: 0.55 }],
+  ] as const)('of %s holds over simulated calibrations', (_, goal) => {
+    const random = randomNumbers(7);
+    const [trials, delta] = [600, 0.1];
+    let broken = 0;
+    let met = 0;
+    for (let trial = 0; trial < trials; trial++) {
+      const choice = choose(curve(draw(300, random)), 300, goal, delta);
+      if (!('point' in choice)) continue;
+      met += 1;
+      const { threshold } = choice.point;
+      const short = 'accuracy' in goal && trueAccuracy(threshold) < goal.accuracy;
+      const over = 'escalation' in goal && threshold > goal.escalation;
+      if (short || over) broken += 1;
+    }
+    expect(met).toBeGreaterThan(trials / 4);
+    // Three standard deviations of the simulation itself above delta.
+    expect(broken / trials).toBeLessThanOrEqual(delta + 3 * Math.sqrt((delta * (1 - delta)) / trials));
+  });
+
+  test('without the certificate the same goal would be missed far more often', () => {
+    const random = randomNumbers(7);
+    let broken = 0;
+    for (let trial = 0; trial < 200; trial++) {
+      const naive = curve(draw(300, random)).find((point) => point.right / 300 >= 0.82);
+      if (naive && trueAccuracy(naive.threshold) < 0.82) broken += 1;
+    }
+    expect(broken / 200).toBeGreaterThan(0.3);
+  });
+});
+
+test('a mean cost leaves room for so many escalations', () => {
+  expect(affordable(6, { edge: 2, escalation: 10 })).toBeCloseTo(0.4);
+  expect(affordable(20, { edge: 2, escalation: 10 })).toBe(1);
+  expect(affordable(1.9, { edge: 2, escalation: 10 })).toBe(-1);
+  expect(affordable(2, { edge: 2, escalation: 0 })).toBe(1);
+});
