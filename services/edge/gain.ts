@@ -5,9 +5,10 @@ import type { Candidate } from './gate.ts';
 type Scoring = Extract<Manifest['routing']['scoring'], { method: 'expected-gain' }>;
 
 /**
- * Scores each expert by how much more often the answer is right once it is asked than if nobody is: a regression on
- * the generalist's probabilities [n] alone, learned on validation (training/README.md). Best first; equal scores go
- * to the lower id. Unlike the top-k mass it may name an expert that owns none of the top-k.
+ * Scores each expert by its expected gain: how much the log-probability of the truth rises, in nats, once its output is
+ * merged in. A regression on the generalist's probabilities [n] alone, learned on validation
+ * (training/ask_training/gain.py). Best first; equal scores go to the lower id. Unlike the top-k mass it may name an
+ * expert that owns none of the top-k.
  */
 export function rankByGain(
   probabilities: Float64Array,

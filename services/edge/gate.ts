@@ -6,7 +6,7 @@ export type Metric = Manifest['routing']['metric'];
 
 export interface Candidate {
   expert: string;
-  /** Top-k probability mass, or the expected gain; see the manifest's `routing.scoring`. */
+  /** Top-k probability mass, or expected gain in nats; see the manifest's `routing.scoring`. */
   score: number;
 }
 
@@ -27,7 +27,7 @@ export const metrics: Record<Metric, Measure> = {
     return (p[first] as number) - (p[second] as number);
   },
   entropy: (p) => 1 - normalisedEntropy(p),
-  /** One minus the best candidate's expected gain: with a threshold of 1 - c, asking happens where it gains over c. */
+  /** One minus the best candidate's expected gain: a threshold of 1 - c asks where that is worth more than c nats. */
   'expected-gain': (_, [best]) => Math.min(1, Math.max(0, 1 - (best as Candidate).score)),
 };
 

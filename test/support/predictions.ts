@@ -24,7 +24,7 @@ export async function writePredictions(directory: string, pictures: MadePicture[
   const labels = Uint16Array.from(pictures, ({ label }) => label);
   tensors.set('labels', { dtype: 'U16', shape: [n], bytes: bytesOf(labels) });
   tensors.set('held', { dtype: 'U8', shape: [n], bytes: Uint8Array.from(pictures, ({ held }) => Number(held)) });
-  const header: Record<string, unknown> = { __metadata__: digests };
+  const header: Record<string, unknown> = { __metadata__: { models: JSON.stringify(digests) } };
   let offset = 0;
   for (const [name, { dtype, shape, bytes }] of tensors) {
     header[name] = { dtype, shape, data_offsets: [offset, offset + bytes.length] };

@@ -1,27 +1,29 @@
-"""Command line: ``python -m ask_training STEP --data DIR --weights FILE [--config FILE] [--runs DIR] [--to DIR]``.
+"""Command line: ``python -m ask_training WHAT --data DIR [--weights FILE] [--config FILE] [--runs DIR] [--to DIR]``.
 
-``all`` does every step in order. Each step can be run by itself, is skipped when done, and resumes when interrupted.
+WHAT is ``all``, one of the configuration's stages, or ``export`` or ``bundle``. What is done already is skipped, and an
+interrupted stage goes on where it was.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from .bundle import expert_ids, export_model, write_bundle
-from .config import read_experiment
-from .data import DataError
+from .bundle import write_bundle
+from .check import read_experiment
 from .engine import keep_freed_memory
-from .steps import Run, find_groups, train_base, train_expert, train_generalist
+from .groups import check_sizes
+from .run import Run
+from .serve import export_model
+from .stages import perform
 
 HERE = Path(__file__).resolve().parent.parent
-STEPS = ["generalist", "groups", "base", "experts", "export", "bundle"]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="ask_training", description="Trains a bundle, step by step.")
-    parser.add_argument("step", choices=[*STEPS, "all"])
-    parser.add_argument("--data", type=Path, required=True, help="folder with train.bin and fine_label_names.txt")
-    parser.add_argument("--weights", type=Path, required=True, help="DeiT or timm checkpoint to start from")
+    parser = argparse.ArgumentParser(prog="ask_training", description="Trains a bundle, stage by stage.")
+    parser.add_argument("what", help="all, a stage of the configuration, export or bundle")
+    parser.add_argument("--data", type=Path, required=True, help="CIFAR binary records, or a folder of pictures per class")
+    parser.add_argument("--weights", type=Path, help="DeiT or timm checkpoint to start from")
     parser.add_argument("--config", type=Path, default=HERE / "configs" / "default.toml")
     parser.add_argument("--runs", type=Path, default=HERE / "runs", help="checkpoints and figures go here")
     parser.add_argument("--to", type=Path, default=HERE.parent / "models" / "default", help="the finished bundle")
@@ -29,29 +31,30 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         experiment = read_experiment(options.config)
         run = Run(experiment, options.runs / experiment.name, options.data, options.weights)
+        steps = [stage.name for stage in experiment.stages] + ["export", "bundle"]
+        if options.what not in ["all", *steps]:
+            raise ValueError(f"there is no step {options.what!r}; {options.config} has {', '.join(steps)}")
+        check_sizes(run.classes, experiment.groups)
+        if max(experiment.operating.k) > run.classes:
+            raise ValueError(f"{options.config}: operating: k goes to {max(experiment.operating.k)}, there are {run.classes} classes")
         keep_freed_memory()
-        for step in STEPS if options.step == "all" else [options.step]:
-            perform(step, run, options.to)
-    except (DataError, ValueError, OSError, ArithmeticError) as error:
+        for step in steps if options.what == "all" else [options.what]:
+            do(step, run, options)
+    except (ValueError, OSError, ArithmeticError) as error:
         sys.exit(f"ask_training: {error}")
 
 
-def perform(step: str, run: Run, target: Path) -> None:
-    if step == "generalist":
-        return train_generalist(run)
-    groups = find_groups(run)
-    if step == "base":
-        train_base(run)
-    if step == "experts":
-        for name, group in zip(expert_ids(groups), groups):
-            train_expert(run, name, group)
+def do(step: str, run: Run, options: argparse.Namespace) -> None:
     if step == "export":
-        export_model(run, "generalist", run.experiment.generalist)
-        for name in expert_ids(groups):
-            export_model(run, name, run.experiment.expert)
-    if step == "bundle":
-        command = f"python -m ask_training all --config training/configs/{run.experiment.name}.toml --data DIR --weights FILE"
-        write_bundle(run, groups, target, command)
+        for model in run.served():
+            export_model(run, model)
+    elif step == "bundle":
+        inside = options.config.resolve().is_relative_to(HERE.parent)
+        config = f" --config {options.config.resolve().relative_to(HERE.parent) if inside else options.config.name}"
+        weights = " --weights FILE" if options.weights else ""
+        write_bundle(run, options.to, f"python -m ask_training all{config} --data DIR{weights}")
+    else:
+        perform(run, run.experiment.stage(step))
 
 
 if __name__ == "__main__":

@@ -1,164 +1,138 @@
-"""Export of each trained model, then the bundle: weights and manifest."""
+"""The bundle: weights, manifest, golden outputs, and the predictions that calibration and reports read."""
 
 import hashlib
+import json
 import platform
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from safetensors.torch import save
+from torch import Tensor
 
-from .calibrate import choose_policy, fit_temperature
-from .config import Architecture
-from .data import SIDE
-from .engine import MEAN, STD, pick_device, predict, write_atomically, write_json
-from .export import Served, export_float, export_int8, run_onnx
-from .golden import golden_pixels, write_golden
-from .steps import Run, accuracies, is_mirrored, load_logits, load_model, read_figures
-from .vit import VisionTransformer
+from .calibrate import Outputs, choose_rule, evaluate, fit_temperature, fit_threshold
+from .engine import MEAN, STD, write_atomically, write_json
+from .golden import write_golden
+from .groups import find_groups, find_owners
+from .run import Run, accuracies
 
-LARGEST_LOSS = 0.005  # accuracy that 8 bits may cost, on validation
-FLOAT_TOLERANCE = 1e-3
-INPUT = {"size": SIDE, "fit": "cover", "kernel": "lanczos3", "background": [255, 255, 255]}
+PREDICTIONS = "validation.safetensors"
 
 
-def export_model(run: Run, name: str, architecture: Architecture) -> None:
-    """Exports one model, checks it against PyTorch, keeps 8 bits if they cost little, stores what it then predicts."""
-    report = run.path(name, "export.json")
-    if report.exists():
-        print(f"{name}: exported before, see {report}")
-        return
-    _, validation, names = run.load()
-    model = load_model(run, name, architecture, len(names))
-    mirror = is_mirrored(run, name)
-    float_path, int8_path = run.path(name, "float32.onnx"), run.path(name, "int8.onnx")
-    export_float(model, SIDE, name == "generalist", float_path, mirror)
-    worst = parity(model, float_path, mirror)
-    if worst > FLOAT_TOLERANCE:
-        raise ArithmeticError(f"{name}: ONNX differs from PyTorch by {worst:.2e}, at most {FLOAT_TOLERANCE} is accepted")
-    export_int8(float_path, SIDE, int8_path)
-
-    trained, labels = load_logits(run, name)
-    if mirror:
-        trained = (trained + predict(model, validation.pixels.flip(-1), pick_device())) / 2
-    float_accuracy = (trained.argmax(1) == labels).float().mean().item()
-    # One by one as in serving: 8-bit products share one scale over their batch.
-    served = torch.from_numpy(run_onnx(int8_path, validation.pixels))
-    int8_accuracy = (served.argmax(1) == labels).float().mean().item()
-    keep_int8 = float_accuracy - int8_accuracy <= LARGEST_LOSS
-    logits = served if keep_int8 else trained
-    write_atomically(run.path(name, "served.npz"), lambda to: _save(to, logits.numpy(), labels.numpy()))
-    figures = {
-        "precision": "int8" if keep_int8 else "float32",
-        "float32ValidationAccuracy": round(float_accuracy, 4),
-        "int8ValidationAccuracy": round(int8_accuracy, 4),
-        "largestOnnxDifference": worst,
-    }
-    write_json(report, figures)
-    print(f"{name}: {figures}")
-
-
-def _save(path: Path, logits: np.ndarray, labels: np.ndarray) -> None:
-    with path.open("wb") as to:
-        np.savez(to, logits=logits, labels=labels)
-
-
-@torch.inference_mode()
-def parity(model: VisionTransformer, path: Path, mirror: bool = False) -> float:
-    """Largest difference of the logits between PyTorch and onnxruntime on the golden pictures."""
-    pixels = golden_pixels()
-    expected = Served(model.eval(), SIDE, False, mirror)(pixels.permute(0, 2, 3, 1))
-    return float(np.abs(run_onnx(path, pixels) - expected.numpy()).max())
-
-
-def write_bundle(run: Run, groups: list[list[int]], target: Path, command: str) -> None:
-    """Fits the policy on validation and writes ``target``: weights, manifest.json, golden.json."""
+def write_bundle(run: Run, target: Path, command: str) -> None:
+    """Fits the policy on one half of validation, measures it on the other, which stays free for `ask calibrate`, and
+    writes ``target``: weights, manifest.json, golden.json, validation.safetensors."""
     experiment = run.experiment
-    fit, _, names = run.load()
-    ids = expert_ids(groups)
-    temperatures, calibrated = {}, {}
-    for name in ["generalist", *ids]:
-        logits, labels = load_logits(run, name, "served.npz")
-        temperatures[name] = fit_temperature(logits, labels)
-        calibrated[name] = (logits / temperatures[name]).log_softmax(1)
-    policy = choose_policy(
-        calibrated["generalist"], [calibrated[name] for name in ids], groups, labels,
-        experiment.operating,
-    )
+    groups, owners = find_groups(run), find_owners(run)
+    served = run.served()
+    ids = [model for model in served if model != "generalist"]
+    held = held_back(len(run.split[1]))
+    temperatures = fit_temperatures(run, ~held)
+    outputs = read_outputs(run, temperatures)
+    rule = choose_rule(outputs.at(~held), groups, experiment.operating)
+    threshold = fit_threshold(outputs.at(~held).confidence(), experiment.operating.escalation)
+    figures = evaluate(rule, threshold, outputs.at(held), groups)
     target.mkdir(parents=True, exist_ok=True)
-    everything = list(range(len(names)))
-    models = [_entry(run, "generalist", everything, temperatures["generalist"], experiment.generalist, len(names), target)]
-    models += [
-        _entry(run, name, group, temperatures[name], experiment.expert, len(names), target)
-        for name, group in zip(ids, groups)
+    everything = list(range(run.classes))
+    models = [
+        _entry(run, model, everything if model == "generalist" else groups[ids.index(model)], temperatures[model], target)
+        for model in served
     ]
-    owner = {label: name for name, group in zip(ids, groups) for label in group}
     manifest = {
         "schemaVersion": 1,
         "name": experiment.name,
-        "labels": names,
-        "input": INPUT,
+        "labels": run.source.names,
+        "input": {"size": experiment.side, "fit": "cover", "kernel": "lanczos3", "background": [255, 255, 255]},
         "generalist": models[0],
         "experts": models[1:],
-        "routing": {
-            "k": policy.k,
+        "routing": rule.manifest(ids) | {
             "metric": "max-probability",
-            "threshold": policy.threshold,
-            "classToExpert": [owner[label] for label in everything],
-            "merge": {
-                "method": "log-linear", "generalistWeight": policy.generalist_weight, "expertWeight": policy.expert_weight,
-            },
+            "threshold": threshold,
+            "classToExpert": [ids[owners[label]] for label in everything],
         },
         "provenance": {
-            "data": "CIFAR-100 training set (Krizhevsky, 2009)",
-            "dataSha256": fit.digest,
-            "validationPictures": experiment.validation,
-            "startingWeights": "DeiT-Tiny/16, ImageNet-1k (arXiv:2012.12877)",
+            "data": run.source.title,
+            "dataSha256": run.source.digest,
+            "validationPictures": len(held),
+            "heldPictures": int(held.sum()),
+            "startingWeights": _digest(run.weights) if run.weights else None,
             "seed": experiment.seed,
             "command": command,
             "torch": torch.__version__.split("+")[0],
             "machine": platform.machine(),
-            "trainingSeconds": sum(read_figures(run, name)["seconds"] for name in ["generalist", "base", *ids]),
-            "validation": asdict(policy),
+            "stages": [_history(run, name) for stage in experiment.stages for name in run.results(stage)],
+            "held": {"threshold": threshold} | figures,
         },
     }
-    write_golden(run, ids, names, target)
+    _write_predictions(run, models, held, target)
+    write_golden(run, target)
     write_json(target / "manifest.json", manifest)
-    print(f"{target}: {asdict(policy)}")
+    print(f"{target}: {rule} {figures}")
 
 
-def expert_ids(groups: list[list[int]]) -> list[str]:
-    return [f"expert-{i + 1}" for i in range(len(groups))]
+def held_back(count: int) -> Tensor:
+    """Every other validation picture: fits nothing, so that what is measured or certified on it is honest."""
+    return torch.arange(count) % 2 == 1
 
 
-def _entry(
-    run: Run, name: str, classes: list[int], temperature: float, architecture: Architecture, labels: int, target: Path
-) -> dict[str, Any]:
-    export = read_figures(run, name, "export.json")
-    source = run.path(name, f"{export['precision']}.onnx")
-    content = source.read_bytes()
-    write_atomically(target / f"{name}.onnx", lambda to: shutil.copyfile(source, to))
-    model = run.build(architecture, labels)
-    outputs = {"logits": labels}
-    if name == "generalist":
-        outputs["attention"] = model.pos_embed.shape[1] - 1
-    group = None if name == "generalist" else classes
-    figures = accuracies(*load_logits(run, name, "served.npz"), group)
-    figures |= {key: export[key] for key in ("float32ValidationAccuracy", "int8ValidationAccuracy")}
+def fit_temperatures(run: Run, part: Tensor) -> dict[str, float]:
+    labels = run.split[1].labels
+    return {model: fit_temperature(run.logits(model, "served.npz")[part], labels[part]) for model in run.served()}
+
+
+def read_outputs(run: Run, temperatures: dict[str, float]) -> Outputs:
+    """What the models as served say of all validation pictures, as exactly as validation.safetensors holds it."""
+    edge, *experts = (
+        (run.logits(model, "served.npz").half().float() / t).log_softmax(1) for model, t in temperatures.items()
+    )
+    return Outputs(edge, experts, run.split[1].labels)
+
+
+def _entry(run: Run, model: str, classes: list[int], temperature: float, target: Path) -> dict[str, Any]:
+    """Copies the model's weights and says what the manifest says of them."""
+    export = run.figures(model, "export.json")
+    source = run.path(model, f"{export['form']}.onnx")
+    write_atomically(target / f"{model}.onnx", lambda to: shutil.copyfile(source, to))
+    name = run.served()[model]
+    network = run.build(run.stage_of(name))
+    outputs = {"logits": run.classes}
+    if model == "generalist":
+        outputs["attention"] = network.pos_embed.shape[1] - 1
+    figures = accuracies(run.logits(model, "served.npz"), run.split[1].labels, None if model == "generalist" else classes)
     return {
-        "id": name,
-        "file": f"{name}.onnx",
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-        "inputSize": architecture.size,
+        "id": model,
+        "file": f"{model}.onnx",
+        "sha256": _digest(source),
+        "bytes": source.stat().st_size,
+        "inputSize": network.size,
         "mean": list(MEAN),
         "std": list(STD),
         "outputs": outputs,
         "classes": classes,
         "temperature": temperature,
-        "precision": export["precision"],
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "figures": figures,
+        "precision": "float32" if export["form"] == "float32" else "int8",
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "figures": figures | {f"{form}ValidationAccuracy": accuracy for form, accuracy in export["accuracies"].items()},
     }
+
+
+def _history(run: Run, name: str) -> dict[str, Any]:
+    figures = run.figures(name)
+    kept = ("pictures", "seconds", "device", "finalLoss", "validationAccuracy", "validationAccuracyOwnClasses")
+    return {"name": name} | {key: figures[key] for key in kept if key in figures}
+
+
+def _write_predictions(run: Run, models: list[dict[str, Any]], held: Tensor, target: Path) -> None:
+    """On the validation pictures: labels uint16 [N], held uint8 [N] and, per model, its logits float16 [N, classes] as
+    served. The metadata "models" name the weights they are of: one JSON text, since safetensors shuffles several."""
+    tensors = {model["id"]: run.logits(model["id"], "served.npz").half() for model in models}
+    tensors["held"] = held.to(torch.uint8)
+    tensors["labels"] = run.split[1].labels.to(torch.uint16)
+    digests = {model["id"]: model["sha256"] for model in models}
+    content = save(tensors, metadata={"models": json.dumps(digests, sort_keys=True)})
+    write_atomically(target / PREDICTIONS, lambda to: to.write_bytes(content))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

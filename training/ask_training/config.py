@@ -1,9 +1,7 @@
-"""One experiment is one TOML file; unknown, missing or mistyped fields are an error that names them."""
+"""One experiment is one TOML file. What each of its fields means."""
 
-import tomllib
-from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
-from typing import Any, get_type_hints
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,68 +15,68 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Stage:
-    epochs: float  # passes over as many pictures as the fit split (or the group's sampling pool) holds
+    """One named step of training. ``outsiders`` and ``freeze`` have an entry per epoch; the last one stays in force."""
+
+    name: str
+    start: str  # "weights" for the checkpoint given on the command line, "scratch", or the stage to go on from
+    architecture: str
+    pictures: str  # "all" pictures, or those of one "group" at a time: a model per expert
+    epochs: int  # an epoch sees every picture of the pool once
     batch: int
     lr: float  # peak learning rate of the head; warm-up, then cosine to zero
     layer_decay: float  # factor on the learning rate per block towards the input
     weight_decay: float
-    keep: float  # share of patches a training step sees (PatchDropout)
-    outsiders: float  # pictures from outside the group, per picture of the group; unused for whole-set stages
+    keep: float = 1.0  # share of patches a training step sees (PatchDropout)
+    outsiders: list[float] = field(default_factory=lambda: [0.0])  # pictures from outside, per picture of the group
+    hardest: bool = False  # outsiders are those that the teachers take most for the group's; otherwise drawn at random
+    freeze: list[int] = field(default_factory=lambda: [0])  # blocks that are not trained, counted from the input
+    teachers: list[str] = field(default_factory=list)  # stages whose mean log-probabilities are distilled
+    distil: float = 0.0  # share of the distillation in the loss
+    temperature: float = 2.0  # of the distillation
+
+    def at(self, schedule: list[Any], epoch: int) -> Any:
+        """The entry of a schedule that is in force in an epoch."""
+        return schedule[min(epoch, len(schedule) - 1)]
 
 
 @dataclass(frozen=True)
 class Groups:
+    of: str  # the stage whose validation confusions say which classes belong together
     count: int
     smallest: int
     largest: int
+    by: str = "confusion"  # or "overlap", "superclass", "random"
+    overlap: float = 0.0  # classes that a group takes in besides its own, per class of its own, for "overlap"
 
 
 @dataclass(frozen=True)
 class Operating:
     escalation: float  # largest share of validation pictures that may be escalated
-    tolerance: float  # validation accuracy that may be given up for fewer escalations
     k: list[int]  # candidates for the top-k of the routing score
+
+
+@dataclass(frozen=True)
+class Bundle:
+    generalist: str  # the stage whose result becomes the generalist
+    experts: str  # the stage whose results become the experts: one per group, or one for all
+    mirror: bool  # an exported expert averages the logits of the picture and its mirror image, at twice the cost
+    head: str = "full"  # or "group", for comparisons: an expert answers for its own classes only
 
 
 @dataclass(frozen=True)
 class Experiment:
     name: str
-    seed: int
-    validation: int
-    generalist: Architecture
-    generalist_stage: Stage
-    expert: Architecture
-    mirror_experts: bool  # an exported expert averages the logits of the picture and its mirror image, at twice the cost
-    base_stage: Stage
-    expert_stage: Stage
+    seed: int  # of everything but the split
+    validation: float  # share of each class's pictures that is kept from training
+    architectures: dict[str, Architecture]
+    stages: list[Stage]
     groups: Groups
+    bundle: Bundle
     operating: Operating
+    side: int = 32  # pixels a side of a picture as the models take it, before they resize it
+    split_seed: int = 7
+    subset: float = 1.0  # share of each class's fit pictures that training uses: below 1 a cheap regime
+    family: str = ""  # experiments of one family and seed share their stages on all pictures
 
-
-EXPECTED = {int: "a whole number", float: "a number", str: "a text", list[int]: "a list of whole numbers"}
-
-
-def read_experiment(path: Path) -> Experiment:
-    return _parse(Experiment, tomllib.loads(path.read_text()), str(path))
-
-
-def _parse(kind: type, value: Any, where: str) -> Any:
-    if not _fits(kind, value):
-        raise ValueError(f"{where}: expected {EXPECTED.get(kind, 'a table')}, got {value!r}")
-    if not is_dataclass(kind):
-        return float(value) if kind is float else value
-    names = {field.name for field in fields(kind)}
-    wrong = [f"{name} is missing" for name in sorted(names - value.keys())]
-    wrong += [f"{name} is unknown" for name in sorted(value.keys() - names)]
-    if wrong:
-        raise ValueError(f"{where}: {', '.join(wrong)}")
-    hints = get_type_hints(kind)
-    return kind(**{name: _parse(hints[name], value[name], f"{where}: {name}") for name in names})
-
-
-def _fits(kind: Any, value: Any) -> bool:
-    if kind == list[int]:
-        return isinstance(value, list) and all(type(item) is int for item in value)
-    if kind is float:
-        return type(value) in (int, float)
-    return type(value) is (dict if is_dataclass(kind) else kind)
+    def stage(self, name: str) -> Stage:
+        return next(stage for stage in self.stages if stage.name == name)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor
 from tqdm import tqdm
 
@@ -54,6 +55,9 @@ def write_atomically(path: Path, write: Any) -> None:
     temporary = path.with_name(path.name + ".partial")
     try:
         write(temporary)
+    except (RuntimeError, SafetensorError) as error:  # what PyTorch and safetensors make of a full disk
+        temporary.unlink(missing_ok=True)
+        raise OSError(f"{path} cannot be written: {error}") from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -99,10 +103,28 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
+def freeze(model: VisionTransformer, blocks: int) -> None:
+    """Stops training of the embeddings and of the first ``blocks`` blocks; 0 trains everything."""
+    early = ("patch_embed.", "cls_token", "pos_embed", *(f"blocks.{i}." for i in range(blocks)))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(blocks == 0 or not name.startswith(early))
+
+
+def loss_of(logits: Tensor, labels: Tensor, teacher: Tensor | None, stage: Stage) -> Tensor:
+    """Cross-entropy with the labels and, with a teacher's logits, distillation (Hinton et al., arXiv:1503.02531)."""
+    hard = F.cross_entropy(logits, labels)
+    if teacher is None:
+        return hard
+    t = stage.temperature
+    soft = F.kl_div((logits / t).log_softmax(1), (teacher / t).log_softmax(1), log_target=True, reduction="batchmean")
+    return (1 - stage.distil) * hard + stage.distil * t * t * soft
+
+
 def train_stage(
     model: VisionTransformer, fit: Pictures, pools: list[Tensor], stage: Stage, seed: int, checkpoint: Path, title: str,
+    teacher: Tensor | None = None,
 ) -> dict[str, Any]:
-    """Trains ``model`` in place; ``pools`` holds the picture indices of each epoch in the order of use (cycled).
+    """Trains ``model`` in place; ``pools`` holds the indices of the pictures of each epoch; ``teacher`` logits [N, classes].
 
     Continues from ``checkpoint`` if it exists and writes it about every minute; the caller removes it once the result is
     stored. Step s always draws from a generator seeded with (seed, s), so that a resumed run equals an uninterrupted one.
@@ -110,34 +132,42 @@ def train_stage(
     """
     device = pick_device()
     model.to(device).train()
-    per_epoch = len(pools[0]) // stage.batch
-    if per_epoch == 0:
-        raise ValueError(f"{title}: a batch of {stage.batch} is more than the {len(pools[0])} pictures of an epoch")
-    steps = max(1, round(stage.epochs * per_epoch))
+    # whole batches, but a pool smaller than a batch is one
+    plan = [(epoch, i) for epoch, pool in enumerate(pools) for i in range(max(1, len(pool) // stage.batch))]
+    steps, seen = len(plan), 0
     optimizer = torch.optim.AdamW(parameter_groups(model, stage), lr=stage.lr, fused=True)
-    first, seconds = 0, 0.0
+    first, seconds, running = 0, 0.0, None
+    settings = f"{stage}, seed {seed}"
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
+        if state["settings"] != settings:
+            raise ValueError(f"{checkpoint} was made with other settings: remove it to begin anew")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        first, seconds = state["step"], state["seconds"]
+        first, seconds, running, seen = state["step"], state["seconds"], state["loss"], state["pictures"]
     generator = torch.Generator(device)
-    running, last_saved, begun = None, time.monotonic(), time.monotonic() - seconds
+    last_saved, begun = time.monotonic(), time.monotonic() - seconds
+    current, order = -1, torch.empty(0)
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=title, unit="step", mininterval=5)
     for step in bar:
         generator.manual_seed(seed * 1_000_003 + step)
         torch.manual_seed(seed * 1_000_003 + step)
-        epoch, position = divmod(step, per_epoch)
-        order_seed = torch.Generator().manual_seed(seed * 7919 + epoch)
-        pool = pools[epoch % len(pools)]
-        order = pool[torch.randperm(len(pool), generator=order_seed)]
-        part = fit.at(order[position * stage.batch : (position + 1) * stage.batch])
+        epoch, position = plan[step]
+        if epoch != current:
+            current = epoch
+            order_seed = torch.Generator().manual_seed(seed * 7919 + epoch)
+            order = pools[epoch][torch.randperm(len(pools[epoch]), generator=order_seed)]
+            freeze(model, stage.at(stage.freeze, epoch))
+        batch = order[position * stage.batch : (position + 1) * stage.batch]
+        part = fit.at(batch)
+        seen += len(batch)
         for group in optimizer.param_groups:
             group["lr"] = group["scale"] * learning_rate(step, steps, stage.lr)
         x = augment(part.pixels.to(device).float() / 255, model.size, Augment(), generator)
         with autocast(device):
             logits = model(normalise(x), stage.keep, generator)
-        loss = F.cross_entropy(logits.float(), part.labels.to(device))
+        soft = None if teacher is None else teacher[batch].to(device).float()
+        loss = loss_of(logits.float(), part.labels.to(device), soft, stage)
         value = loss.item()
         if not math.isfinite(value):
             raise FloatingPointError(f"{title}: loss is {value} at step {step}; last good state: {checkpoint}")
@@ -153,10 +183,11 @@ def train_stage(
             last_saved = time.monotonic()
             state = {
                 "model": model.state_dict(), "optimizer": optimizer.state_dict(),
-                "step": step + 1, "seconds": last_saved - begun,
+                "step": step + 1, "seconds": last_saved - begun, "loss": running, "pictures": seen,
+                "settings": settings,
             }
             write_atomically(checkpoint, lambda to, state=state: torch.save(state, to))
     return {
-        "steps": steps, "pictures": steps * stage.batch, "finalLoss": running,
+        "steps": steps, "pictures": seen, "finalLoss": running,
         "seconds": round(time.monotonic() - begun), "device": device.type,
     }

@@ -11,52 +11,50 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .data import SIDE
 from .engine import write_atomically
 from .export import Served, run_onnx
-from .steps import Run, is_mirrored, load_model
+from .run import Run
 
 
 @torch.inference_mode()
-def write_golden(run: Run, ids: list[str], names: list[str], target: Path) -> None:
+def write_golden(run: Run, target: Path) -> None:
     """Pictures and, for each model, what PyTorch (float32) and onnxruntime (as served) make of them."""
-    pixels = golden_pixels()
+    side = run.experiment.side
+    pixels = golden_pixels(side)
     rows = pixels.permute(0, 2, 3, 1).contiguous()
     golden: dict[str, Any] = {"png": [_png(picture) for picture in rows.numpy()], "models": {}}
-    for name in sorted(["generalist", *ids]):
-        path = target / f"{name}.onnx"
-        architecture = run.experiment.generalist if name == "generalist" else run.experiment.expert
-        model = load_model(run, name, architecture, len(names))
-        torch_logits = Served(model, SIDE, False, is_mirrored(run, name))(rows)
-        golden["models"][name] = {
+    for model, name in run.served().items():
+        mirror = run.experiment.bundle.mirror and model != "generalist"
+        torch_logits = Served(run.model(name), side, False, mirror)(rows)
+        golden["models"][model] = {
             "torch": np.round(torch_logits.numpy().astype(float), 4).tolist(),
-            "served": np.round(run_onnx(path, pixels).astype(float), 4).tolist(),
+            "served": np.round(run_onnx(target / f"{model}.onnx", pixels).astype(float), 4).tolist(),
         }
-    photo, expected = golden_photo()
+    photo, expected = golden_photo(side)
     golden["photo"] = {"png": _png(photo), "pixels": base64.b64encode(expected.tobytes()).decode()}
     write_atomically(target / "golden.json", lambda to: to.write_text(json.dumps(golden) + "\n"))
 
 
-def golden_pixels(count: int = 8) -> Tensor:
-    """Fixed made-up pictures uint8 [count, 3, 32, 32]: smooth colour fields with noise, none of any data set."""
+def golden_pixels(side: int = 32, count: int = 8) -> Tensor:
+    """Fixed made-up pictures uint8 [count, 3, side, side]: smooth colour fields with noise, none of any data set."""
     rng = np.random.default_rng(20130)
-    y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
+    y, x = np.mgrid[0:side, 0:side] / side
     waves = [
         [np.sin(2 * np.pi * (rng.uniform(0, 3) * x + rng.uniform(0, 3) * y + rng.uniform())) for _ in range(3)]
         for _ in range(count)
     ]
-    pictures = 128 + 90 * np.array(waves) + rng.normal(0, 12, (count, 3, SIDE, SIDE))
+    pictures = 128 + 90 * np.array(waves) + rng.normal(0, 12, (count, 3, side, side))
     return torch.from_numpy(pictures.clip(0, 255).astype(np.uint8))
 
 
-def golden_photo() -> tuple[np.ndarray, np.ndarray]:
+def golden_photo(side: int) -> tuple[np.ndarray, np.ndarray]:
     """A made-up picture [90, 140, 3] with edges and noise, and what the manifest's input rule makes of it."""
     rng = np.random.default_rng(20131)
     y, x = np.mgrid[0:90, 0:140]
     field = np.stack([128 + 100 * np.sin(x / 9 + y / 17), 255.0 * ((x // 20 + y // 15) % 2), 1.8 * x], -1)
     photo = (field + rng.normal(0, 10, field.shape)).clip(0, 255).astype(np.uint8)
     square = Image.fromarray(photo[:, 25:115])
-    return photo, np.asarray(square.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    return photo, np.asarray(square.resize((side, side), Image.Resampling.LANCZOS))
 
 
 def _png(picture: np.ndarray) -> str:

@@ -1,9 +1,75 @@
 """Groups the classes that the generalist confuses, one group per expert."""
 
+import json
+
 import torch
 from torch import Tensor
 
 from .config import Groups
+from .data import DataError
+from .engine import write_json
+from .run import Run
+
+
+def find_groups(run: Run) -> list[list[int]]:
+    """Each expert's classes, found once; later calls read the result. Groups overlap only where asked for; a class's owner
+    is then the first stored under "owners"."""
+    return read_groups(run)["groups"]
+
+
+def find_owners(run: Run) -> list[int]:
+    """For each class, the index of the group that owns it."""
+    return read_groups(run)["owners"]
+
+
+def read_groups(run: Run) -> dict:
+    path = run.folder / "groups.json"
+    if not path.exists():
+        run.folder.mkdir(parents=True, exist_ok=True)
+        options, names = run.experiment.groups, run.source.names
+        affinity = confusion(run.logits(options.of), run.split[1].labels)
+        homes = partition(affinity, options, run.source.coarse, run.experiment.seed)
+        owner = torch.empty(len(names), dtype=torch.long)
+        for group, members in enumerate(homes):
+            owner[members] = group
+        groups = [widen(home, affinity, options.overlap) for home in homes] if options.by == "overlap" else homes
+        inside = sum(affinity[group][:, group].sum().item() for group in homes)
+        figures = {
+            "groups": groups,
+            "owners": owner.tolist(),
+            "names": [[names[label] for label in group] for group in groups],
+            "confusionInside": round(inside / max(affinity.sum().item(), 1e-9), 4),
+        }
+        write_json(path, figures)
+        print(f"groups: {figures}")
+    return json.loads(path.read_text())
+
+
+def check_sizes(classes: int, options: Groups) -> None:
+    if not options.count * options.smallest <= classes <= options.count * options.largest:
+        raise ValueError(f"{classes} classes do not fit {options.count} groups of {options.smallest} to {options.largest}")
+
+
+def partition(affinity: Tensor, options: Groups, coarse: Tensor | None, seed: int) -> list[list[int]]:
+    """Disjoint groups of all classes, by the rule of ``options``. Raises ValueError where the sizes do not fit."""
+    classes = len(affinity)
+    check_sizes(classes, options)
+    if options.by == "random":
+        order = torch.randperm(classes, generator=torch.Generator().manual_seed(seed))
+        return sorted(sorted(part.tolist()) for part in order.tensor_split(options.count))
+    if options.by == "superclass":
+        if coarse is None:
+            raise DataError("grouping by superclass needs data with superclasses, such as CIFAR-100's binary records")
+        return [sorted(part.tolist()) for part in coarse.argsort(stable=True).tensor_split(options.count)]
+    return group_classes(affinity, options)
+
+
+def widen(home: list[int], affinity: Tensor, overlap: float) -> list[int]:
+    """The group and its nearest classes outside it."""
+    pull = affinity[home].sum(0)
+    pull[home] = -1
+    count = min(round(overlap * len(home)), len(affinity) - len(home))
+    return sorted(home + pull.argsort(descending=True, stable=True)[:count].tolist())
 
 
 def confusion(logits: Tensor, labels: Tensor) -> Tensor:
@@ -22,9 +88,6 @@ def group_classes(affinity: Tensor, options: Groups) -> list[list[int]]:
 
     Average-linkage agglomeration first, then moves and swaps of single classes while they help. Deterministic.
     """
-    classes = len(affinity)
-    if not options.count * options.smallest <= classes <= options.count * options.largest:
-        raise ValueError(f"{classes} classes do not fit {options.count} groups of {options.smallest} to {options.largest}")
     affinity = affinity.double()  # float32 rounding would swap equal classes back and forth for ever
     owner = _improve(_agglomerate(affinity, options), affinity, options)
     groups = [(owner == group).nonzero()[:, 0].tolist() for group in range(options.count)]

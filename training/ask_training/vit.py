@@ -26,16 +26,31 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, with_weights: bool = False) -> tuple[Tensor, Tensor | None]:
-        batch, tokens, width = x.shape
-        q, k, v = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+    def forward(self, x: Tensor, queries: int, with_weights: bool) -> tuple[Tensor, Tensor | None]:
+        """Attention of the first ``queries`` tokens to all of x [B, tokens, width], and their weights if asked for."""
+        parts = self._project(x, queries)
+        if torch.onnx.is_in_onnx_export() and not with_weights:  # one node instead of seven, a tenth less time
+            mixed = torch.onnx.ops.attention(*parts, q_num_heads=self.heads, kv_num_heads=self.heads)[0]
+            return self.proj(mixed), None
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         weights = None
         if with_weights:
             weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
             mixed = weights @ v
         else:
             mixed = F.scaled_dot_product_attention(q, k, v)
-        return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, width)), weights
+        return self.proj(mixed.transpose(1, 2).flatten(2)), weights
+
+    def _project(self, x: Tensor, queries: int) -> tuple[Tensor, Tensor, Tensor]:
+        """q [B, queries, width], k and v [B, tokens, width]."""
+        width = x.shape[-1]
+        if queries == x.shape[1]:
+            q, k, v = self.qkv(x).split(width, -1)
+        else:
+            weight, bias = self.qkv.weight, self.qkv.bias
+            q = F.linear(x[:, :queries], weight[:width], bias[:width])
+            k, v = F.linear(x, weight[width:], bias[width:]).split(width, -1)
+        return q, k, v
 
 
 class Mlp(nn.Module):
@@ -63,9 +78,10 @@ class Block(nn.Module):
         kept = torch.rand(x.shape[0], 1, 1, device=x.device) >= self.drop_path
         return x * kept / (1 - self.drop_path)
 
-    def forward(self, x: Tensor, with_weights: bool = False) -> tuple[Tensor, Tensor | None]:
-        mixed, weights = self.attn(self.norm1(x), with_weights)
-        x = x + self._residual(mixed)
+    def forward(self, x: Tensor, queries: int, with_weights: bool = False) -> tuple[Tensor, Tensor | None]:
+        """x [B, tokens, width] -> the first ``queries`` tokens after the block."""
+        mixed, weights = self.attn(self.norm1(x), queries, with_weights)
+        x = x[:, :queries] + self._residual(mixed)
         return x + self._residual(self.mlp(self.norm2(x))), weights
 
 
@@ -116,7 +132,8 @@ class VisionTransformer(nn.Module):
         x = torch.cat([(self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1), x], 1)
         weights = None
         for i, block in enumerate(self.blocks):
-            x, weights = block(x, with_weights and i == len(self.blocks) - 1)
+            last = i == len(self.blocks) - 1  # of its output only the CLS token is read
+            x, weights = block(x, 1 if last else x.shape[1], with_weights and last)
         return x, weights
 
 

@@ -1,13 +1,15 @@
+import json
 import os
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from support import CLASSES, CONFIG, write_records
+from support import CLASSES, CONFIG, Made, write_records
 
-from ask_training.config import read_experiment
-from ask_training.steps import Run
+from ask_training.__main__ import main
+from ask_training.check import read_experiment
+from ask_training.run import Run
 from ask_training.vit import VisionTransformer
 
 # One CPU thread on every machine: the same sums in the same order, and no threads that wait for one another.
@@ -36,3 +38,19 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tmp_path: Path, data: Path, weights: Path) -> Run:
     experiment = read_experiment(CONFIG)
     return Run(experiment, tmp_path / "runs" / experiment.name, data, weights)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, data: Path, weights: Path) -> Made:
+    """The tiny experiment from start to bundle, into a folder that holds a larger bundle's leftover."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    target = folder / "bundle"
+    target.mkdir()
+    (target / "expert-9.onnx").write_bytes(b"of an earlier bundle")
+    options = ["--config", CONFIG, "--data", data, "--weights", weights, "--runs", folder / "runs", "--to", target]
+    options = list(map(str, options))
+    main(["all", *options])
+    return Made(
+        options, Run(read_experiment(CONFIG), folder / "runs" / "tiny", data, weights), target,
+        json.loads((target / "manifest.json").read_text()), json.loads((target / "golden.json").read_text()),
+    )

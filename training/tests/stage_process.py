@@ -2,13 +2,15 @@
 
 With SAVED and KILLED it writes a checkpoint after each of the first SAVED steps, none later, and gets SIGKILL as step
 KILLED begins. Otherwise it goes on from FOLDER/checkpoint if there is one, writes FOLDER/weights.safetensors and prints
-the number of steps it took.
+the number of steps it took and the stage's figures. Blocks are frozen for a part of the time, and a teacher teaches.
 """
 
+import json
 import math
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,7 +19,8 @@ from support import STAGE
 from torch import Tensor
 
 from ask_training import engine
-from ask_training.data import Pictures, read_records
+from ask_training.data import Pictures
+from ask_training.sources import read_source
 from ask_training.vit import VisionTransformer
 
 
@@ -40,12 +43,14 @@ if sys.argv[3:]:
     Watched.saved, Watched.killed = map(int, sys.argv[3:])
     engine.CHECKPOINT_SECONDS = -1
 torch.set_num_threads(1)
-pictures = read_records(data / "train.bin")
-pools = [torch.arange(0, 100), torch.arange(60, 160)]
+pictures = read_source(data, 32).pictures
+pools = [torch.arange(0, 100), torch.arange(60, 160), torch.arange(20, 120)]  # five steps each
+stage = replace(STAGE, epochs=3, freeze=[1, 0, 2], teachers=["teacher"], distil=0.5)
+teacher = torch.randn(len(pictures), 6, generator=torch.Generator().manual_seed(4))
 torch.manual_seed(0)
 model = VisionTransformer(32, 6, width=48, depth=2, heads=3, drop_path=0.2)
-engine.train_stage(
-    model, Watched(pictures.pixels, pictures.labels, ""), pools, STAGE, 11, folder / "checkpoint", "stage"
+figures = engine.train_stage(
+    model, Watched(pictures.pixels, pictures.labels), pools, stage, 11, folder / "checkpoint", "stage", teacher
 )
 save_file(model.state_dict(), folder / "weights.safetensors")
-print(Watched.steps)
+print(Watched.steps, json.dumps({name: figures[name] for name in ("steps", "pictures", "finalLoss")}))

@@ -1,18 +1,27 @@
 """Small made-up inputs that the tests share."""
 
+import base64
+import io
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ask_training.config import Stage
-from ask_training.data import SIDE
+from ask_training.run import Run
 from ask_training.vit import VisionTransformer
 
+SIDE = 32
 TRAINING = Path(__file__).resolve().parent.parent
 CONFIG = Path(__file__).parent / "tiny.toml"
 CLASSES = 6
-STAGE = Stage(epochs=3, batch=20, lr=2e-3, layer_decay=0.9, weight_decay=0.05, keep=0.6, outsiders=0.5)
+STAGE = Stage(
+    name="stage", start="scratch", architecture="small", pictures="group", epochs=3, batch=20, lr=2e-3, layer_decay=0.9,
+    weight_decay=0.05, keep=0.6, outsiders=[0.5],
+)
 
 
 def write_records(path: Path, per_class: int, seed: int) -> None:
@@ -40,3 +49,22 @@ def lively_model(seed: int = 0, size: int = 48, depth: int = 2, classes: int = C
 def noise(count: int, seed: int = 5) -> torch.Tensor:
     """uint8 [count, 3, 32, 32]."""
     return torch.randint(0, 256, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+@dataclass
+class Made:
+    """A run that went from start to bundle."""
+
+    options: list[str]
+    run: Run
+    target: Path
+    manifest: dict[str, Any] = field(repr=False)
+    golden: dict[str, Any] = field(repr=False)
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        return [self.manifest["generalist"], *self.manifest["experts"]]
+
+
+def unpack(png: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(png)))

@@ -1,9 +1,23 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from ask_training.calibrate import Policy, choose_policy, fit_merge, fit_temperature, rank_experts
+from ask_training.calibrate import (
+    Outputs,
+    Rule,
+    choose_rule,
+    evaluate,
+    fit_merge,
+    fit_rules,
+    fit_temperature,
+    fit_threshold,
+    rank_experts,
+    rise_of_truth,
+)
 from ask_training.config import Operating
+from ask_training.gain import FEATURES
 
 GROUPS = [[0, 1, 2], [3, 4, 5]]
 
@@ -54,8 +68,9 @@ def test_the_merge_adds_what_two_independent_models_know() -> None:
     assert fit_merge(one.log_softmax(1), other.log_softmax(1), labels) == pytest.approx((1.0, 1.0), abs=0.11)
 
 
-def planted(count: int = 1000) -> tuple[Tensor, list[Tensor], Tensor]:
+def planted(count: int = 1000) -> Outputs:
     """A generalist that guesses on the last 30 % of the pictures and knows it, and experts that know their own classes."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(6))
     labels = torch.arange(count) % 6
     sure = 8.0 * torch.nn.functional.one_hot(labels, 6)
     edge = sure.clone()
@@ -64,83 +79,113 @@ def planted(count: int = 1000) -> tuple[Tensor, list[Tensor], Tensor]:
     edge[unsure] = 1.0 * torch.nn.functional.one_hot(wrong, 6)[unsure]
     edge += 0.2 * scores(count, 4)
     experts = [torch.where(torch.isin(labels, torch.tensor(group))[:, None], sure, scores(count, 5)) for group in GROUPS]
-    return edge.log_softmax(1), [expert.log_softmax(1) for expert in experts], labels
+    return Outputs(edge.log_softmax(1), [expert.log_softmax(1) for expert in experts], labels).at(order)
 
 
-def apply(policy: Policy, edge: Tensor, experts: list[Tensor]) -> tuple[Tensor, Tensor]:
+def apply(rule: Rule, threshold: float, outputs: Outputs) -> tuple[Tensor, Tensor]:
     """What the services do: answers [N], and who was asked."""
-    asked = edge.exp().amax(1) < policy.threshold
-    chosen = rank_experts(edge.exp(), policy.k, GROUPS)
-    answers = torch.stack(experts)[chosen, torch.arange(len(edge))]
-    merged = policy.generalist_weight * edge + policy.expert_weight * answers
-    return torch.where(asked, merged.argmax(1), edge.argmax(1)), asked
+    asked = outputs.edge.exp().amax(1) < threshold
+    answers = torch.stack(outputs.experts)[rule.choose(outputs.edge, GROUPS), torch.arange(len(outputs.labels))]
+    merged = rule.generalist_weight * outputs.edge + rule.expert_weight * answers
+    return torch.where(asked, merged.argmax(1), outputs.edge.argmax(1)), asked
 
 
-def test_a_policy_asks_the_experts_where_they_are_right() -> None:
-    edge, experts, labels = planted()
-    policy = choose_policy(edge, experts, GROUPS, labels, Operating(0.4, 0.0, [1, 3]))
-
-    answers, asked = apply(policy, edge, experts)
-    right = (answers == labels).float()
-    assert policy.accuracy == pytest.approx(right.mean().item(), abs=1e-4)
-    assert policy.escalated == pytest.approx(asked.float().mean().item(), abs=1e-4)
-    assert policy.escalated_accuracy == pytest.approx(right[asked].mean().item(), abs=1e-4)
-    assert policy.escalated_edge_accuracy == pytest.approx((edge.argmax(1) == labels)[asked].float().mean().item(), abs=1e-4)
-    hits = (rank_experts(edge.exp(), policy.k, GROUPS) == labels // 3).float()
-    assert policy.routing_hit_rate == pytest.approx(hits[asked].mean().item(), abs=1e-4)
-    assert policy.accuracy > 0.9
-    assert policy.escalated == pytest.approx(0.3, abs=0.021)
-    assert policy.escalated_edge_accuracy < 0.15
-    assert 0.7 < policy.routing_hit_rate < hits.mean()
+def test_pictures_of_all_models_are_cut_alike() -> None:
+    outputs, part = planted(60), torch.tensor([5, 0, 59])
+    cut = outputs.at(part)
+    assert torch.equal(cut.edge, outputs.edge[part])
+    assert torch.equal(cut.experts[1], outputs.experts[1][part])
+    assert torch.equal(cut.labels, outputs.labels[part])
+    assert torch.equal(cut.of(torch.tensor([1, 0, 1])), torch.stack([cut.experts[i][row] for row, i in enumerate((1, 0, 1))]))
 
 
-@pytest.mark.parametrize("cap", [0.02, 0.14, 0.42, 0.58])
-def test_a_policy_escalates_as_much_as_it_may_and_no_more(cap: float) -> None:
-    """Every escalation helps here. 0.58 / 0.02 is a little less than 29 in floating point, and is 29 all the same."""
-    labels = torch.arange(1000) % 6
-    wrong = (labels + 1) % 6
-    edge = (torch.linspace(0.5, 3, 1000)[:, None] * torch.nn.functional.one_hot(wrong, 6)).log_softmax(1)
-    oracle = (20.0 * torch.nn.functional.one_hot(labels, 6)).log_softmax(1)
-
-    policy = choose_policy(edge, [oracle, oracle], GROUPS, labels, Operating(cap, 0.0, [1]))
-
-    assert cap - 0.002 <= policy.escalated <= cap
-    assert policy.accuracy == pytest.approx(policy.escalated, abs=1e-4)
+@pytest.mark.parametrize("share", [0.04, 0.14, 0.4, 0.5])
+def test_a_threshold_lets_through_as_much_as_it_may_and_no_more(share: float) -> None:
+    """Also where pictures are so close together that the threshold's four digits count."""
+    for seed in range(6):
+        confidence = torch.rand(1000, generator=torch.Generator().manual_seed(seed)) * 0.02 + 0.5
+        asked = (confidence < fit_threshold(confidence, share)).float().mean().item()
+        assert share - 0.02 <= asked <= share + 1e-6
 
 
-def test_a_threshold_that_would_let_too_many_through_is_passed_over() -> None:
-    """Six of ten pictures share a confidence up to the fifth digit, and a threshold has four: all of them or none."""
-    labels = torch.arange(1000) % 6
-    confidence = torch.cat([torch.linspace(0.30, 0.40, 100), torch.linspace(0.50006, 0.50009, 600), torch.full((300,), 0.9)])
-    edge = ((1 - confidence) / 5)[:, None].repeat(1, 6)
-    edge[torch.arange(1000), (labels + 1) % 6] = confidence
-    oracle = (20.0 * torch.nn.functional.one_hot(labels, 6)).log_softmax(1)
-
-    policy = choose_policy(edge.log(), [oracle, oracle], GROUPS, labels, Operating(0.5, 0.0, [1]))
-
-    assert policy.escalated == pytest.approx(0.1, abs=0.001)
-    assert policy.threshold < 0.5001
+def test_a_threshold_between_equal_pictures_lets_through_none_of_them() -> None:
+    confidence = torch.tensor([0.3] * 10 + [0.5] * 60 + [0.9] * 30)
+    assert (confidence < fit_threshold(confidence, 0.4)).sum() == 10
 
 
-def test_of_equal_policies_the_one_that_asks_less_wins() -> None:
-    labels = torch.arange(1000) % 6
-    edge = (torch.linspace(0.5, 3, 1000)[:, None] * torch.nn.functional.one_hot(labels, 6)).log_softmax(1)
-    policy = choose_policy(edge, [edge, edge], GROUPS, labels, Operating(0.5, 0.0, [1]))
-    assert policy.accuracy == 1
-    assert policy.escalated == pytest.approx(0.02, abs=0.001)
+def test_a_rule_by_mass_is_fitted_for_every_k_and_one_by_gain_for_the_last() -> None:
+    rules = fit_rules(planted(), GROUPS, Operating(0.4, [1, 3]))
+    assert [(rule.k, rule.scoring) for rule in rules] == [(1, "top-k-mass"), (3, "top-k-mass"), (3, "expected-gain")]
+    assert rules[0].weights == rules[1].weights == []
+    assert len(rules[2].weights) == len(FEATURES) + len(GROUPS)
+    assert (rules[2].generalist_weight, rules[2].expert_weight) == (rules[1].generalist_weight, rules[1].expert_weight)
 
 
-@pytest.mark.parametrize(("tolerance", "escalated"), [(0.0, 0.4), (0.101, 0.3), (1.0, 0.02)])
-def test_accuracy_within_the_tolerance_is_given_up_for_fewer_escalations(tolerance: float, escalated: float) -> None:
-    labels = torch.arange(1000) % 6
-    wrong = (labels + 1) % 6
-    edge = (torch.linspace(0.5, 3, 1000)[:, None] * torch.nn.functional.one_hot(wrong, 6)).log_softmax(1)
-    oracle = (20.0 * torch.nn.functional.one_hot(labels, 6)).log_softmax(1)
-    policy = choose_policy(edge, [oracle, oracle], GROUPS, labels, Operating(0.4, tolerance, [1]))
-    assert policy.escalated == pytest.approx(escalated, abs=0.001)
+def test_what_asking_gains_is_the_rise_of_the_truths_log_probability_down_to_a_floor() -> None:
+    edge = torch.tensor([[0.6, 0.3, 0.1], [0.5, 0.5, 1e-6]]).log()
+    expert = torch.tensor([[0.2, 0.2, 0.6], [1e-6, 0.5, 0.5]]).log()
+    outputs = Outputs(edge, [edge, expert], torch.tensor([2, 2]))
+    found = rise_of_truth(outputs, 1.0, 2.0)
+    first = [0.1**3 / (0.6**3 + 0.3**3 + 0.1**3), 0.1 * 0.36 / (0.6 * 0.04 + 0.3 * 0.04 + 0.1 * 0.36)]
+    expected = torch.tensor([[max(math.log(p), -4.0) - math.log(0.1) for p in first], [0.0, 0.0]])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_generalist_that_is_always_sure_leaves_no_policy() -> None:
-    edge = (100.0 * torch.eye(6)).log_softmax(1)
-    with pytest.raises(ValueError, match="no threshold escalates some pictures but at most 50% of 6"):
-        choose_policy(edge, [edge, edge], GROUPS, torch.arange(6), Operating(0.5, 0.0, [1]))
+def test_rules_ask_the_expert_that_helps() -> None:
+    outputs = planted()
+    right = torch.isin(outputs.labels, torch.tensor(GROUPS[1])).long()
+    unsure = outputs.confidence() < 0.6
+    by_mass, _, by_gain = fit_rules(outputs.at(torch.arange(500)), GROUPS, Operating(0.4, [3, 1]))
+    for rule in (by_mass, by_gain):
+        held = torch.arange(1000) >= 500
+        chosen = rule.choose(outputs.edge, GROUPS)
+        assert (chosen == right)[held & unsure].float().mean() > 0.65  # by chance a half
+
+
+def test_the_chosen_rule_answers_right_where_the_generalist_alone_does_not() -> None:
+    outputs, fresh = planted().at(torch.arange(500)), planted().at(torch.arange(500, 1000))
+    operating = Operating(0.4, [1, 3])
+    rule = choose_rule(outputs, GROUPS, operating)
+    assert rule in fit_rules(outputs, GROUPS, operating)
+    threshold = fit_threshold(outputs.confidence(), operating.escalation)
+
+    answers, asked = apply(rule, threshold, fresh)
+    figures = evaluate(rule, threshold, fresh, GROUPS)
+
+    right = (answers == fresh.labels).float()
+    alone = (fresh.edge.argmax(1) == fresh.labels).float()
+    hits = (rule.choose(fresh.edge, GROUPS) == fresh.labels // 3).float()
+    always = (apply(rule, 2.0, fresh)[0] == fresh.labels).float()
+    assert figures == {
+        "accuracy": pytest.approx(right.mean().item(), abs=1e-4),
+        "escalated": pytest.approx(asked.float().mean().item(), abs=1e-4),
+        "edgeAccuracy": pytest.approx(alone.mean().item(), abs=1e-4),
+        "alwaysAskAccuracy": pytest.approx(always.mean().item(), abs=1e-4),
+        "escalatedEdgeAccuracy": pytest.approx(alone[asked].mean().item(), abs=1e-4),
+        "escalatedAccuracy": pytest.approx(right[asked].mean().item(), abs=1e-4),
+        "routingHitRate": pytest.approx(hits[asked].mean().item(), abs=1e-4),
+    }
+    assert figures["accuracy"] > figures["edgeAccuracy"] + 0.1
+    assert figures["escalated"] == pytest.approx(0.4, abs=0.06)
+
+
+def test_where_nobody_is_asked_nothing_is_said_of_the_asked() -> None:
+    outputs = planted()
+    figures = evaluate(Rule(1, "top-k-mass", [], 0.5, 0.5), 0.0, outputs, GROUPS)
+    assert figures.keys() == {"accuracy", "escalated", "edgeAccuracy", "alwaysAskAccuracy"}
+    assert (figures["escalated"], figures["accuracy"]) == (0, figures["edgeAccuracy"])
+
+
+def test_a_rules_manifest_names_its_numbers() -> None:
+    weights = [0.5 * i for i in range(len(FEATURES) + 2)]
+    by_gain = Rule(2, "expected-gain", weights, 0.3, 0.7).manifest(["expert-1", "expert-2"])
+    merge = {"method": "log-linear", "generalistWeight": 0.3, "expertWeight": 0.7}
+    assert by_gain == {
+        "k": 2, "merge": merge,
+        "scoring": {
+            "method": "expected-gain", "weights": dict(zip(FEATURES, weights)),
+            "intercepts": {"expert-1": weights[-2], "expert-2": weights[-1]},
+        },
+    }
+    by_mass = Rule(2, "top-k-mass", [], 0.3, 0.7).manifest(["expert-1", "expert-2"])
+    assert by_mass == {"k": 2, "merge": merge, "scoring": {"method": "top-k-mass"}}

@@ -7,9 +7,10 @@ import torch
 from support import STAGE, lively_model, noise
 
 from ask_training import engine
-from ask_training.data import Pictures, read_records
+from ask_training.data import Pictures
 from ask_training.engine import learning_rate, parameter_groups, predict, train_stage, write_atomically, write_json
 from ask_training.resample import resize_matrix
+from ask_training.sources import read_source
 from ask_training.vit import VisionTransformer
 
 
@@ -75,7 +76,7 @@ def test_prediction_is_the_plain_resize_whatever_the_batch() -> None:
 
 @pytest.fixture
 def pictures(data: Path) -> Pictures:
-    return read_records(data / "train.bin")
+    return read_source(data, 32).pictures
 
 
 @pytest.fixture
@@ -83,8 +84,8 @@ def every_step_saves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1)
 
 
-def everything(pictures: Pictures) -> list[torch.Tensor]:
-    return [torch.arange(len(pictures))]
+def everything(pictures: Pictures, epochs: int = 1) -> list[torch.Tensor]:
+    return [torch.arange(len(pictures))] * epochs
 
 
 def test_a_stage_learns_and_reports_what_it_did(pictures: Pictures, tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_a_stage_learns_and_reports_what_it_did(pictures: Pictures, tmp_path: Pa
     model = VisionTransformer(32, 6, width=48, depth=2, heads=3)
     before = (predict(model, pictures.pixels, torch.device("cpu")).argmax(1) == pictures.labels).float().mean()
 
-    figures = train_stage(model, pictures, everything(pictures), STAGE, 1, tmp_path / "checkpoint", "learner")
+    figures = train_stage(model, pictures, everything(pictures, 3), STAGE, 1, tmp_path / "checkpoint", "learner")
 
     after = (predict(model, pictures.pixels, torch.device("cpu")).argmax(1) == pictures.labels).float().mean()
     assert before < 0.4
@@ -103,7 +104,7 @@ def test_a_stage_learns_and_reports_what_it_did(pictures: Pictures, tmp_path: Pa
 def test_layers_learn_at_their_own_rates(pictures: Pictures, tmp_path: Path) -> None:
     """With a layer decay of nothing only the final norm and the head are left to learn."""
     model, before = lively_model(), lively_model().state_dict()
-    train_stage(model, pictures, everything(pictures), replace(STAGE, epochs=0.2, layer_decay=0.0), 1, tmp_path / "c", "head")
+    train_stage(model, pictures, [torch.arange(60)], replace(STAGE, layer_decay=0.0), 1, tmp_path / "c", "head")
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"norm.weight", "norm.bias", "head.weight", "head.bias"}
 
@@ -136,6 +137,64 @@ def test_a_gradient_that_is_not_finite_reaches_neither_weights_nor_checkpoint(pi
     assert not list(tmp_path.iterdir())
 
 
-def test_a_batch_larger_than_an_epoch_is_refused(pictures: Pictures, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="small: a batch of 20 is more than the 19 pictures of an epoch"):
-        train_stage(lively_model(), pictures, [torch.arange(19)], STAGE, 1, tmp_path / "checkpoint", "small")
+class Counted(Pictures):
+    """Notes the indices of every batch."""
+
+    def at(self, indices: torch.Tensor) -> Pictures:
+        self.__dict__.setdefault("batches", []).append(indices.tolist())
+        return super().at(indices)
+
+
+def test_an_epoch_is_its_own_pool_in_whole_batches_and_in_another_order_each_time(pictures: Pictures, tmp_path: Path) -> None:
+    watched = Counted(pictures.pixels, pictures.labels)
+    pools = [torch.arange(0, 50), torch.arange(0, 50), torch.arange(100, 140)]
+
+    figures = train_stage(lively_model(), watched, pools, STAGE, 1, tmp_path / "checkpoint", "stage")
+
+    batches = watched.batches
+    assert [len(batch) for batch in batches] == [20] * 6
+    first, second, third = (batches[i] + batches[i + 1] for i in (0, 2, 4))
+    for seen, pool in ((first, pools[0]), (second, pools[1]), (third, pools[2])):
+        assert len(set(seen)) == 40
+        assert set(seen) <= set(pool.tolist())
+    assert first != second
+    assert (figures["steps"], figures["pictures"]) == (6, 120)
+
+
+def test_a_pool_smaller_than_a_batch_is_one_batch(pictures: Pictures, tmp_path: Path) -> None:
+    watched = Counted(pictures.pixels, pictures.labels)
+    pools = [torch.arange(19), torch.arange(7)]
+    figures = train_stage(lively_model(), watched, pools, STAGE, 1, tmp_path / "checkpoint", "small")
+    assert [sorted(batch) for batch in watched.batches] == [list(range(19)), list(range(7))]
+    assert (figures["steps"], figures["pictures"]) == (2, 26)
+
+
+@pytest.mark.usefixtures("every_step_saves")
+def test_a_checkpoint_holds_what_the_figures_need(pictures: Pictures, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    figures = train_stage(lively_model(), pictures, [torch.arange(60)], STAGE, 1, path, "stage")
+    state = torch.load(path, weights_only=True)
+    assert (state["step"], state["pictures"], state["loss"]) == (3, 60, figures["finalLoss"])
+
+
+def test_a_stage_whose_checkpoint_is_complete_takes_no_more_steps(pictures: Pictures, tmp_path: Path) -> None:
+    """Killed after the last step, before the result was stored."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "CHECKPOINT_SECONDS", -1)
+        trained = lively_model()
+        figures = train_stage(trained, pictures, [torch.arange(60)], STAGE, 1, tmp_path / "checkpoint", "stage")
+    watched, again = Counted(pictures.pixels, pictures.labels), lively_model()
+    resumed = train_stage(again, watched, [torch.arange(60)], STAGE, 1, tmp_path / "checkpoint", "stage")
+    assert resumed | {"seconds": 0} == figures | {"seconds": 0}
+    assert "batches" not in watched.__dict__
+    for name, tensor in trained.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+
+
+@pytest.mark.usefixtures("every_step_saves")
+def test_a_checkpoint_of_other_settings_is_not_gone_on_from(pictures: Pictures, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    pools = [torch.arange(20)]
+    train_stage(lively_model(), pictures, pools, STAGE, 1, path, "first")
+    with pytest.raises(ValueError, match="checkpoint was made with other settings: remove it to begin anew"):
+        train_stage(lively_model(), pictures, pools, replace(STAGE, lr=1e-3), 1, path, "second")

@@ -61,7 +61,7 @@ def test_a_block_is_torchs_own_pre_norm_encoder_layer() -> None:
     layer.load_state_dict({names.get(name, name): tensor for name, tensor in block.state_dict().items()})
     x = torch.randn(2, 7, 48, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        torch.testing.assert_close(block(x)[0], layer(x), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(block(x, 7)[0], layer(x), rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()
@@ -70,7 +70,7 @@ def test_attention_is_the_last_blocks_softmax_from_cls_to_patches_averaged_over_
     x = pictures(2, 64)
     tokens = torch.cat([model.cls_token.expand(2, -1, -1), model.patch_embed(x)], 1) + model.pos_embed
     last = model.blocks[1]
-    joined = last.attn.qkv(last.norm1(model.blocks[0](tokens)[0]))
+    joined = last.attn.qkv(last.norm1(model.blocks[0](tokens, 17)[0]))
     heads = []
     for head in range(3):
         q, k = (joined[:, :, part * 48 + head * 16 : part * 48 + head * 16 + 16] for part in (0, 1))
@@ -84,6 +84,35 @@ def test_attention_is_the_last_blocks_softmax_from_cls_to_patches_averaged_over_
     assert attention.shape == (2, 16)
     assert (attention.sum(1) < 1).all()
     torch.testing.assert_close(attention.sum(1) + expected[:, 0], torch.ones(2))
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_last_block_of_the_cls_token_alone_gives_the_logits_and_gradients_of_the_full_one(depth: int) -> None:
+    model, x = lively_model(size=64, depth=depth), pictures(3, 64)
+    tokens = torch.cat([model.cls_token.expand(3, -1, -1), model.patch_embed(x)], 1) + model.pos_embed
+    for block in model.blocks:
+        tokens = block(tokens, 17)[0]
+    assert tokens.shape == (3, 17, 48)
+    expected = model.head(model.norm(tokens)[:, 0])
+    gradients = torch.autograd.grad(expected.logsumexp(1).sum(), list(model.parameters()))
+
+    logits = model(x)
+
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+    found = torch.autograd.grad(logits.logsumexp(1).sum(), list(model.parameters()))
+    for (name, _), one, other in zip(model.named_parameters(), found, gradients):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("queries", [1, 3])
+def test_a_block_asked_for_some_tokens_gives_the_first_of_all(queries: int) -> None:
+    block = lively_model(depth=1).blocks[0]
+    x = torch.randn(2, 7, 48, generator=torch.Generator().manual_seed(1))
+    whole, weights = block(x, 7, with_weights=True)
+    some, fewer = block(x, queries, with_weights=True)
+    torch.testing.assert_close(some, whole[:, :queries], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(fewer, weights[:, :, :queries], rtol=1e-4, atol=1e-6)
 
 
 @torch.no_grad()
@@ -133,9 +162,9 @@ def test_stochastic_depth_drops_whole_branches_and_only_in_training() -> None:
     block.mlp.fc2.weight.zero_()
     block.mlp.fc2.bias.zero_()
     x = torch.randn(1, 7, 48, generator=torch.Generator().manual_seed(1)).expand(400, -1, -1)
-    added = block.eval()(x)[0] - x
+    added = block.eval()(x, 7)[0] - x
     torch.manual_seed(2)
-    dropped = block.train()(x)[0] - x
+    dropped = block.train()(x, 7)[0] - x
 
     kept = dropped.abs().amax((1, 2)) > 0
     torch.testing.assert_close(dropped[kept], added[kept] / 0.6, rtol=1e-4, atol=1e-4)

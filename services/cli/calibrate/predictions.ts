@@ -30,7 +30,7 @@ export async function readPredictions(bundle: Bundle): Promise<Predictions> {
   const file = await readFile(path).catch((error: Error) => {
     throw new BundleError(`${path} cannot be read: ${error.message}; the training step 'bundle' writes it`);
   });
-  const { tensors, metadata } = parse(file, path);
+  const { tensors, digests } = parse(file, path);
   const classes = bundle.manifest.labels.length;
   const take = (name: string, shape: number[]) => {
     const tensor = tensors.get(name);
@@ -47,7 +47,7 @@ export async function readPredictions(bundle: Bundle): Promise<Predictions> {
   const held = new Uint8Array(take('held', [count]));
   const logits = new Map<string, Float32Array[]>();
   for (const { id, sha256 } of [bundle.manifest.generalist, ...bundle.manifest.experts]) {
-    const digest = metadata[id];
+    const digest = digests[id];
     if (digest !== sha256) {
       throw new BundleError(`${path}: predictions of '${id}' are of weights ${digest}, the manifest has ${sha256}`);
     }
@@ -66,11 +66,12 @@ interface Tensor {
 }
 
 /** A safetensors file: the header's length in 8 bytes, the header as JSON, the values (little-endian). */
-function parse(file: Buffer, path: string): { tensors: Map<string, Tensor>; metadata: Record<string, string> } {
+function parse(file: Buffer, path: string): { tensors: Map<string, Tensor>; digests: Record<string, string> } {
   try {
     const length = Number(file.readBigUInt64LE(0));
     const header: Record<string, unknown> = JSON.parse(file.subarray(8, 8 + length).toString('utf8'));
-    const metadata = z.record(z.string(), z.string()).parse(header.__metadata__ ?? {});
+    const { models } = z.object({ models: z.string() }).parse(header.__metadata__);
+    const digests = z.record(z.string(), z.string()).parse(JSON.parse(models));
     const tensors = new Map<string, Tensor>();
     for (const [name, value] of Object.entries(header)) {
       if (name === '__metadata__') continue;
@@ -80,7 +81,7 @@ function parse(file: Buffer, path: string): { tensors: Map<string, Tensor>; meta
       if (end > file.length || end - begin !== wanted) throw new Error(`tensor '${name}' is cut short`);
       tensors.set(name, { shape, bytes: new Uint8Array(file.subarray(begin, end)).buffer });
     }
-    return { tensors, metadata };
+    return { tensors, digests };
   } catch (error) {
     throw new BundleError(`${path} is not a usable safetensors file: ${(error as Error).message}`, { cause: error });
   }

@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest';
+import { z } from 'zod';
+import { replay } from '../../services/cli/calibrate/curve.ts';
+import { readPredictions } from '../../services/cli/calibrate/predictions.ts';
+import { loadBundle } from '../../shared/manifest.ts';
+
+const heldSchema = z.object({
+  threshold: z.number(),
+  accuracy: z.number(),
+  escalated: z.number(),
+  edgeAccuracy: z.number(),
+  alwaysAskAccuracy: z.number(),
+});
+
+/** Training and serving each have their own gate, router and merge: on the stored predictions they must agree. */
+test('the committed policy reaches by the services what training measured of it', async () => {
+  const bundle = await loadBundle('models/default');
+  const held = heldSchema.parse(bundle.manifest.provenance.held);
+  const pictures = replay(bundle.manifest, await readPredictions(bundle));
+  const share = (of: (picture: (typeof pictures)[number]) => boolean) => pictures.filter(of).length / pictures.length;
+  const found = {
+    escalated: share(({ value }) => value < held.threshold),
+    edgeAccuracy: share(({ edgeRight }) => edgeRight),
+    alwaysAskAccuracy: share(({ expertRight }) => expertRight),
+    accuracy: share(({ value, edgeRight, expertRight }) => (value < held.threshold ? expertRight : edgeRight)),
+  };
+  for (const [name, value] of Object.entries(found)) {
+    // A picture on the edge between two answers may fall either way: doubles here, single precision there.
+    expect(Math.abs(value - held[name as keyof typeof found]), name).toBeLessThanOrEqual(2 / pictures.length + 5e-5);
+  }
+});

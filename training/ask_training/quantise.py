@@ -1,0 +1,76 @@
+"""8-bit forms of an exported graph: weights per output channel, activations scaled as they come or once for all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import Tensor
+
+from .export import run_onnx
+
+
+def quantise_dynamic(float_path: Path, path: Path, only: list[str] | None = None) -> None:
+    """Activations are scaled as they come, over the whole batch: the fastest on CPUs, but a picture's logits depend a
+    little on its company. ``only`` names the products to quantise; without it, all with weights."""
+    model, linear = _prepare(float_path, path)
+    quantize_dynamic(
+        model, path, op_types_to_quantize=["MatMul"], nodes_to_quantize=only or linear, per_channel=True,
+        weight_type=QuantType.QInt8,
+    )
+
+
+def quantise_static(
+    float_path: Path, path: Path, pixels: Tensor, spare: list[str] | None = None
+) -> None:
+    """Activations are scaled by their extremes over the calibration pictures uint8 [N, 3, side, side]: a picture's
+    logits never depend on its company. The products named by ``spare`` stay float."""
+    model, linear = _prepare(float_path, path)
+    quantize_static(
+        model, path, Rows(pixels), quant_format=QuantFormat.QDQ, op_types_to_quantize=["MatMul"],
+        nodes_to_quantize=[name for name in linear if name not in (spare or [])], per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        extra_options={"WeightSymmetric": True, "OpTypesToExcludeOutputQuantization": ["MatMul"]},
+    )
+
+
+def most_sensitive(float_path: Path, pixels: Tensor, count: int) -> list[str]:
+    """The ``count`` products that, quantised alone, move the logits of the pictures most (root mean square)."""
+    path = float_path.with_suffix(".one")
+    expected = run_onnx(float_path, pixels)
+    try:
+        moved = {}
+        for name in _prepare(float_path, path)[1]:
+            quantise_dynamic(float_path, path, [name])
+            moved[name] = float(np.sqrt(((run_onnx(path, pixels) - expected) ** 2).mean()))
+    finally:
+        path.unlink(missing_ok=True)
+    return sorted(moved, key=moved.__getitem__, reverse=True)[:count]
+
+
+class Rows(CalibrationDataReader):
+    """One picture at a time, as served."""
+
+    def __init__(self, pixels: Tensor):
+        self.rows: Iterator[np.ndarray] = iter(pixels.permute(0, 2, 3, 1).contiguous().numpy())
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        row = next(self.rows, None)
+        return None if row is None else {"pixels": row[None]}
+
+
+def _prepare(float_path: Path, path: Path) -> tuple[onnx.ModelProto, list[str]]:
+    """The graph with its constants folded, and the products with weights that follow the patch embedding: the resize
+    before it is cheap and all else depends on it."""
+    prepared = path.with_suffix(".prepared")
+    try:
+        quant_pre_process(float_path, prepared, skip_symbolic_shape=True)
+        model = onnx.load(prepared)
+    finally:
+        prepared.unlink(missing_ok=True)
+    del model.graph.value_info[:]  # the exporter's notes on shapes contradict the quantiser's transposed weights
+    constants = {tensor.name for tensor in model.graph.initializer}
+    nodes = list(model.graph.node)
+    embedding = next(i for i, node in enumerate(nodes) if node.op_type == "Conv")
+    return model, [node.name for node in nodes[embedding:] if node.op_type == "MatMul" and node.input[1] in constants]

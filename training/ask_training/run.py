@@ -1,0 +1,123 @@
+"""A run folder and what it holds of each model: NAME.safetensors (weights), NAME.json (figures), NAME.npz (validation
+logits), NAME.fit.npz (logits on the fit pictures, once something needs them) and, while it trains, NAME.checkpoint."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .config import Experiment, Stage
+from .data import Pictures, split
+from .engine import pick_device, predict, write_atomically
+from .sources import Source, read_source
+from .vit import VisionTransformer, load_weights
+
+cached_source = cache(read_source)
+
+
+@dataclass(frozen=True)
+class Run:
+    experiment: Experiment
+    folder: Path
+    data: Path  # see sources.read_source
+    weights: Path | None  # the checkpoint that stages with start = "weights" begin from
+    common: Path | None = None  # where stages on all pictures are kept, for other runs to start from; default: folder
+
+    @cached_property
+    def source(self) -> Source:
+        return cached_source(self.data, self.experiment.side)
+
+    @cached_property
+    def split(self) -> tuple[Pictures, Pictures]:
+        """Fit and validation pictures."""
+        pictures = self.source.pictures
+        names, seed = self.source.names, self.experiment.split_seed
+        fit, validation = split(pictures.labels, self.experiment.validation, seed, names)
+        if self.experiment.subset < 1:
+            fit = fit[split(pictures.labels[fit], self.experiment.subset, seed, names)[1]]
+        return pictures.at(fit), pictures.at(validation)
+
+    @property
+    def classes(self) -> int:
+        return len(self.source.names)
+
+    def path(self, name: str, suffix: str) -> Path:
+        whole = any(stage.name == name and stage.pictures == "all" for stage in self.experiment.stages)
+        return (self.common if whole and self.common else self.folder) / f"{name}.{suffix}"
+
+    def results(self, stage: Stage) -> list[str]:
+        """Names of the models a stage trains: its own, or one per group."""
+        if stage.pictures == "all":
+            return [stage.name]
+        return [f"{stage.name}-{i + 1}" for i in range(self.experiment.groups.count)]
+
+    def served(self) -> dict[str, str]:
+        """Which result each model of the bundle is, by the model's id."""
+        bundle = self.experiment.bundle
+        names = self.results(self.experiment.stage(bundle.experts))
+        count = self.experiment.groups.count
+        experts = {f"expert-{i + 1}": names[min(i, len(names) - 1)] for i in range(count)}
+        return {"generalist": bundle.generalist} | experts
+
+    def build(self, stage: Stage) -> VisionTransformer:
+        torch.manual_seed(self.experiment.seed)
+        return VisionTransformer(classes=self.classes, **asdict(self.experiment.architectures[stage.architecture]))
+
+    def stage_of(self, name: str) -> Stage:
+        return next(stage for stage in self.experiment.stages if name in self.results(stage))
+
+    def model(self, name: str) -> VisionTransformer:
+        model = self.build(self.stage_of(name))
+        load_weights(model, self.path(name, "safetensors"))
+        return model.eval()
+
+    def logits(self, name: str, suffix: str = "npz") -> Tensor:
+        """Stored validation logits [N, classes] of a model: as trained, or with ``served.npz`` as served."""
+        return load_logits(self.path(name, suffix))
+
+    def masked_logits(self, model: str, group: list[int] | None) -> Tensor:
+        """Validation logits of a model of the bundle before export; with head = "group" an expert's own classes only."""
+        logits = self.logits(self.served()[model])
+        if group is None or self.experiment.bundle.head == "full":
+            return logits
+        cut = torch.full_like(logits, -30.0)
+        cut[:, group] = logits[:, group]
+        return cut
+
+    def fit_logits(self, name: str) -> Tensor:
+        """float16 logits [N, classes] on the fit pictures, plainly resized; worked out once."""
+        path = self.path(name, "fit.npz")
+        if not path.exists():
+            print(f"{name}: predicting the fit pictures")
+            save_logits(path, predict(self.model(name), self.split[0].pixels, pick_device()).half())
+        return load_logits(path)
+
+    def figures(self, name: str, suffix: str = "json") -> dict[str, Any]:
+        return json.loads(self.path(name, suffix).read_text())
+
+
+def save_logits(path: Path, logits: Tensor) -> None:
+    def write(to: Path) -> None:
+        with to.open("wb") as file:
+            np.savez(file, logits=logits.numpy())
+
+    write_atomically(path, write)
+
+
+def load_logits(path: Path) -> Tensor:
+    with np.load(path) as stored:
+        return torch.from_numpy(stored["logits"])
+
+
+def accuracies(logits: Tensor, labels: Tensor, group: list[int] | None) -> dict[str, float]:
+    right = logits.argmax(1) == labels
+    figures = {"validationAccuracy": round(right.float().mean().item(), 4)}
+    if group is not None:
+        own = torch.isin(labels, torch.tensor(group))
+        figures["validationAccuracyOwnClasses"] = round(right[own].float().mean().item(), 4)
+    return figures

@@ -1,0 +1,72 @@
+"""From a trained network to the file that is served: export, check against PyTorch, the best of the 8-bit forms."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .engine import pick_device, predict, write_json
+from .export import Served, export_float, run_onnx
+from .golden import golden_pixels
+from .quantise import most_sensitive, quantise_dynamic, quantise_static
+from .run import Run, accuracies, save_logits
+from .vit import VisionTransformer
+
+LARGEST_LOSS = 0.003  # accuracy that 8 bits may cost, on validation
+FLOAT_TOLERANCE = 1e-3
+CALIBRATION = 200  # fit pictures that fix the scales of static quantisation
+SPARED = 4  # products that the most careful form leaves in float
+
+
+def export_model(run: Run, model: str) -> None:
+    """Exports the model of that id, checks it against PyTorch, compares its 8-bit forms on validation, and keeps the
+    first in order of preference that costs at most ``LARGEST_LOSS``, or float32. Stores what it then predicts.
+
+    The generalist answers one picture at a time, so the faster dynamic form is preferred; experts may batch, and a
+    picture's answer should not depend on its company."""
+    if run.experiment.bundle.head != "full":
+        raise ValueError("head = 'group' is for comparisons: exported experts answer for all classes")
+    report = run.path(model, "export.json")
+    if report.exists():
+        print(f"{model}: exported before, see {report}")
+        return
+    fit, validation = run.split
+    name = run.served()[model]
+    network = run.model(name)
+    generalist = model == "generalist"
+    mirror = run.experiment.bundle.mirror and not generalist
+    paths = {form: run.path(model, f"{form}.onnx") for form in ("float32", "dynamic", "static", "spared")}
+    export_float(network, run.experiment.side, generalist, paths["float32"], mirror)
+    worst = parity(network, run.experiment.side, paths["float32"], mirror)
+    if worst > FLOAT_TOLERANCE:
+        raise ArithmeticError(f"{model}: ONNX differs from PyTorch by {worst:.2e}, at most {FLOAT_TOLERANCE} is accepted")
+    write_int8(paths, fit.pixels[:: max(1, len(fit) // CALIBRATION)])
+
+    trained = run.logits(name)
+    if mirror:
+        trained = (trained + predict(network, validation.pixels.flip(-1), pick_device())) / 2
+    logits = {"float32": trained}
+    logits |= {form: torch.from_numpy(run_onnx(paths[form], validation.pixels)) for form in ("dynamic", "static", "spared")}
+    accuracy = {form: accuracies(values, validation.labels, None)["validationAccuracy"] for form, values in logits.items()}
+    preferred = ["dynamic", "static", "spared"] if generalist else ["static", "dynamic", "spared"]
+    form = next((form for form in preferred if accuracy["float32"] - accuracy[form] <= LARGEST_LOSS), "float32")
+    save_logits(run.path(model, "served.npz"), logits[form])
+    figures = {"form": form, "accuracies": accuracy, "largestOnnxDifference": worst}
+    write_json(report, figures)
+    print(f"{model}: {figures}")
+
+
+def write_int8(paths: dict[str, Path], pixels: Tensor) -> None:
+    quantise_dynamic(paths["float32"], paths["dynamic"])
+    quantise_static(paths["float32"], paths["static"], pixels)
+    spare = most_sensitive(paths["float32"], pixels[:: max(1, len(pixels) // 16)], SPARED)
+    quantise_static(paths["float32"], paths["spared"], pixels, spare)
+
+
+@torch.inference_mode()
+def parity(network: VisionTransformer, side: int, path: Path, mirror: bool = False) -> float:
+    """Largest difference of the logits between PyTorch and onnxruntime on the golden pictures."""
+    pixels = golden_pixels(side)
+    expected = Served(network.eval(), side, False, mirror)(pixels.permute(0, 2, 3, 1))
+    return float(np.abs(run_onnx(path, pixels) - expected.numpy()).max())

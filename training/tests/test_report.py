@@ -1,0 +1,125 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from ask_training import ablate
+from ask_training.report import main, renew
+from ask_training.stored import Stored, read_stored
+
+GROUPS = [[0, 1, 2], [3, 4, 5]]
+COUNT = 600
+
+
+def made_bundle(folder: Path) -> Path:
+    """A generalist that is unsure of every third picture, and two experts that know their own classes and no others."""
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.randint(0, 6, (COUNT,), generator=generator)
+    sure = torch.where(torch.arange(COUNT) % 3 == 0, 0.7, 6.0)[:, None]
+    truth = torch.eye(6)[labels]
+    noise = torch.randn(COUNT, 6, generator=generator)
+    tensors = {"generalist": sure * truth + noise}
+    for i, group in enumerate(GROUPS):
+        own = torch.isin(labels, torch.tensor(group))[:, None]
+        tensors[f"expert-{i + 1}"] = torch.where(own, 6 * truth, 0) + torch.randn(COUNT, 6, generator=generator)
+    models = [
+        {"id": name, "sha256": f"{i:064x}", "temperature": 1.0, "classes": ([list(range(6))] + GROUPS)[i],
+         "figures": {"validationAccuracy": 0.9, "float32ValidationAccuracy": 0.9}}
+        for i, name in enumerate(tensors)
+    ]
+    manifest = {
+        "generalist": models[0], "experts": models[1:],
+        "routing": {"threshold": 0.8, "classToExpert": [f"expert-{1 + label // 3}" for label in range(6)]},
+    }
+    content = {name: values.half() for name, values in tensors.items()}
+    content |= {"labels": labels.to(torch.uint16), "held": (torch.arange(COUNT) % 2).to(torch.uint8)}
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "validation.safetensors").write_bytes(save(content, metadata={"models": json.dumps({m["id"]: m["sha256"] for m in models})}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    return read_stored(made_bundle(tmp_path_factory.mktemp("bundle")))
+
+
+def test_stored_predictions_of_other_weights_are_refused(tmp_path: Path) -> None:
+    folder = made_bundle(tmp_path / "bundle")
+    manifest = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(manifest.replace(f"{1:064x}", f"{9:064x}"))
+    with pytest.raises(ValueError, match="the predictions of expert-1 are of other weights"):
+        read_stored(folder)
+
+
+def test_escalating_more_helps_where_experts_know_more(stored: Stored) -> None:
+    choice = ablate.by_mass(GROUPS, 5)
+    edge = (stored.outputs.edge.argmax(1) == stored.outputs.labels).float().mean().item()
+    few, many = (ablate.system(stored, choice, share) for share in (0.1, 0.33))
+    assert edge < few < many
+    assert many < ablate.oracle(stored, 0.33)
+    assert ablate.system(stored, ablate.by_truth([0, 0, 0, 1, 1, 1]), 0.33) > many
+
+
+def test_a_merge_that_ignores_the_experts_leaves_the_generalists_answers(stored: Stored) -> None:
+    edge = (stored.outputs.edge.argmax(1) == stored.outputs.labels).double().mean().item()
+    assert ablate.system(stored, ablate.by_mass(GROUPS), 1, ablate.fixed(1, 0)) == pytest.approx(edge)
+
+
+@pytest.mark.parametrize("none", [False, True])
+def test_a_masked_head_gives_probabilities_and_cannot_leave_its_group_to_another(stored: Stored, none: bool) -> None:
+    fit, to = ablate.halves(stored)[0]
+    chosen_fit, chosen = torch.zeros(len(fit.labels), dtype=torch.long), torch.zeros(len(to.labels), dtype=torch.long)
+    scores = ablate.masked(GROUPS, none)(fit, to, chosen_fit, chosen)
+    torch.testing.assert_close(scores.exp().sum(1), torch.ones(len(scores)), atol=1e-3, rtol=0)
+    others = scores[:, GROUPS[1]].log_softmax(1) - to.edge[:, GROUPS[1]].log_softmax(1)
+    assert others.abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("gate", [ablate.confidence, ablate.margin, ablate.negative_entropy, ablate.learned_gate])
+def test_every_gate_tells_right_from_wrong_better_than_chance(stored: Stored, gate: ablate.Gate) -> None:
+    assert 0.6 < ablate.gate_auroc(stored, gate) < 1
+
+
+def test_the_auroc_counts_pairs() -> None:
+    scores = torch.tensor([0.1, 0.4, 0.4, 0.9])
+    positive = torch.tensor([False, True, False, True])
+    assert ablate.auroc(scores, positive) == pytest.approx(3.5 / 4)
+
+
+def test_figures_and_tables_are_renewed_and_the_text_between_them_stays(tmp_path: Path) -> None:
+    folder, to = made_bundle(tmp_path / "bundle"), tmp_path / "results"
+    to.mkdir()
+    runs = [{"own": 0.8, "system": 0.7}, {"own": 0.9, "system": 0.7}]
+    (to / "trained.json").write_text(json.dumps({
+        "columns": ["own", "system"], "titles": ["own classes", "system"], "variants": [{"name": "static", "runs": runs}],
+    }))
+    (to / "README.md").write_text("before\n<!-- gate -->\nold\n<!-- end -->\nbetween\n<!-- trained -->\n<!-- end -->\n")
+
+    main(["--bundle", str(folder), "--to", str(to)])
+
+    text = (to / "README.md").read_text()
+    assert text.startswith("before\n<!-- gate -->\n| gate | AUROC |")
+    assert "\nold\n" not in text
+    assert "| static | 85.00 % (10.0) | 70.00 % (0.0) |\n<!-- end -->\n" in text
+    assert "<!-- end -->\nbetween\n<!-- trained -->" in text
+    figures = {path.name: path.read_bytes() for path in to.glob("*.svg")}
+    assert set(figures) == {"risk-coverage.svg", "reliability.svg", "groups.svg", "routing.svg"}
+
+    main(["--bundle", str(folder), "--to", str(to)])
+    assert {path.name: path.read_bytes() for path in to.glob("*.svg")} == figures
+    assert (to / "README.md").read_text() == text
+
+
+def test_a_place_for_a_table_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text("<!-- gaet -->\n<!-- end -->\n")
+    with pytest.raises(ValueError, match="there is no table 'gaet'; there are gate"):
+        renew(path, {"gate": "| |"})
+
+
+def test_a_folder_without_a_bundle_ends_the_program_with_a_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^ask_training.report: .*manifest.json"):
+        main(["--bundle", str(tmp_path), "--to", str(tmp_path / "results")])

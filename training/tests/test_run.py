@@ -1,0 +1,103 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from support import lively_model
+
+from ask_training.engine import predict
+from ask_training.run import Run, accuracies, load_logits, save_logits
+
+
+def test_a_run_cuts_its_data_into_fit_and_validation(run: Run) -> None:
+    fit, validation = run.split
+    assert run.source.names == [f"colour-{i}" for i in range(6)]
+    assert run.classes == 6
+    assert fit.labels.bincount().tolist() == [30] * 6
+    assert validation.labels.bincount().tolist() == [10] * 6
+
+
+def test_a_cheap_regime_fits_on_a_share_and_keeps_the_validation_pictures(run: Run) -> None:
+    cheap = replace(run, experiment=replace(run.experiment, subset=0.2))
+    assert cheap.split[0].labels.bincount().tolist() == [6] * 6
+    assert torch.equal(cheap.split[1].pixels, run.split[1].pixels)
+    whole = {picture.numpy().tobytes() for picture in run.split[0].pixels}
+    assert {picture.numpy().tobytes() for picture in cheap.split[0].pixels} < whole
+
+
+def test_the_data_are_read_once_per_folder_and_side(run: Run) -> None:
+    assert replace(run, folder=Path("elsewhere")).source is run.source
+    other = replace(run, experiment=replace(run.experiment, side=64))
+    with pytest.raises(ValueError, match="the configuration's side is 64"):
+        _ = other.source
+
+
+def test_a_stage_trains_one_model_or_one_per_group(run: Run) -> None:
+    stage = run.experiment.stage
+    assert run.results(stage("base")) == ["base"]
+    assert run.results(stage("widening")) == ["widening-1", "widening-2", "widening-3"]
+    assert run.stage_of("base") == stage("base")
+    assert run.stage_of("specialist-3") == stage("specialist")
+
+
+def test_the_bundle_serves_a_model_per_group_or_one_for_all(run: Run) -> None:
+    assert run.served() == {"generalist": "generalist"} | {f"expert-{i}": f"specialist-{i}" for i in (1, 2, 3)}
+    bundle = replace(run.experiment.bundle, experts="base", generalist="base")
+    shared = replace(run, experiment=replace(run.experiment, bundle=bundle))
+    assert shared.served() == {"generalist": "base"} | {f"expert-{i}": "base" for i in (1, 2, 3)}
+
+
+def test_only_stages_on_all_pictures_are_kept_in_the_common_folder(run: Run, tmp_path: Path) -> None:
+    shared = replace(run, common=tmp_path / "common")
+    assert shared.path("base", "checkpoint") == tmp_path / "common" / "base.checkpoint"
+    assert shared.path("widening-1", "safetensors") == run.folder / "widening-1.safetensors"
+    assert run.path("base", "npz") == run.folder / "base.npz"
+
+
+def test_logits_on_the_fit_pictures_are_worked_out_once(run: Run) -> None:
+    run.folder.mkdir(parents=True)
+    save_file(lively_model(size=48).state_dict(), run.path("base", "safetensors"))
+    expected = predict(lively_model(size=48), run.split[0].pixels, torch.device("cpu"))
+
+    first = run.fit_logits("base")
+    run.path("base", "safetensors").unlink()
+
+    assert first.dtype == torch.float16
+    torch.testing.assert_close(first.float(), expected, rtol=2e-3, atol=2e-3)
+    assert torch.equal(run.fit_logits("base"), first)
+
+
+def test_fresh_weights_depend_on_the_experiments_seed_alone(run: Run) -> None:
+    stage = run.experiment.stage("generalist")
+    other = replace(run, experiment=replace(run.experiment, seed=4))
+    first, again, unlike = (one.build(stage).head.weight for one in (run, run, other))
+    assert first.shape == (6, 48)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, unlike)
+
+
+def test_logits_come_back_as_stored(tmp_path: Path) -> None:
+    logits = torch.randn(4, 6)
+    save_logits(tmp_path / "a.npz", logits)
+    assert torch.equal(load_logits(tmp_path / "a.npz"), logits)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_accuracies_are_over_all_pictures_and_over_the_experts_own() -> None:
+    logits = torch.eye(3)[[0, 1, 2, 2, 0, 0]]
+    labels = torch.tensor([0, 1, 1, 2, 2, 1])
+    assert accuracies(logits, labels, None) == {"validationAccuracy": 0.5}
+    assert accuracies(logits, labels, [0, 2]) == {"validationAccuracy": 0.5, "validationAccuracyOwnClasses": 0.6667}
+
+
+def test_with_group_heads_an_expert_answers_for_its_own_classes_only(run: Run) -> None:
+    run.folder.mkdir(parents=True)
+    logits = torch.randn(5, 6)
+    save_logits(run.path("specialist-2", "npz"), logits)
+    assert torch.equal(run.masked_logits("expert-2", [1, 3]), logits)
+
+    bundle = replace(run.experiment.bundle, head="group")
+    masked = replace(run, experiment=replace(run.experiment, bundle=bundle)).masked_logits("expert-2", [1, 3])
+    assert torch.equal(masked[:, [1, 3]], logits[:, [1, 3]])
+    assert (masked[:, [0, 2, 4, 5]] < -20).all()

@@ -1,0 +1,135 @@
+"""Which form of a model is kept. Exports and 8-bit forms are stand-ins here: copies of one good and one bad graph."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from support import lively_model, noise
+
+from ask_training import serve
+from ask_training.data import Pictures
+from ask_training.engine import predict
+from ask_training.export import export_float
+from ask_training.run import Run, load_logits, save_logits
+from ask_training.serve import export_model
+from ask_training.vit import VisionTransformer
+
+COUNT = 400
+FORMS = ("dynamic", "static", "spared")
+
+
+def model(worse: bool = False) -> VisionTransformer:
+    """``worse`` answers every picture otherwise."""
+    network = lively_model(size=32)
+    with torch.no_grad():
+        if worse:
+            network.head.weight.neg_()
+            network.head.bias.neg_()
+    return network
+
+
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("graphs")
+    for name in ("good", "bad"):
+        export_float(model(name == "bad"), 32, False, folder / f"{name}.onnx")
+    return {name: folder / f"{name}.onnx" for name in ("good", "bad")}
+
+
+@pytest.fixture
+def trained(run: Run, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run whose models are all alike and right about every validation picture."""
+    experiment = replace(
+        run.experiment, bundle=replace(run.experiment.bundle, mirror=False),
+        architectures=dict.fromkeys(("small", "medium"), replace(run.experiment.architectures["small"], drop_path=0.0)),
+    )
+    run = replace(run, experiment=experiment)
+    run.folder.mkdir(parents=True)
+    logits = predict(model(), noise(COUNT), torch.device("cpu"))
+    pictures = Pictures(noise(COUNT), logits.argmax(1))
+    run.__dict__["split"] = (pictures, pictures)  # what the cached property would hold
+    for name in ("generalist", "specialist-1"):
+        save_file(model().state_dict(), run.path(name, "safetensors"))
+        save_logits(run.path(name, "npz"), logits)
+    monkeypatch.setattr(serve, "export_float", lambda network, side, attention, path, mirror: shutil.copy(graphs["good"], path))
+    return run
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, graphs: dict[str, Path], good: set[str]) -> None:
+    def write(paths: dict[str, Path], pixels: torch.Tensor) -> None:
+        for form in FORMS:
+            shutil.copy(graphs["good" if form in good else "bad"], paths[form])
+
+    monkeypatch.setattr(serve, "write_int8", write)
+
+
+CHOICES = {
+    "generalist, all good": ("generalist", {"dynamic", "static", "spared"}, "dynamic"),
+    "expert, all good": ("expert-1", {"dynamic", "static", "spared"}, "static"),
+    "generalist, dynamic bad": ("generalist", {"static", "spared"}, "static"),
+    "expert, static bad": ("expert-1", {"dynamic", "spared"}, "dynamic"),
+    "generalist, only spared": ("generalist", {"spared"}, "spared"),
+    "expert, only spared": ("expert-1", {"spared"}, "spared"),
+    "generalist, none": ("generalist", set(), "float32"),
+    "expert, none": ("expert-1", set(), "float32"),
+}
+
+
+@pytest.mark.parametrize(("name", "good", "form"), CHOICES.values(), ids=CHOICES)
+def test_the_first_form_in_order_of_preference_that_costs_little_is_kept(
+    trained: Run, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, name: str, good: set[str], form: str
+) -> None:
+    stand_in(monkeypatch, graphs, good)
+
+    export_model(trained, name)
+
+    figures = trained.figures(name, "export.json")
+    assert figures.keys() == {"form", "accuracies", "largestOnnxDifference"}
+    assert figures["form"] == form
+    assert figures["accuracies"].keys() == {"float32", *FORMS}
+    assert figures["accuracies"]["float32"] == 1
+    for other in FORMS:
+        assert (figures["accuracies"][other] == 1) == (other in good)
+    assert 0 <= figures["largestOnnxDifference"] < 1e-3
+    served = load_logits(trained.path(name, "served.npz"))
+    torch.testing.assert_close(served, trained.logits(trained.served()[name]), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("wrong", "form"), [(1, "dynamic"), (2, "static")])
+def test_three_per_mille_may_be_lost_and_no_more(
+    trained: Run, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, wrong: int, form: str
+) -> None:
+    """One of 400 pictures is within the limit, two are not."""
+    stand_in(monkeypatch, graphs, {"static", "spared"})
+    right = trained.logits("generalist")
+
+    def answers(path: Path, pixels: torch.Tensor):
+        logits = right[: len(pixels)].clone()
+        if "dynamic" in path.name:
+            logits[:wrong] *= -1
+        return logits.numpy()
+
+    monkeypatch.setattr(serve, "parity", lambda *_: 0.0)
+    monkeypatch.setattr(serve, "run_onnx", answers)
+    export_model(trained, "generalist")
+    assert trained.figures("generalist", "export.json")["form"] == form
+
+
+def test_a_graph_that_differs_from_pytorch_is_refused_and_reported_nowhere(
+    trained: Run, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "export_float", lambda network, side, attention, path, mirror: shutil.copy(graphs["bad"], path))
+    with pytest.raises(ArithmeticError, match=r"generalist: ONNX differs from PyTorch by .*, at most 0.001 is accepted"):
+        export_model(trained, "generalist")
+    assert not trained.path("generalist", "export.json").exists()
+    assert not trained.path("generalist", "served.npz").exists()
+
+
+def test_heads_of_a_group_are_not_exported(trained: Run) -> None:
+    bundle = replace(trained.experiment.bundle, head="group")
+    run = replace(trained, experiment=replace(trained.experiment, bundle=bundle))
+    with pytest.raises(ValueError, match="head = 'group' is for comparisons"):
+        export_model(run, "expert-1")
