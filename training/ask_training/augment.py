@@ -52,3 +52,19 @@ def augment(x: Tensor, size: int, options: Augment, generator: torch.Generator) 
     x = mean + (x - mean) * (1 + uniform(-strength, strength))[:, None, None, None]
     x = x + uniform(-strength / 2, strength / 2)[:, None, None, None]
     return x.clamp(0, 1)
+
+
+def mix(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
+    """Mixes each view with another of the batch: half of the time it pastes a box (CutMix, arXiv:1905.04899), else it
+    blends (mixup, arXiv:1710.09412). x [B, 3, S, S] -> mixed views, the index [B] of each one's other, and the share
+    of the views themselves."""
+    order = torch.randperm(len(x), device=x.device, generator=generator)
+    paste, share, across, down = torch.rand(4, device=x.device, generator=generator).tolist()
+    if paste >= 0.5:
+        return share * x + (1 - share) * x[order], order, share
+    size = x.shape[-1]
+    side = round(size * (1 - share) ** 0.5)
+    top, left = round(down * (size - side)), round(across * (size - side))
+    x = x.clone()
+    x[:, :, top : top + side, left : left + side] = x[order, :, top : top + side, left : left + side]
+    return x, order, 1 - side * side / (size * size)

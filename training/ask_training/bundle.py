@@ -12,7 +12,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .calibrate import Outputs, choose_rule, evaluate, fit_temperature, fit_threshold
-from .engine import MEAN, STD, write_atomically, write_json
+from .engine import MEAN, STD
+from .files import write_atomically, write_json
 from .golden import write_golden
 from .groups import find_groups, find_owners
 from .run import Run, accuracies

@@ -69,6 +69,7 @@ def _stage_rules(experiment: Experiment, stage: Stage, known: set[str]) -> list[
         (bool(stage.teachers) or not stage.hardest, "hardest needs teachers, they say what is hard"),
         (bool(stage.teachers) == (stage.distil > 0), "teachers and a distil above 0 go together"),
         (0 <= stage.distil <= 1, f"distil must lie between 0 and 1, got {stage.distil}"),
+        (0 <= stage.mix <= 1, f"mix must lie between 0 and 1, got {stage.mix}"),
         (stage.temperature > 0, f"temperature must be above 0, got {stage.temperature}"),
         (stage.epochs >= 1 and stage.batch >= 1, "epochs and batch must be at least 1"),
         (stage.lr > 0 and stage.weight_decay >= 0, "lr must be above 0 and weight_decay at least 0"),

@@ -15,7 +15,8 @@ import torch
 from .bundle import held_back
 from .calibrate import Outputs, final_right, fit_rules, fit_temperature, fit_threshold
 from .check import read_experiment
-from .engine import keep_freed_memory, write_json
+from .engine import keep_freed_memory
+from .files import write_json
 from .groups import find_groups, find_owners
 from .run import Run
 from .stages import perform

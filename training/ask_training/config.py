@@ -27,6 +27,7 @@ class Stage:
     layer_decay: float  # factor on the learning rate per block towards the input
     weight_decay: float
     keep: float = 1.0  # share of patches a training step sees (PatchDropout)
+    mix: float = 0.0  # share of steps on mixed pictures (CutMix and mixup), for long training
     outsiders: list[float] = field(default_factory=lambda: [0.0])  # pictures from outside, per picture of the group
     hardest: bool = False  # outsiders are those that the teachers take most for the group's; otherwise drawn at random
     freeze: list[int] = field(default_factory=lambda: [0])  # blocks that are not trained, counted from the input

@@ -1,22 +1,20 @@
 """The training loop: one stage of one model, resumable at any step."""
 
 import ctypes
-import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from torch import Tensor
 from tqdm import tqdm
 
-from .augment import Augment, augment
+from .augment import Augment, augment, mix
 from .config import Stage
 from .data import Pictures
+from .files import write_atomically
 from .resample import resample, resize_matrix
 from .vit import VisionTransformer
 
@@ -48,24 +46,6 @@ def keep_freed_memory() -> None:
 def normalise(x: Tensor) -> Tensor:
     mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (MEAN, STD))
     return (x - mean) / std
-
-
-def write_atomically(path: Path, write: Any) -> None:
-    """Calls ``write(temporary_path)`` and renames: a reader sees the old file or the new one, never a part."""
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        write(temporary)
-    except (RuntimeError, SafetensorError) as error:  # what PyTorch and safetensors make of a full disk
-        temporary.unlink(missing_ok=True)
-        raise OSError(f"{path} cannot be written: {error}") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    os.replace(temporary, path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    write_atomically(path, lambda to: to.write_text(json.dumps(value, indent=1) + "\n"))
 
 
 @torch.inference_mode()
@@ -120,6 +100,23 @@ def loss_of(logits: Tensor, labels: Tensor, teacher: Tensor | None, stage: Stage
     return (1 - stage.distil) * hard + stage.distil * t * t * soft
 
 
+def batch_loss(
+    model: VisionTransformer, part: Pictures, teacher: Tensor | None, stage: Stage, generator: torch.Generator
+) -> Tensor:
+    """Loss of fresh views of the pictures, some of them mixed; ``teacher`` logits [B, classes] or none."""
+    device = generator.device
+    x, labels = augment(part.pixels.to(device).float() / 255, model.size, Augment(), generator), part.labels.to(device)
+    other, share = None, 1.0
+    if stage.mix > 0 and torch.rand(1, device=device, generator=generator).item() < stage.mix:
+        x, other, share = mix(x, generator)
+    with autocast(device):
+        logits = model(normalise(x), stage.keep, generator).float()
+    loss = loss_of(logits, labels, teacher, stage)
+    if other is None:
+        return loss
+    return share * loss + (1 - share) * loss_of(logits, labels[other], None if teacher is None else teacher[other], stage)
+
+
 def train_stage(
     model: VisionTransformer, fit: Pictures, pools: list[Tensor], stage: Stage, seed: int, checkpoint: Path, title: str,
     teacher: Tensor | None = None,
@@ -163,11 +160,8 @@ def train_stage(
         seen += len(batch)
         for group in optimizer.param_groups:
             group["lr"] = group["scale"] * learning_rate(step, steps, stage.lr)
-        x = augment(part.pixels.to(device).float() / 255, model.size, Augment(), generator)
-        with autocast(device):
-            logits = model(normalise(x), stage.keep, generator)
         soft = None if teacher is None else teacher[batch].to(device).float()
-        loss = loss_of(logits.float(), part.labels.to(device), soft, stage)
+        loss = batch_loss(model, part, soft, stage, generator)
         value = loss.item()
         if not math.isfinite(value):
             raise FloatingPointError(f"{title}: loss is {value} at step {step}; last good state: {checkpoint}")

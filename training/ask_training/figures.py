@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .ablate import by_gain, by_mass, halves, log_linear, oracle, system
-from .engine import write_atomically
+from .files import write_atomically
 from .stored import Stored
 
 matplotlib.rcParams |= {"svg.hashsalt": "ask", "svg.fonttype": "none", "font.size": 9}  # the same bytes each time

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .engine import write_atomically
 from .export import Served, run_onnx
+from .files import write_atomically
 from .run import Run
 
 

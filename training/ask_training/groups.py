@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .config import Groups
 from .data import DataError
-from .engine import write_json
+from .files import write_json
 from .run import Run
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from . import ablate
 from .ablate import Answer, Choice, Gate
-from .engine import write_atomically
 from .figures import confusion_and_routing, group_accuracy, reliability, risk_coverage
+from .files import write_atomically
 from .stored import Stored, read_stored
 
 HERE = Path(__file__).resolve().parent.parent

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from .config import Experiment, Stage
 from .data import Pictures, split
-from .engine import pick_device, predict, write_atomically
+from .engine import pick_device, predict
+from .files import write_atomically
 from .sources import Source, read_source
 from .vit import VisionTransformer, load_weights
 

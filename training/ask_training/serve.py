@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .engine import pick_device, predict, write_json
+from .engine import pick_device, predict
 from .export import Served, export_float, run_onnx
+from .files import write_json
 from .golden import golden_pixels
 from .quantise import most_sensitive, quantise_dynamic, quantise_static
 from .run import Run, accuracies, save_logits

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .config import Stage
-from .engine import pick_device, predict, train_stage, write_atomically, write_json
+from .engine import pick_device, predict, train_stage
+from .files import write_atomically, write_json
 from .groups import find_groups
 from .run import Run, accuracies, save_logits
 from .vit import load_weights

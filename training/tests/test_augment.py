@@ -3,7 +3,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ask_training.augment import Augment, augment
+from ask_training.augment import Augment, augment, mix
 from ask_training.resample import resample, resize_matrix
 
 STILL = Augment(zoom=(1, 1), aspect=0, margin=0, blur=0, sharpen=0, colour=0)
@@ -94,3 +94,19 @@ def test_colour_changes_leave_the_layout_alone() -> None:
     out = views(flat)
     assert out.std((2, 3)).max() < 1e-4
     assert (out[:, :, 0, 0] - flat[:, :, 0, 0]).abs().amax() > 0.05
+
+
+def test_mixing_keeps_each_share_it_reports() -> None:
+    """Views are flat and all different, so that every pixel tells which view it is of."""
+    views = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 16, 16)
+    pasted = blended = 0
+    for seed in range(40):
+        mixed, other, share = mix(views, torch.Generator().manual_seed(seed))
+        assert sorted(other.tolist()) == list(range(6))
+        expected = share * torch.arange(6.0) + (1 - share) * other.float()
+        torch.testing.assert_close(mixed.mean((1, 2, 3)), expected)
+        whole = bool((mixed == mixed.round()).all())
+        pasted += whole
+        blended += not whole
+    assert min(pasted, blended) > 10
+    assert torch.equal(views[:, 0, 0, 0], torch.arange(6.0))

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from support import STAGE
+from support import STAGE, lively_model, noise
 
+from ask_training import engine
+from ask_training.data import Pictures
 from ask_training.engine import loss_of, predict, train_stage
 from ask_training.sources import read_source
 from ask_training.vit import VisionTransformer
@@ -63,3 +65,19 @@ def test_a_model_that_is_only_taught_follows_its_teacher_against_the_labels(data
     said = predict(model, pictures.pixels, torch.device("cpu")).argmax(1)
     assert (said == taught).float().mean() > 0.6
     assert (said == pictures.labels).float().mean() < 0.2
+
+
+def test_mixed_pictures_count_for_both_labels_by_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    order, share = torch.tensor([1, 2, 0]), 0.7
+    monkeypatch.setattr(engine, "mix", lambda x, generator: (x, order, share))
+    model, part = lively_model(), Pictures(noise(3), torch.tensor([0, 3, 5]))
+    teacher = torch.randn(3, 6)
+    stage = replace(STAGE, keep=1.0, teachers=["teacher"], distil=0.4)
+
+    def loss(mixed: float, labels: torch.Tensor, taught: torch.Tensor) -> float:
+        generator = torch.Generator().manual_seed(3)
+        return engine.batch_loss(model, Pictures(part.pixels, labels), taught, replace(stage, mix=mixed), generator).item()
+
+    alone, others = loss(0.0, part.labels, teacher), loss(0.0, part.labels[order], teacher[order])
+    assert alone != pytest.approx(others, rel=1e-3)
+    assert loss(1.0, part.labels, teacher) == pytest.approx(share * alone + (1 - share) * others, rel=1e-5)

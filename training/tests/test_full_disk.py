@@ -15,7 +15,8 @@ from ask_training import engine
 from ask_training.__main__ import main
 from ask_training.bundle import write_bundle
 from ask_training.data import Pictures
-from ask_training.engine import train_stage, write_atomically, write_json
+from ask_training.engine import train_stage
+from ask_training.files import write_atomically, write_json
 from ask_training.run import Run, load_logits, save_logits
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from support import STAGE
 
-from ask_training.engine import write_json
+from ask_training.files import write_json
 from ask_training.run import Run, save_logits
 from ask_training.stages import draw_pools, perform, seed_of, start_of, teach
 
