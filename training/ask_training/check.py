@@ -87,6 +87,7 @@ def _bundle_rules(experiment: Experiment) -> list[tuple[bool, str]]:
     return [
         (not missing, f"bundle: there is no stage {', '.join(map(repr, missing))}"),
         (pictures.get(groups.of) == "all", f"groups: of must name a stage on all pictures, got {groups.of!r}"),
+        (bundle.second_look >= 0, f"bundle: second_look must be at least 0, got {bundle.second_look}"),
         (bundle.head in ("full", "group"), f"bundle: head must be 'full' or 'group', got {bundle.head!r}"),
         (
             pictures.get(bundle.generalist) == "all",

@@ -60,7 +60,7 @@ class Operating:
 class Bundle:
     generalist: str  # the stage whose result becomes the generalist
     experts: str  # the stage whose results become the experts: one per group, or one for all
-    mirror: bool  # an exported expert averages the logits of the picture and its mirror image, at twice the cost
+    second_look: int = 0  # an exported expert averages the logits of the picture and of its mirror image at this size
     head: str = "full"  # or "group", for comparisons: an expert answers for its own classes only
 
 

@@ -12,39 +12,40 @@ from torch import Tensor, nn
 
 from .engine import MEAN, STD
 from .resample import resize_matrix
-from .vit import VisionTransformer
+from .vit import VisionTransformer, at_size
 
 OPSET = 23  # the first with Attention, and with Gelu: a fifth less time than their parts
 
 
 class Served(nn.Module):
     """What the graph computes. pixels: uint8 [B, source, source, 3]; outputs: logits [B, classes] float32 and, if
-    asked for, attention [B, patches] float32, the last layer's CLS-to-patch attention, mean over heads. With ``mirror``
-    the logits are the mean over the picture and its mirror image; there is no attention then."""
+    asked for, attention [B, patches] float32, the last layer's CLS-to-patch attention, mean over heads. With a
+    ``second`` size the logits are the mean over the picture and its mirror image at that size; there is no attention
+    then."""
 
-    def __init__(self, model: VisionTransformer, source: int, with_attention: bool, mirror: bool = False):
+    def __init__(self, model: VisionTransformer, source: int, with_attention: bool, second: int = 0):
         super().__init__()
-        self.model = model
+        self.looks = nn.ModuleList([model, at_size(model, second)] if second else [model])
         self.with_attention = with_attention
-        self.mirror = mirror
-        self.register_buffer("resize", resize_matrix(source, model.size))
+        for i, look in enumerate(self.looks):
+            self.register_buffer(f"resize{i}", resize_matrix(source, look.size))
         mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
         self.register_buffer("scale", 1 / (255 * std))
         self.register_buffer("shift", -mean / std)
 
     def forward(self, pixels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         x = pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
-        x = self.resize @ x @ self.resize.T
-        if self.mirror:
-            both = self.model(torch.cat([x, x.flip(-1)]))
-            return both.reshape(2, -1, both.shape[-1]).mean(0)
-        return self.model.forward_with_attention(x) if self.with_attention else self.model(x)
+        first = self.resize0 @ x @ self.resize0.T
+        if self.with_attention:
+            return self.looks[0].forward_with_attention(first)
+        if len(self.looks) == 1:
+            return self.looks[0](first)
+        second = self.resize1 @ x.flip(-1) @ self.resize1.T
+        return (self.looks[0](first) + self.looks[1](second)) / 2
 
 
-def export_float(
-    model: VisionTransformer, source: int, with_attention: bool, path: Path, mirror: bool = False
-) -> None:
-    served = Served(model.cpu().eval(), source, with_attention, mirror).eval()
+def export_float(model: VisionTransformer, source: int, with_attention: bool, path: Path, second: int = 0) -> None:
+    served = Served(model.cpu().eval(), source, with_attention, second).eval()
     outputs = ["logits", "attention"] if with_attention else ["logits"]
     example = torch.zeros(2, source, source, 3, dtype=torch.uint8)
     program = torch.onnx.export(

@@ -24,8 +24,7 @@ def write_golden(run: Run, target: Path) -> None:
     rows = pixels.permute(0, 2, 3, 1).contiguous()
     golden: dict[str, Any] = {"png": [_png(picture) for picture in rows.numpy()], "models": {}}
     for model, name in run.served().items():
-        mirror = run.experiment.bundle.mirror and model != "generalist"
-        torch_logits = Served(run.model(name), side, False, mirror)(rows)
+        torch_logits = Served(run.model(name), side, False, run.second_look(model))(rows)
         golden["models"][model] = {
             "torch": np.round(torch_logits.numpy().astype(float), 4).tolist(),
             "served": np.round(run_onnx(target / f"{model}.onnx", pixels).astype(float), 4).tolist(),

@@ -61,7 +61,7 @@ class Rows(CalibrationDataReader):
 
 
 def _prepare(float_path: Path, path: Path) -> tuple[onnx.ModelProto, list[str]]:
-    """The graph with its constants folded, and the products with weights that follow the patch embedding: the resize
+    """The graph with its constants folded, and the products with weights that follow a patch embedding: the resize
     before it is cheap and all else depends on it."""
     prepared = path.with_suffix(".prepared")
     try:
@@ -69,8 +69,21 @@ def _prepare(float_path: Path, path: Path) -> tuple[onnx.ModelProto, list[str]]:
         model = onnx.load(prepared)
     finally:
         prepared.unlink(missing_ok=True)
-    del model.graph.value_info[:]  # the exporter's notes on shapes contradict the quantiser's transposed weights
-    constants = {tensor.name for tensor in model.graph.initializer}
-    nodes = list(model.graph.node)
-    embedding = next(i for i, node in enumerate(nodes) if node.op_type == "Conv")
-    return model, [node.name for node in nodes[embedding:] if node.op_type == "MatMul" and node.input[1] in constants]
+    graph = model.graph
+    del graph.value_info[:]  # the exporter's notes on shapes contradict the quantiser's transposed weights
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:  # the quantiser transposes a Gemm's weights where they lie: a second look needs its own
+        if node.op_type == "Gemm" and node.input[1] in constants:
+            own = onnx.TensorProto()
+            own.CopyFrom(constants[node.input[1]])
+            own.name = f"{node.input[1]} of {node.name}"
+            graph.initializer.append(own)
+            node.input[1] = own.name
+    before: set[str] = set()  # all that a patch embedding is computed from
+    for node in reversed(graph.node):
+        if node.op_type == "Conv" or before.intersection(node.output):
+            before.update(node.input)
+    return model, [
+        node.name for node in graph.node
+        if node.op_type == "MatMul" and node.input[1] in constants and not before.intersection(node.output)
+    ]

@@ -65,6 +65,10 @@ class Run:
         experts = {f"expert-{i + 1}": names[min(i, len(names) - 1)] for i in range(count)}
         return {"generalist": bundle.generalist} | experts
 
+    def second_look(self, model: str) -> int:
+        """The size at which a model of the bundle looks again; 0 for none."""
+        return 0 if model == "generalist" else self.experiment.bundle.second_look
+
     def build(self, stage: Stage) -> VisionTransformer:
         torch.manual_seed(self.experiment.seed)
         return VisionTransformer(classes=self.classes, **asdict(self.experiment.architectures[stage.architecture]))

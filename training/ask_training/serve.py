@@ -12,7 +12,7 @@ from .files import write_json
 from .golden import golden_pixels
 from .quantise import most_sensitive, quantise_dynamic, quantise_static
 from .run import Run, accuracies, save_logits
-from .vit import VisionTransformer
+from .vit import VisionTransformer, at_size
 
 LARGEST_LOSS = 0.003  # accuracy that 8 bits may cost, on validation
 FLOAT_TOLERANCE = 1e-3
@@ -36,17 +36,17 @@ def export_model(run: Run, model: str) -> None:
     name = run.served()[model]
     network = run.model(name)
     generalist = model == "generalist"
-    mirror = run.experiment.bundle.mirror and not generalist
+    second = run.second_look(model)
     paths = {form: run.path(model, f"{form}.onnx") for form in ("float32", "dynamic", "static", "spared")}
-    export_float(network, run.experiment.side, generalist, paths["float32"], mirror)
-    worst = parity(network, run.experiment.side, paths["float32"], mirror)
+    export_float(network, run.experiment.side, generalist, paths["float32"], second)
+    worst = parity(network, run.experiment.side, paths["float32"], second)
     if worst > FLOAT_TOLERANCE:
         raise ArithmeticError(f"{model}: ONNX differs from PyTorch by {worst:.2e}, at most {FLOAT_TOLERANCE} is accepted")
     write_int8(paths, fit.pixels[:: max(1, len(fit) // CALIBRATION)])
 
     trained = run.logits(name)
-    if mirror:
-        trained = (trained + predict(network, validation.pixels.flip(-1), pick_device())) / 2
+    if second:
+        trained = (trained + predict(at_size(network, second), validation.pixels.flip(-1), pick_device())) / 2
     logits = {"float32": trained}
     logits |= {form: torch.from_numpy(run_onnx(paths[form], validation.pixels)) for form in ("dynamic", "static", "spared")}
     accuracy = {form: accuracies(values, validation.labels, None)["validationAccuracy"] for form, values in logits.items()}
@@ -66,8 +66,8 @@ def write_int8(paths: dict[str, Path], pixels: Tensor) -> None:
 
 
 @torch.inference_mode()
-def parity(network: VisionTransformer, side: int, path: Path, mirror: bool = False) -> float:
+def parity(network: VisionTransformer, side: int, path: Path, second: int = 0) -> float:
     """Largest difference of the logits between PyTorch and onnxruntime on the golden pictures."""
     pixels = golden_pixels(side)
-    expected = Served(network.eval(), side, False, mirror)(pixels.permute(0, 2, 3, 1))
+    expected = Served(network.eval(), side, False, second)(pixels.permute(0, 2, 3, 1))
     return float(np.abs(run_onnx(path, pixels) - expected.numpy()).max())

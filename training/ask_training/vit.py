@@ -137,6 +137,18 @@ class VisionTransformer(nn.Module):
         return x, weights
 
 
+def at_size(model: VisionTransformer, size: int) -> VisionTransformer:
+    """The same network for pictures of another size: all weights shared, but for the position embedding, resized."""
+    block = model.blocks[0]
+    other = VisionTransformer(
+        size, model.head.out_features, model.patch, model.norm.weight.shape[0], len(model.blocks), block.attn.heads, block.drop_path
+    )
+    other.patch_embed, other.cls_token, other.blocks = model.patch_embed, model.cls_token, model.blocks
+    other.norm, other.head = model.norm, model.head
+    other.pos_embed = nn.Parameter(_resize_positions(model.pos_embed.detach(), (size // model.patch) ** 2 + 1))
+    return other.train(model.training)
+
+
 def load_weights(model: VisionTransformer, source: Path | dict[str, Tensor]) -> None:
     """Loads a timm, DeiT or own checkpoint; the position embedding is resized, a head of other classes left out.
 

@@ -29,7 +29,7 @@ def test_an_experiment_is_read_whole() -> None:
             ),
         ],
         groups=Groups(of="generalist", count=3, smallest=2, largest=2, by="confusion", overlap=0.0),
-        bundle=Bundle(generalist="generalist", experts="specialist", mirror=True),
+        bundle=Bundle(generalist="generalist", experts="specialist", second_look=32),
         operating=Operating(escalation=0.5, k=[1, 2]),
     )
 
@@ -79,7 +79,7 @@ FIELDS = {
     "fraction in a list": ("k = [1, 2]", "k = [1, 1.5]", "operating: k[1]: expected a whole number, got 1.5"),
     "number for a schedule": ("outsiders = [0.3]", "outsiders = 0.3", "stages[3]: outsiders: expected a list, got 0.3"),
     "text in a schedule": ("freeze = [0, 1]", 'freeze = [0, "1"]', "stages[3]: freeze[1]: expected a whole number, got '1'"),
-    "number for a truth": ("mirror = true", "mirror = 1", "bundle: mirror: expected true or false, got 1"),
+    "number for a truth": ("hardest = true", "hardest = 1", "stages[3]: hardest: expected true or false, got 1"),
     "number for a text": ('of = "generalist"', "of = 1", "groups: of: expected a text, got 1"),
 }
 
@@ -158,7 +158,7 @@ REFERENCES = {
         "count = 3", 'by = "size"\ncount = 3',
         "groups: by must be confusion, overlap, superclass or random, got 'size'",
     ),
-    "head": ("mirror = true", 'mirror = true\nhead = "half"', "bundle: head must be 'full' or 'group', got 'half'"),
+    "head": ("second_look = 32", 'head = "half"', "bundle: head must be 'full' or 'group', got 'half'"),
     "one-class groups": (
         "smallest = 2", "smallest = 1",
         "groups: smallest must be at least 2: an expert of one class has nothing to tell apart",

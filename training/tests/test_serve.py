@@ -43,7 +43,7 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def trained(run: Run, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run whose models are all alike and right about every validation picture."""
     experiment = replace(
-        run.experiment, bundle=replace(run.experiment.bundle, mirror=False),
+        run.experiment, bundle=replace(run.experiment.bundle, second_look=0),
         architectures=dict.fromkeys(("small", "medium"), replace(run.experiment.architectures["small"], drop_path=0.0)),
     )
     run = replace(run, experiment=experiment)
@@ -54,7 +54,7 @@ def trained(run: Run, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) 
     for name in ("generalist", "specialist-1"):
         save_file(model().state_dict(), run.path(name, "safetensors"))
         save_logits(run.path(name, "npz"), logits)
-    monkeypatch.setattr(serve, "export_float", lambda network, side, attention, path, mirror: shutil.copy(graphs["good"], path))
+    monkeypatch.setattr(serve, "export_float", lambda network, side, attention, path, second: shutil.copy(graphs["good"], path))
     return run
 
 
@@ -121,7 +121,7 @@ def test_three_per_mille_may_be_lost_and_no_more(
 def test_a_graph_that_differs_from_pytorch_is_refused_and_reported_nowhere(
     trained: Run, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serve, "export_float", lambda network, side, attention, path, mirror: shutil.copy(graphs["bad"], path))
+    monkeypatch.setattr(serve, "export_float", lambda network, side, attention, path, second: shutil.copy(graphs["bad"], path))
     with pytest.raises(ArithmeticError, match=r"generalist: ONNX differs from PyTorch by .*, at most 0.001 is accepted"):
         export_model(trained, "generalist")
     assert not trained.path("generalist", "export.json").exists()
