@@ -10,7 +10,7 @@ export interface Candidate {
   score: number;
 }
 
-export interface Routing {
+interface Routing {
   /** The gate's metric, in 0..1: below the threshold the best candidate is worth asking. */
   value: number;
   /** Best first; never empty. */

@@ -30,7 +30,7 @@ class Rule:
         """edge: log-probabilities [N, classes] -> index [N] of the expert to ask."""
         if self.scoring == "top-k-mass":
             return rank_experts(edge.exp(), self.k, groups)
-        return predict_gain(features(edge.exp(), groups), torch.tensor(self.weights)).argmax(1)
+        return predict_gain(features(edge.exp(), groups), torch.tensor(self.weights, dtype=torch.double)).argmax(1)
 
     def merge(self, edge: Tensor, answers: Tensor) -> Tensor:
         return self.generalist_weight * edge + self.expert_weight * answers

@@ -94,10 +94,6 @@ def test_digests_and_predictions_belong_to_the_weights(bundle: Path, manifest: d
     assert torch.equal(tensors["held"], torch.tensor([0, 1] * 9, dtype=torch.uint8))
 
 
-NODE = TRAINING.parent / "node_modules" / ".bin" / "node"
-
-
-@pytest.mark.skipif(not NODE.exists(), reason="npm ci has not been run: there is no Node 24 to serve with")
 def test_npm_start_serves_the_bundle(bundle: Path, tmp_path: Path) -> None:
     picture = tmp_path / "forest.png"
     Image.new("RGB", (90, 60), COLOURS["forest"]).save(picture)

@@ -23,7 +23,7 @@ export const numericOptions = [
 ] as const;
 
 type Numbers = Partial<Record<(typeof numericOptions)[number], number>>;
-export type CalibrateArguments = Partial<Record<(typeof numericOptions)[number], string | undefined>> & {
+type CalibrateArguments = Partial<Record<(typeof numericOptions)[number], string | undefined>> & {
   'dry-run': boolean;
   json: boolean;
 };

@@ -8,7 +8,7 @@ export interface Goal {
   escalation?: number;
 }
 
-export type Choice = { point: Point } | { unmet: string };
+type Choice = { point: Point } | { unmet: string };
 
 /**
  * The point of the curve (in order of rising threshold, over n pictures) that meets the goal with probability at least

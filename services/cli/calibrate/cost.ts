@@ -6,7 +6,7 @@ import { toRunnable } from '../../../shared/runnable.ts';
 const RUNS = 30;
 
 /** What a picture costs: on the edge in any case, and on top of that when it is escalated. */
-export interface Cost {
+interface Cost {
   edge: number;
   escalation: number;
 }
@@ -17,7 +17,7 @@ export function affordable(limit: number, { edge, escalation }: Cost): number {
   return escalation === 0 ? 1 : Math.min(1, (limit - edge) / escalation);
 }
 
-export interface Times {
+interface Times {
   edgeMs: number;
   expertMs: number;
 }

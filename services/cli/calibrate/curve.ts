@@ -20,7 +20,7 @@ export interface Point {
   right: number;
 }
 
-export interface Interval {
+interface Interval {
   value: number;
   low: number;
   high: number;
