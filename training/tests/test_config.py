@@ -118,9 +118,11 @@ REFERENCES = {
         "stage 'specialist': hardest needs teachers, they say what is hard",
     ),
     "distil alone": (
-        'teachers = ["generalist", "base"]\n', "", "stage 'widening': teachers and a distil above 0 go together"
+        'teachers = ["generalist", "base"]\n', "", "stage 'widening': distil needs teachers"
     ),
-    "teachers alone": ("distil = 0.5\n", "", "stage 'widening': teachers and a distil above 0 go together"),
+    "teachers alone": (
+        "distil = 0.5\n", "", "stage 'widening': teachers need a distil above 0 or hardest, or they teach nothing"
+    ),
     "no outsiders": (
         "outsiders = [0.3]", "outsiders = []",
         "stage 'specialist': outsiders needs numbers from 0, got []",
