@@ -62,7 +62,7 @@ def write_bundle(run: Run, target: Path, command: str) -> None:
             "command": command,
             "torch": torch.__version__.split("+")[0],
             "machine": platform.machine(),
-            "stages": [_history(run, name) for stage in experiment.stages for name in run.results(stage)],
+            "stages": [_history(run, name, groups) for stage in experiment.stages for name in run.results(stage)],
             "held": {"threshold": threshold} | figures,
         },
     }
@@ -118,10 +118,15 @@ def _entry(run: Run, model: str, classes: list[int], temperature: float, target:
     }
 
 
-def _history(run: Run, name: str) -> dict[str, Any]:
+def _history(run: Run, name: str, groups: list[list[int]]) -> dict[str, Any]:
+    """What a trained network cost and reached; one for all groups also on the classes of each."""
     figures = run.figures(name)
     kept = ("pictures", "seconds", "device", "finalLoss", "validationAccuracy", "validationAccuracyOwnClasses")
-    return {"name": name} | {key: figures[key] for key in kept if key in figures}
+    history = {"name": name} | {key: figures[key] for key in kept if key in figures}
+    if run.stage_of(name).pictures == "all":
+        logits, labels = run.logits(name), run.split[1].labels
+        history["byGroup"] = [accuracies(logits, labels, group)["validationAccuracyOwnClasses"] for group in groups]
+    return history
 
 
 def _write_predictions(run: Run, models: list[dict[str, Any]], held: Tensor, target: Path) -> None:

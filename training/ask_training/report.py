@@ -43,6 +43,7 @@ def tables(stored: Stored, to: Path) -> dict[str, str]:
         "groups": markdown(["expert", "generalist", "its expert", "system", "always ask"], [
             [name, *map(percent, values)] for name, *values in groups
         ]),
+        "stages": progress(stored),
         "quantisation": quantisation(stored),
         "k and scoring": choices(stored),
         "head and merge": answers(stored),
@@ -67,6 +68,20 @@ def bundle_table(stored: Stored, errors: dict[str, float], hits: float) -> str:
         *([f"calibration error, {name}", percent(error)] for name, error in errors.items()),
     ]
     return markdown(["on validation", ""], rows)
+
+
+def progress(stored: Stored) -> str:
+    """What each stage's networks reach on each expert's own classes; of stages with one network for all groups, the same."""
+    ids = [expert["id"] for expert in stored.manifest["experts"]]
+    columns: dict[str, list[float | None]] = {}
+    for stage in stored.manifest.get("provenance", {}).get("stages", []):
+        name, _, number = stage["name"].rpartition("-")
+        if "byGroup" in stage:
+            columns[stage["name"]] = stage["byGroup"]
+        elif number.isdigit() and int(number) <= len(ids):
+            columns.setdefault(name, [None] * len(ids))[int(number) - 1] = stage["validationAccuracyOwnClasses"]
+    columns["as served"] = [expert["figures"].get("validationAccuracyOwnClasses") for expert in stored.manifest["experts"]]
+    return markdown(["own classes of", *columns], [[name, *(percent(values[i]) for values in columns.values())] for i, name in enumerate(ids)])
 
 
 def quantisation(stored: Stored) -> str:

@@ -55,8 +55,20 @@ def test_the_manifest_tells_where_the_bundle_comes_from(made: Made) -> None:
     ]
     for stage in provenance["stages"]:
         figures = made.run.figures(stage["name"])
-        assert {key: figures[key] for key in stage if key != "name"} | {"name": stage["name"]} == stage
-        assert stage.keys() >= {"pictures", "seconds", "finalLoss", "validationAccuracy"}
+        kept = stage.keys() - {"name", "byGroup"}
+        assert {key: figures[key] for key in kept} == {key: stage[key] for key in kept}
+        assert kept >= {"pictures", "seconds", "finalLoss", "validationAccuracy"}
+
+
+def test_a_stage_on_all_pictures_is_measured_on_the_classes_of_each_group(made: Made) -> None:
+    validation = made.run.split[1]
+    stages = {stage["name"]: stage for stage in made.manifest["provenance"]["stages"]}
+    assert {name for name, stage in stages.items() if "byGroup" in stage} == {"generalist", "base"}
+    for name in ("generalist", "base"):
+        right = made.run.logits(name).argmax(1) == validation.labels
+        for entry, share in zip(made.manifest["experts"], stages[name]["byGroup"], strict=True):
+            own = torch.isin(validation.labels, torch.tensor(entry["classes"]))
+            assert share == pytest.approx(right[own].float().mean().item(), abs=1e-4)
 
 
 def test_a_models_figures_are_those_of_its_file(made: Made) -> None:

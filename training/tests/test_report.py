@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save
 
 from ask_training import ablate
-from ask_training.report import main, renew
+from ask_training.report import main, progress, renew
 from ask_training.stored import Stored, read_stored
 
 GROUPS = [[0, 1, 2], [3, 4, 5]]
@@ -81,6 +81,23 @@ def test_a_masked_head_gives_probabilities_and_cannot_leave_its_group_to_another
 @pytest.mark.parametrize("gate", [ablate.confidence, ablate.margin, ablate.negative_entropy, ablate.learned_gate])
 def test_every_gate_tells_right_from_wrong_better_than_chance(stored: Stored, gate: ablate.Gate) -> None:
     assert 0.6 < ablate.gate_auroc(stored, gate) < 1
+
+
+def test_the_table_of_stages_has_a_column_for_each_and_a_row_for_each_group() -> None:
+    manifest = {
+        "experts": [{"id": "expert-1", "figures": {"validationAccuracyOwnClasses": 0.75}}, {"id": "expert-2", "figures": {}}],
+        "provenance": {"stages": [
+            {"name": "base-2", "byGroup": [0.5, 0.6]},
+            {"name": "specialist-1", "validationAccuracyOwnClasses": 0.7},
+            {"name": "specialist-2", "validationAccuracyOwnClasses": 0.8},
+        ]},
+    }
+    assert progress(Stored(manifest, None, None)).splitlines() == [
+        "| own classes of | base-2 | specialist | as served |",
+        "| --- | --- | --- | --- |",
+        "| expert-1 | 50.00 % | 70.00 % | 75.00 % |",
+        "| expert-2 | 60.00 % | 80.00 % | - |",
+    ]
 
 
 def test_the_auroc_counts_pairs() -> None:
