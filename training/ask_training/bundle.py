@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from .calibrate import Outputs, choose_rule, evaluate, fit_temperature, fit_threshold
@@ -19,11 +19,12 @@ from .groups import find_groups, find_owners
 from .run import Run, accuracies
 
 PREDICTIONS = "validation.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
 
 
 def write_bundle(run: Run, target: Path, command: str) -> None:
     """Fits the policy on one half of validation, measures it on the other, which stays free for `ask calibrate`, and
-    writes ``target``: weights, manifest.json, golden.json, validation.safetensors."""
+    writes ``target``: weights, manifest.json, golden.json, validation.safetensors, perhaps checkpoint.safetensors."""
     experiment = run.experiment
     groups, owners = find_groups(run), find_owners(run)
     served = run.served()
@@ -67,6 +68,8 @@ def write_bundle(run: Run, target: Path, command: str) -> None:
         },
     }
     _write_predictions(run, models, held, target)
+    if experiment.bundle.checkpoint:
+        manifest["provenance"]["checkpoint"] = _write_checkpoint(run, experiment.bundle.checkpoint, target)
     write_golden(run, target)
     write_json(target / "manifest.json", manifest)
     print(f"{target}: {rule} {figures}")
@@ -138,6 +141,13 @@ def _write_predictions(run: Run, models: list[dict[str, Any]], held: Tensor, tar
     digests = {model["id"]: model["sha256"] for model in models}
     content = save(tensors, metadata={"models": json.dumps(digests, sort_keys=True)})
     write_atomically(target / PREDICTIONS, lambda to: to.write_bytes(content))
+
+
+def _write_checkpoint(run: Run, name: str, target: Path) -> dict[str, str]:
+    """A trained network in float16, with timm's names: what `--weights` takes."""
+    weights = {key: value.half() for key, value in load_file(run.path(name, "safetensors")).items()}
+    write_atomically(target / CHECKPOINT, lambda to: to.write_bytes(save(weights)))
+    return {"stage": name, "file": CHECKPOINT, "sha256": _digest(target / CHECKPOINT)}
 
 
 def _digest(path: Path) -> str:

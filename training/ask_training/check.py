@@ -84,7 +84,8 @@ def _stage_rules(experiment: Experiment, stage: Stage, known: set[str]) -> list[
 def _bundle_rules(experiment: Experiment) -> list[tuple[bool, str]]:
     bundle, groups = experiment.bundle, experiment.groups
     pictures = {stage.name: stage.pictures for stage in experiment.stages}
-    missing = [name for name in (bundle.generalist, bundle.experts) if name not in pictures]
+    named = (bundle.generalist, bundle.experts, *([bundle.checkpoint] if bundle.checkpoint else []))
+    missing = [name for name in named if name not in pictures]
     return [
         (not missing, f"bundle: there is no stage {', '.join(map(repr, missing))}"),
         (pictures.get(groups.of) == "all", f"groups: of must name a stage on all pictures, got {groups.of!r}"),
@@ -93,6 +94,10 @@ def _bundle_rules(experiment: Experiment) -> list[tuple[bool, str]]:
         (
             pictures.get(bundle.generalist) == "all",
             f"bundle: the generalist is one model, {bundle.generalist!r} one per group",
+        ),
+        (
+            not bundle.checkpoint or pictures.get(bundle.checkpoint) == "all",
+            f"bundle: the checkpoint is one model, {bundle.checkpoint!r} one per group",
         ),
     ]
 

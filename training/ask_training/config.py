@@ -62,6 +62,7 @@ class Bundle:
     experts: str  # the stage whose results become the experts: one per group, or one for all
     second_look: int = 0  # an exported expert averages the logits of the picture and of its mirror image at this size
     head: str = "full"  # or "group", for comparisons: an expert answers for its own classes only
+    checkpoint: str = ""  # the stage whose weights the bundle keeps in float16, for further training to start from
 
 
 @dataclass(frozen=True)

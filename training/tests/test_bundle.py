@@ -12,6 +12,7 @@ from support import Made
 from ask_training.export import open_session, run_onnx
 from ask_training.gain import FEATURES, features
 from ask_training.run import load_logits
+from ask_training.vit import load_weights
 
 EXPERTS = ["expert-1", "expert-2", "expert-3"]
 MODELS = ["generalist", *EXPERTS]
@@ -69,6 +70,19 @@ def test_a_stage_on_all_pictures_is_measured_on_the_classes_of_each_group(made: 
         for entry, share in zip(made.manifest["experts"], stages[name]["byGroup"], strict=True):
             own = torch.isin(validation.labels, torch.tensor(entry["classes"]))
             assert share == pytest.approx(right[own].float().mean().item(), abs=1e-4)
+
+
+def test_the_checkpoint_is_what_further_training_can_start_from(made: Made) -> None:
+    path = made.target / "checkpoint.safetensors"
+    assert made.manifest["provenance"]["checkpoint"] == {
+        "stage": "base", "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    trained = made.run.model("base")
+    copy = made.run.build(made.run.experiment.stage("base"))
+    load_weights(copy, path)
+    assert copy.state_dict().keys() == trained.state_dict().keys()
+    for name, tensor in copy.state_dict().items():
+        assert torch.equal(tensor, trained.state_dict()[name].half().float()), name
 
 
 def test_a_models_figures_are_those_of_its_file(made: Made) -> None:

@@ -29,7 +29,7 @@ def test_an_experiment_is_read_whole() -> None:
             ),
         ],
         groups=Groups(of="generalist", count=3, smallest=2, largest=2, by="confusion", overlap=0.0),
-        bundle=Bundle(generalist="generalist", experts="specialist", second_look=32),
+        bundle=Bundle(generalist="generalist", experts="specialist", second_look=32, checkpoint="base"),
         operating=Operating(escalation=0.5, k=[1, 2]),
     )
 
@@ -152,6 +152,10 @@ REFERENCES = {
     "generalist per group": (
         'generalist = "generalist"', 'generalist = "widening"',
         "bundle: the generalist is one model, 'widening' one per group",
+    ),
+    "checkpoint of nothing": ('checkpoint = "base"', 'checkpoint = "bass"', "bundle: there is no stage 'bass'"),
+    "checkpoint per group": (
+        'checkpoint = "base"', 'checkpoint = "widening"', "bundle: the checkpoint is one model, 'widening' one per group",
     ),
     "groups of nothing": ('of = "generalist"', 'of = "nobody"', "groups: of must name a stage on all pictures, got 'nobody'"),
     "groups of groups": ('of = "generalist"', 'of = "widening"', "groups: of must name a stage on all pictures, got 'widening'"),
