@@ -1,164 +1,36 @@
-"""``python -m ask_training.report [--bundle DIR] [--to DIR]``: draws the figures and renews the tables in DIR/README.md
-from a bundle's stored predictions and the results of the trained comparisons. Needs neither data nor weights.
+"""``python -m ask_training.report [--bundle DIR] [--to DIR] [--card FILE]``: draws the figures and renews the tables in
+DIR/README.md and in the model card, from a bundle's manifest and stored predictions and the results of the trained
+comparisons. Needs neither data nor weights.
 
 A table stands between ``<!-- NAME -->`` and ``<!-- end -->``; the text around it is left alone."""
 
 import argparse
-import json
 import re
 import sys
 from pathlib import Path
 
-from . import ablate
-from .ablate import Answer, Choice, Gate
-from .figures import confusion_and_routing, group_accuracy, reliability, risk_coverage
 from .files import write_atomically
-from .stored import Stored, read_stored
+from .stored import read_stored
+from .tables import classes, models, tables
 
 HERE = Path(__file__).resolve().parent.parent
-SHARE = 0.4
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="ask_training.report")
     parser.add_argument("--bundle", type=Path, default=HERE.parent / "models" / "default")
     parser.add_argument("--to", type=Path, default=HERE / "results")
+    parser.add_argument("--card", type=Path, help="model card; default: README.md beside the bundle, if there is one")
     options = parser.parse_args(arguments)
     try:
         stored = read_stored(options.bundle)
         options.to.mkdir(parents=True, exist_ok=True)
         renew(options.to / "README.md", tables(stored, options.to))
+        card = options.card or options.bundle.parent / "README.md"
+        if options.card or card.exists():
+            renew(card, {"classes": classes(stored), "models": models(stored)})
     except (ValueError, OSError) as error:
         sys.exit(f"ask_training.report: {error}")
-
-
-def tables(stored: Stored, to: Path) -> dict[str, str]:
-    """Draws the figures; returns each table's Markdown by its name."""
-    risk_coverage(stored, to / "risk-coverage.svg")
-    errors = reliability(stored, to / "reliability.svg")
-    groups = group_accuracy(stored, to / "groups.svg")
-    hits = confusion_and_routing(stored, to / "routing.svg")
-    found = {
-        "bundle": bundle_table(stored, errors, hits),
-        "groups": markdown(["expert", "generalist", "its expert", "system", "always ask"], [
-            [name, *map(percent, values)] for name, *values in groups
-        ]),
-        "stages": progress(stored),
-        "quantisation": quantisation(stored),
-        "k and scoring": choices(stored),
-        "head and merge": answers(stored),
-        "gate": gates(stored),
-    }
-    for path in sorted(to.glob("*.json")):
-        found[path.stem] = comparison(json.loads(path.read_text()))
-    return found
-
-
-def bundle_table(stored: Stored, errors: dict[str, float], hits: float) -> str:
-    choice = ablate.by_gain(stored.groups)
-    at, always = ablate.system(stored, choice, SHARE), ablate.system(stored, choice, 1)
-    rows = [
-        ["generalist", percent(float((stored.outputs.edge.argmax(1) == stored.outputs.labels).float().mean()))],
-        [f"system, {SHARE:.0%} escalated", percent(at)],
-        ["always ask", percent(always)],
-        ["system over always ask", percent(at / always)],
-        ["oracle choice of the expert, as many escalated", percent(ablate.oracle(stored, SHARE))],
-        ["routing hit rate at the manifest's threshold", percent(hits)],
-        ["gate's AUROC", f"{ablate.gate_auroc(stored, ablate.confidence):.3f}"],
-        *([f"calibration error, {name}", percent(error)] for name, error in errors.items()),
-    ]
-    return markdown(["on validation", ""], rows)
-
-
-def progress(stored: Stored) -> str:
-    """What each stage's networks reach on each expert's own classes; of stages with one network for all groups, the same."""
-    ids = [expert["id"] for expert in stored.manifest["experts"]]
-    columns: dict[str, list[float | None]] = {}
-    for stage in stored.manifest.get("provenance", {}).get("stages", []):
-        name, _, number = stage["name"].rpartition("-")
-        if "byGroup" in stage:
-            columns[stage["name"]] = stage["byGroup"]
-        elif number.isdigit() and int(number) <= len(ids):
-            columns.setdefault(name, [None] * len(ids))[int(number) - 1] = stage["validationAccuracyOwnClasses"]
-    columns["as served"] = [expert["figures"].get("validationAccuracyOwnClasses") for expert in stored.manifest["experts"]]
-    return markdown(["own classes of", *columns], [[name, *(percent(values[i]) for values in columns.values())] for i, name in enumerate(ids)])
-
-
-def quantisation(stored: Stored) -> str:
-    forms = ["float32", "dynamic", "static", "spared"]
-    rows = []
-    for model in [stored.manifest["generalist"], *stored.manifest["experts"]]:
-        figures = model["figures"]
-        served = figures["validationAccuracy"]
-        rows.append([model["id"], *(percent(figures.get(f"{form}ValidationAccuracy")) for form in forms), percent(served)])
-    return markdown(["model", "float32", "dynamic", "static", "static, 4 products float", "served"], rows)
-
-
-def choices(stored: Stored) -> str:
-    groups = stored.groups
-    candidates: dict[str, Choice] = {f"top-{k} mass": ablate.by_mass(groups, k) for k in (1, 2, 3, 5)}
-    candidates |= {f"top-{k} votes": ablate.by_votes(groups, k) for k in (3, 5)}
-    candidates |= {"expected gain": ablate.by_gain(groups), "owner of the true class": ablate.by_truth(stored.owners)}
-    paper = ablate.system(stored, candidates["top-5 mass"], SHARE)
-    gap = ablate.oracle(stored, SHARE) - paper
-    rows = []
-    for name, choice in candidates.items():
-        values = [ablate.system(stored, choice, share) for share in (0.2, SHARE, 1)]
-        closed = (values[1] - paper) / gap if gap > 0 else 0.0
-        rows.append([name, *map(percent, values), f"{100 * closed:+.0f} %"])
-    rows.append(["oracle", *(percent(ablate.oracle(stored, share)) for share in (0.2, SHARE, 1)), "+100 %"])
-    return markdown(["expert chosen by", "20 % escalated", "40 %", "all", "of the gap from top-5 mass to the oracle"], rows)
-
-
-def answers(stored: Stored) -> str:
-    groups, choice = stored.groups, ablate.by_gain(stored.groups)
-    candidates: dict[str, Answer] = {
-        "full head, weighted log-linear": ablate.log_linear, "full head, expert only": ablate.fixed(0, 1),
-        "full head, average of logs": ablate.fixed(0.5, 0.5), "full head, learned": ablate.learned_merge,
-        "masked to the group, weighted log-linear": ablate.masked(groups, none=False),
-        "group and none of mine, weighted log-linear": ablate.masked(groups, none=True),
-    }
-    rows = [
-        [name, *(percent(ablate.system(stored, choice, share, answer)) for share in (0.2, SHARE, 1))]
-        for name, answer in candidates.items()
-    ]
-    return markdown(["head and merge", "20 % escalated", "40 %", "all"], rows)
-
-
-def gates(stored: Stored) -> str:
-    groups = stored.groups
-    candidates: dict[str, Gate] = {
-        "max-probability (min-entropy orders alike)": ablate.confidence, "margin": ablate.margin,
-        "Shannon entropy": ablate.negative_entropy, "learned failure predictor": ablate.learned_gate,
-        "expected gain": ablate.by_expected_gain(groups),
-    }
-    rows = []
-    for name, gate in candidates.items():
-        accuracies = [ablate.system(stored, ablate.by_gain(groups), share, gate=gate) for share in (0.2, 0.3, SHARE)]
-        rows.append([name, f"{ablate.gate_auroc(stored, gate):.3f}", *map(percent, accuracies)])
-    return markdown(["gate", "AUROC", "20 % escalated", "30 %", "40 %"], rows)
-
-
-def comparison(results: dict) -> str:
-    """Rows of a trained comparison: mean and, in brackets, the spread from least to most over the seeds."""
-    rows = []
-    for variant in results["variants"]:
-        cells = []
-        for column in results["columns"]:
-            values = [run[column] for run in variant["runs"] if run.get(column) is not None]
-            spread = f" ({100 * (max(values) - min(values)):.1f})" if len(values) > 1 else ""
-            cells.append(f"{100 * sum(values) / len(values):.2f} %{spread}" if values else "-")
-        rows.append([variant["name"], *cells])
-    return markdown(["", *results["titles"]], rows)
-
-
-def percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f} %"
-
-
-def markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def renew(path: Path, found: dict[str, str]) -> None:

@@ -6,8 +6,9 @@ import torch
 from safetensors.torch import save
 
 from ask_training import ablate
-from ask_training.report import main, progress, renew
+from ask_training.report import main, renew
 from ask_training.stored import Stored, read_stored
+from ask_training.tables import progress
 
 GROUPS = [[0, 1, 2], [3, 4, 5]]
 COUNT = 600
@@ -26,16 +27,17 @@ def made_bundle(folder: Path) -> Path:
         tensors[f"expert-{i + 1}"] = torch.where(own, 6 * truth, 0) + torch.randn(COUNT, 6, generator=generator)
     models = [
         {"id": name, "sha256": f"{i:064x}", "temperature": 1.0, "classes": ([list(range(6))] + GROUPS)[i],
+         "inputSize": 48, "precision": "int8", "bytes": 1234567,
          "figures": {"validationAccuracy": 0.9, "float32ValidationAccuracy": 0.9}}
         for i, name in enumerate(tensors)
     ]
     manifest = {
-        "generalist": models[0], "experts": models[1:],
+        "labels": list("abcdef"), "generalist": models[0], "experts": models[1:],
         "routing": {"threshold": 0.8, "classToExpert": [f"expert-{1 + label // 3}" for label in range(6)]},
     }
     content = {name: values.half() for name, values in tensors.items()}
     content |= {"labels": labels.to(torch.uint16), "held": (torch.arange(COUNT) % 2).to(torch.uint8)}
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "validation.safetensors").write_bytes(save(content, metadata={"models": json.dumps({m["id"]: m["sha256"] for m in models})}))
     return folder
@@ -128,6 +130,20 @@ def test_figures_and_tables_are_renewed_and_the_text_between_them_stays(tmp_path
     main(["--bundle", str(folder), "--to", str(to)])
     assert {path.name: path.read_bytes() for path in to.glob("*.svg")} == figures
     assert (to / "README.md").read_text() == text
+
+
+def test_the_card_beside_the_bundle_is_renewed_with_its_models_and_their_classes(tmp_path: Path) -> None:
+    folder = made_bundle(tmp_path / "models" / "bundle")
+    card = tmp_path / "models" / "README.md"
+    card.write_text("# Card\n<!-- classes -->\n<!-- end -->\n<!-- models -->\nold\n<!-- end -->\n")
+
+    main(["--bundle", str(folder), "--to", str(tmp_path / "results")])
+
+    text = card.read_text()
+    assert text.startswith("# Card\n<!-- classes -->\n| model | for |")
+    assert "| expert-2 | d, e, f |\n" in text
+    assert "| expert-1 | 48 px | 90.00 % | - | 90.00 % | int8 | 1.000 | 1,234,567 |\n" in text
+    assert "old" not in text
 
 
 def test_a_place_for_a_table_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
