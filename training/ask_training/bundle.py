@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from .calibrate import Outputs, choose_rule, evaluate, fit_temperature, fit_threshold
+from .data import held_back
 from .engine import MEAN, STD
 from .files import write_atomically, write_json
 from .golden import write_golden
@@ -73,11 +74,6 @@ def write_bundle(run: Run, target: Path, command: str) -> None:
     write_golden(run, target)
     write_json(target / "manifest.json", manifest)
     print(f"{target}: {rule} {figures}")
-
-
-def held_back(count: int) -> Tensor:
-    """Every other validation picture: fits nothing, so that what is measured or certified on it is honest."""
-    return torch.arange(count) % 2 == 1
 
 
 def fit_temperatures(run: Run, part: Tensor) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""``python -m ask_training.compare CONFIG... --seeds S... --data DIR [--weights FILE] [--runs DIR] --to FILE.json``
+"""``python -m ask_training.compare CONFIG... --seeds S... --data DIR [--weights FILE] [--runs DIR] [--test FILE] --to FILE.json``
 
-Trains every experiment with every seed, without export, and stores what each reaches on validation; ``report`` makes
-tables of it. What is trained already is skipped, and experiments of one family share their stages on all pictures."""
+Trains every experiment with every seed, without export, and stores what each reaches on validation, or with ``--test``
+on CIFAR-100 records that chose nothing; ``report`` makes tables of it. What is trained already is skipped, and
+experiments of one family share their stages on all pictures."""
 
 import argparse
 import json
@@ -10,21 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from .bundle import held_back
-from .calibrate import Outputs, final_right, fit_rules, fit_temperature, fit_threshold
 from .check import read_experiment
+from .config import Stage
 from .engine import keep_freed_memory
 from .files import write_json
-from .groups import find_groups, find_owners
+from .measure import cost, measure
 from .run import Run
+from .sources import read_records
 from .stages import perform
 
 COLUMNS = {
     "own": "experts, own classes", "ownOnly": "the same, other classes ruled out", "system": "system, 40 % escalated",
     "always": "always ask", "generalist": "generalist",
 }
+COUNTS = {"pictures": ("pictures trained on, thousands", 1e3), "parameters": ("parameters of the experts, millions", 1e6)}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--runs", type=Path, default=Path(__file__).resolve().parent.parent / "runs")
+    parser.add_argument("--test", type=Path, help="CIFAR-100 records to measure on instead of validation")
     parser.add_argument("--to", type=Path, required=True)
     options = parser.parse_args(arguments)
     try:
@@ -46,13 +47,15 @@ def main(arguments: list[str] | None = None) -> None:
                 run = Run(experiment, common / experiment.name, options.data, options.weights, common)
                 for stage in needed(run):
                     perform(run, stage)
-                runs.setdefault(experiment.name, []).append(measure(run) | {"seed": seed})
+                test = read_records([options.test], run.source.names, 2, "").pictures if options.test else None
+                trained = [name for stage in needed(run) for name in run.results(stage)]
+                runs.setdefault(experiment.name, []).append({"seed": seed} | measure(run, test) | cost(run, trained))
                 store(options.to, runs)
     except (ValueError, OSError, ArithmeticError) as error:
         sys.exit(f"ask_training.compare: {error}")
 
 
-def needed(run: Run) -> list:
+def needed(run: Run) -> list[Stage]:
     """The stages that the bundle's models come from, in order."""
     wanted, todo = set(), [run.experiment.bundle.generalist, run.experiment.bundle.experts, run.experiment.groups.of]
     while todo:
@@ -65,49 +68,13 @@ def needed(run: Run) -> list:
     return [stage for stage in run.experiment.stages if stage.name in wanted]
 
 
-def measure(run: Run) -> dict[str, Any]:
-    """On validation: experts on their own classes, and the system with rules fitted on one half for the other, both ways."""
-    groups, owners = find_groups(run), torch.tensor(find_owners(run))
-    labels = run.split[1].labels
-    names = list(run.served())
-    logits = [run.masked_logits(name, None if i == 0 else groups[i - 1]) for i, name in enumerate(names)]
-    outputs = Outputs(*_calibrated(logits, labels), labels)
-    own = outputs.of(owners[labels])
-    ruled = own.clone()
-    for i, group in enumerate(groups):
-        others = torch.ones(own.shape[1], dtype=torch.bool)
-        others[group] = False
-        ruled[(owners[labels] == i)[:, None] & others] = -30.0
-    held = held_back(len(labels))
-    asked_right = always_right = 0
-    for fit, to in ((outputs.at(~held), outputs.at(held)), (outputs.at(held), outputs.at(~held))):
-        rule = fit_rules(fit, groups, run.experiment.operating)[-1]
-        asked = to.confidence() < fit_threshold(fit.confidence(), run.experiment.operating.escalation)
-        asked_right += int(final_right(rule, to, groups, asked).sum())
-        always_right += int(final_right(rule, to, groups, torch.ones_like(asked)).sum())
-    share = lambda flags: round(flags.float().mean().item(), 4)
-    trained = [name for stage in needed(run) for name in run.results(stage)]
-    return {
-        "own": share(own.argmax(1) == labels), "ownOnly": share(ruled.argmax(1) == labels),
-        "system": round(asked_right / len(labels), 4), "always": round(always_right / len(labels), 4),
-        "generalist": share(outputs.edge.argmax(1) == labels),
-        "pictures": sum(run.figures(name)["pictures"] for name in trained),
-        "seconds": sum(run.figures(name)["seconds"] for name in trained),
-    }
-
-
-def _calibrated(logits: list[torch.Tensor], labels: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    edge, *experts = ((values / fit_temperature(values, labels)).log_softmax(1) for values in logits)
-    return edge, experts
-
-
 def store(path: Path, runs: dict[str, list[dict[str, Any]]]) -> None:
     """Keeps the variants that earlier commands stored in the same file."""
     known = json.loads(path.read_text())["variants"] if path.exists() else []
     kept = [variant for variant in known if variant["name"] not in runs]
     found = [{"name": name, "runs": results} for name, results in runs.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"columns": list(COLUMNS), "titles": list(COLUMNS.values()), "variants": kept + found})
+    write_json(path, {"columns": COLUMNS, "counts": COUNTS, "variants": kept + found})
 
 
 if __name__ == "__main__":

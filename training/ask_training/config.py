@@ -21,7 +21,7 @@ class Stage:
     start: str  # "weights" for the checkpoint given on the command line, "scratch", or the stage to go on from
     architecture: str
     pictures: str  # "all" pictures, or those of one "group" at a time: a model per expert
-    epochs: int  # an epoch sees every picture of the pool once
+    epochs: int  # an epoch sees every picture of the pool once, but for a rest of less than half a batch
     batch: int
     lr: float  # peak learning rate of the head; warm-up, then cosine to zero
     layer_decay: float  # factor on the learning rate per block towards the input

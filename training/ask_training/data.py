@@ -38,3 +38,8 @@ def split(labels: Tensor, share: float, seed: int, names: list[str] | None = Non
     mask = torch.ones(len(labels), dtype=torch.bool)
     mask[chosen] = False
     return mask.nonzero()[:, 0], chosen
+
+
+def held_back(count: int) -> Tensor:
+    """Bool [count]: every other validation picture. They fit nothing, so that what is measured or certified on them is honest."""
+    return torch.arange(count) % 2 == 1

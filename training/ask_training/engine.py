@@ -129,8 +129,8 @@ def train_stage(
     """
     device = pick_device()
     model.to(device).train()
-    # whole batches, but a pool smaller than a batch is one
-    plan = [(epoch, i) for epoch, pool in enumerate(pools) for i in range(max(1, len(pool) // stage.batch))]
+    # a rest of less than half a batch is left out, unless it is all there is
+    plan = [(epoch, i) for epoch, pool in enumerate(pools) for i in range(max(1, int(len(pool) / stage.batch + 0.5)))]
     steps, seen = len(plan), 0
     optimizer = torch.optim.AdamW(parameter_groups(model, stage), lr=stage.lr, fused=True)
     first, seconds, running = 0, 0.0, None

@@ -1,12 +1,13 @@
 """Groups the classes that the generalist confuses, one group per expert."""
 
 import json
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from .config import Groups
-from .data import DataError
+from .data import DataError, held_back
 from .files import write_json
 from .run import Run
 
@@ -27,7 +28,9 @@ def read_groups(run: Run) -> dict:
     if not path.exists():
         run.folder.mkdir(parents=True, exist_ok=True)
         options, names = run.experiment.groups, run.source.names
-        affinity = confusion(run.logits(options.of), run.split[1].labels)
+        labels = run.split[1].labels
+        used = ~held_back(len(labels))
+        affinity = confusion(run.logits(options.of)[used], labels[used])
         homes = partition(affinity, options, run.source.coarse, run.experiment.seed)
         owner = torch.empty(len(names), dtype=torch.long)
         for group, members in enumerate(homes):
@@ -60,8 +63,21 @@ def partition(affinity: Tensor, options: Groups, coarse: Tensor | None, seed: in
     if options.by == "superclass":
         if coarse is None:
             raise DataError("grouping by superclass needs data with superclasses, such as CIFAR-100's binary records")
-        return [sorted(part.tolist()) for part in coarse.argsort(stable=True).tensor_split(options.count)]
+        return group_superclasses(affinity, options, coarse)
     return group_classes(affinity, options)
+
+
+def group_superclasses(affinity: Tensor, options: Groups, coarse: Tensor) -> list[list[int]]:
+    """Groups of whole superclasses, those together that are confused most. Raises ValueError if they do not fit the sizes."""
+    found, of = coarse.unique(return_inverse=True)
+    sizes = of.bincount()
+    whole = replace(options, smallest=-(-options.smallest // int(sizes.min())), largest=options.largest // int(sizes.max()))
+    if not whole.count * whole.smallest <= len(found) <= whole.count * whole.largest:
+        raise ValueError(f"{len(found)} superclasses do not fit {options.count} groups of {options.smallest} to {options.largest} classes")
+    belongs = torch.nn.functional.one_hot(of).to(affinity.dtype)
+    between = (belongs.T @ affinity @ belongs).fill_diagonal_(0)
+    groups = [torch.isin(of, torch.tensor(group)).nonzero()[:, 0].tolist() for group in group_classes(between, whole)]
+    return sorted(groups)
 
 
 def widen(home: list[int], affinity: Tensor, overlap: float) -> list[int]:

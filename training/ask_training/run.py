@@ -85,15 +85,6 @@ class Run:
         """Stored validation logits [N, classes] of a model: as trained, or with ``served.npz`` as served."""
         return load_logits(self.path(name, suffix))
 
-    def masked_logits(self, model: str, group: list[int] | None) -> Tensor:
-        """Validation logits of a model of the bundle before export; with head = "group" an expert's own classes only."""
-        logits = self.logits(self.served()[model])
-        if group is None or self.experiment.bundle.head == "full":
-            return logits
-        cut = torch.full_like(logits, -30.0)
-        cut[:, group] = logits[:, group]
-        return cut
-
     def fit_logits(self, name: str) -> Tensor:
         """float16 logits [N, classes] on the fit pictures, plainly resized; worked out once."""
         path = self.path(name, "fit.npz")

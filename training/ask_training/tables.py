@@ -145,11 +145,13 @@ def comparison(results: dict) -> str:
     for variant in results["variants"]:
         cells = []
         for column in results["columns"]:
-            values = [run[column] for run in variant["runs"] if run.get(column) is not None]
-            spread = f" ({100 * (max(values) - min(values)):.1f})" if len(values) > 1 else ""
-            cells.append(f"{100 * sum(values) / len(values):.2f} %{spread}" if values else "-")
+            values = [100 * run[column] for run in variant["runs"]]
+            spread = f" ({max(values) - min(values):.1f})" if len(values) > 1 else ""
+            cells.append(f"{sum(values) / len(values):.2f} %{spread}")
+        for column, (_, unit) in results["counts"].items():
+            cells.append(f"{sum(run[column] for run in variant['runs']) / len(variant['runs']) / unit:.1f}")
         rows.append([variant["name"], *cells])
-    return markdown(["", *results["titles"]], rows)
+    return markdown(["", *results["columns"].values(), *(title for title, _ in results["counts"].values())], rows)
 
 
 def percent(value: float | None) -> str:

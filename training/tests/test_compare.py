@@ -1,10 +1,14 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import CONFIG
+import torch
+from support import CONFIG, Made
 
 from ask_training.compare import main
+from ask_training.data import Pictures
+from ask_training.measure import Said, answers, measure
 
 VARIANT = 'extends = "tiny.toml"\nname = "{name}"\nfamily = "family"\n'
 
@@ -32,7 +36,9 @@ def test_variants_share_what_they_have_in_common_and_are_measured_per_seed(
             assert all(0.2 < run[column] <= 1 for column in results["columns"])
             assert run["ownOnly"] >= run["own"] - 0.05
     assert runs["whole"][0]["generalist"] == runs["base-only"][0]["generalist"]
-    assert runs["whole"][0]["pictures"] > runs["base-only"][0]["pictures"]
+    whole, base = runs["whole"][0], runs["base-only"][0]
+    assert whole["pictures"] > base["pictures"]
+    assert whole["parameters"] == 3 * base["parameters"]
 
     folder = tmp_path / "runs" / "family" / "seed-1"
     assert (folder / "base.safetensors").exists()
@@ -49,3 +55,35 @@ def test_a_result_of_other_settings_is_not_taken_for_this_experiments(
     tiny.write_text(tiny.read_text().replace("lr = 2e-3", "lr = 1e-3"))
     with pytest.raises(SystemExit, match=r"generalist.json was made with another lr: remove it, or give the stage another"):
         main([arguments[1], *arguments[2:]])
+
+
+def test_measured_on_test_pictures_nothing_is_fitted_on_them(made: Made) -> None:
+    """Labels that are all wrong make every share wrong, and change nothing else."""
+    validation = made.run.split[1]
+    right = measure(made.run, validation)
+    wrong = measure(made.run, Pictures(validation.pixels, (validation.labels + 1) % 6))
+    assert right["own"] > 0.5
+    assert sum(right[name] + wrong[name] for name in ("generalist", "always")) <= 2
+
+
+def test_static_experts_are_merged_as_suits_them(made: Made) -> None:
+    """Experts that know nothing but their group, and a generalist that knows the group and nothing within it."""
+    group_head = replace(made.run, experiment=replace(
+        made.run.experiment, bundle=replace(made.run.experiment.bundle, head="group")))
+    labels = torch.arange(6).repeat(100)
+    groups, owners = [[0, 1], [2, 3], [4, 5]], torch.tensor([0, 0, 1, 1, 2, 2])
+    noise = lambda seed: torch.randn(600, 6, generator=torch.Generator().manual_seed(seed))
+    generalist = 4 * (owners[labels][:, None] == owners[None]) + 0.1 * noise(0)
+    experts = [
+        torch.where(torch.isin(labels, torch.tensor(group))[:, None], 5 * torch.eye(6)[labels], 9 * torch.eye(6)[group[0]]) + noise(i + 1)
+        for i, group in enumerate(groups)
+    ]
+    said = Said([generalist, *experts], labels)
+    held = torch.arange(600) % 2 == 1
+    shares = {
+        name: right.float().mean().item()
+        for name, right in answers(group_head, groups, owners, said.at(~held), said.at(held))
+    }
+    assert shares["generalist"] < 0.6
+    assert shares["own"] == shares["ownOnly"] > 0.95
+    assert shares["always"] > 0.95

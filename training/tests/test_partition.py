@@ -40,9 +40,21 @@ def test_by_chance_the_seed_deals_every_class_into_groups_of_almost_one_size() -
 
 def test_by_superclass_classes_of_one_superclass_stay_together() -> None:
     coarse = torch.tensor([2, 0, 1, 2, 0, 1])
-    assert partition(random_affinity(6), options("superclass"), coarse, 1) == [[1, 4], [2, 5], [0, 3]]
+    assert partition(random_affinity(6), options("superclass"), coarse, 1) == [[0, 3], [1, 4], [2, 5]]
+
+
+def test_superclasses_share_a_group_with_those_they_are_confused_with() -> None:
     coarse = torch.tensor([2, 0, 1, 3, 0, 1, 2, 3])
-    assert partition(random_affinity(8), options("superclass", count=2), coarse, 1) == [[1, 2, 4, 5], [0, 3, 6, 7]]
+    affinity = torch.zeros(8, 8)
+    affinity[0, 4] = affinity[4, 0] = 1  # superclass 2 with 0
+    affinity[3, 5] = affinity[5, 3] = 1  # superclass 3 with 1
+    affinity[1, 4] = affinity[4, 1] = 9  # inside superclass 0: says nothing about the others
+    assert partition(affinity, options("superclass", count=2), coarse, 1) == [[0, 1, 4, 6], [2, 3, 5, 7]]
+
+
+def test_groups_that_would_cut_a_superclass_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^4 superclasses do not fit 3 groups of 2 to 3 classes$"):
+        partition(random_affinity(8), options("superclass", 3, 2, 3), torch.tensor([2, 0, 1, 3, 0, 1, 2, 3]), 1)
 
 
 def test_grouping_by_superclass_is_refused_where_the_data_have_none() -> None:

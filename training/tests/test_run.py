@@ -89,15 +89,3 @@ def test_accuracies_are_over_all_pictures_and_over_the_experts_own() -> None:
     labels = torch.tensor([0, 1, 1, 2, 2, 1])
     assert accuracies(logits, labels, None) == {"validationAccuracy": 0.5}
     assert accuracies(logits, labels, [0, 2]) == {"validationAccuracy": 0.5, "validationAccuracyOwnClasses": 0.6667}
-
-
-def test_with_group_heads_an_expert_answers_for_its_own_classes_only(run: Run) -> None:
-    run.folder.mkdir(parents=True)
-    logits = torch.randn(5, 6)
-    save_logits(run.path("specialist-2", "npz"), logits)
-    assert torch.equal(run.masked_logits("expert-2", [1, 3]), logits)
-
-    bundle = replace(run.experiment.bundle, head="group")
-    masked = replace(run, experiment=replace(run.experiment, bundle=bundle)).masked_logits("expert-2", [1, 3])
-    assert torch.equal(masked[:, [1, 3]], logits[:, [1, 3]])
-    assert (masked[:, [0, 2, 4, 5]] < -20).all()
