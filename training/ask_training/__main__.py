@@ -52,7 +52,7 @@ def do(step: str, run: Run, options: argparse.Namespace) -> None:
         inside = options.config.resolve().is_relative_to(HERE.parent)
         config = f" --config {options.config.resolve().relative_to(HERE.parent) if inside else options.config.name}"
         weights = " --weights FILE" if options.weights else ""
-        write_bundle(run, options.to, f"python -m ask_training all{config} --data DIR{weights}")
+        write_bundle(run, options.to, f"npm run -s train -- all{config} --data DIR{weights}")
     else:
         perform(run, run.experiment.stage(step))
 

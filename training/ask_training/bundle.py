@@ -1,9 +1,9 @@
 """The bundle: weights, manifest, golden outputs, and the predictions that calibration and reports read."""
 
-import hashlib
 import json
 import platform
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from .calibrate import Outputs, choose_rule, evaluate, fit_temperature, fit_threshold
 from .data import held_back
 from .engine import MEAN, STD
-from .files import write_atomically, write_json
+from .files import digest, write_atomically, write_folder, write_json
 from .golden import write_golden
 from .groups import find_groups, find_owners
 from .run import Run, accuracies
@@ -25,7 +25,12 @@ CHECKPOINT = "checkpoint.safetensors"
 
 def write_bundle(run: Run, target: Path, command: str) -> None:
     """Fits the policy on one half of validation, measures it on the other, which stays free for `ask calibrate`, and
-    writes ``target``: weights, manifest.json, golden.json, validation.safetensors, perhaps checkpoint.safetensors."""
+    writes ``target``: weights, manifest.json, golden.json, validation.safetensors, perhaps checkpoint.safetensors. If
+    that fails, what was there before stays."""
+    write_folder(target, lambda to: _write(run, to, command), last="manifest.json")
+
+
+def _write(run: Run, target: Path, command: str) -> None:
     experiment = run.experiment
     groups, owners = find_groups(run), find_owners(run)
     served = run.served()
@@ -36,7 +41,6 @@ def write_bundle(run: Run, target: Path, command: str) -> None:
     rule = choose_rule(outputs.at(~held), groups, experiment.operating)
     threshold = fit_threshold(outputs.at(~held).confidence(), experiment.operating.escalation)
     figures = evaluate(rule, threshold, outputs.at(held), groups)
-    target.mkdir(parents=True, exist_ok=True)
     everything = list(range(run.classes))
     models = [
         _entry(run, model, everything if model == "generalist" else groups[ids.index(model)], temperatures[model], target)
@@ -59,7 +63,8 @@ def write_bundle(run: Run, target: Path, command: str) -> None:
             "dataSha256": run.source.digest,
             "validationPictures": len(held),
             "heldPictures": int(held.sum()),
-            "startingWeights": _digest(run.weights) if run.weights else None,
+            "startingWeights": digest(run.weights) if run.weights else None,
+            "experiment": asdict(experiment),
             "seed": experiment.seed,
             "command": command,
             "torch": torch.__version__.split("+")[0],
@@ -73,7 +78,7 @@ def write_bundle(run: Run, target: Path, command: str) -> None:
         manifest["provenance"]["checkpoint"] = _write_checkpoint(run, experiment.bundle.checkpoint, target)
     write_golden(run, target)
     write_json(target / "manifest.json", manifest)
-    print(f"{target}: {rule} {figures}")
+    print(f"bundle: {rule} {figures}")
 
 
 def fit_temperatures(run: Run, part: Tensor) -> dict[str, float]:
@@ -103,7 +108,7 @@ def _entry(run: Run, model: str, classes: list[int], temperature: float, target:
     return {
         "id": model,
         "file": f"{model}.onnx",
-        "sha256": _digest(source),
+        "sha256": digest(source),
         "bytes": source.stat().st_size,
         "inputSize": network.size,
         "mean": list(MEAN),
@@ -143,8 +148,4 @@ def _write_checkpoint(run: Run, name: str, target: Path) -> dict[str, str]:
     """A trained network in float16, with timm's names: what `--weights` takes."""
     weights = {key: value.half() for key, value in load_file(run.path(name, "safetensors")).items()}
     write_atomically(target / CHECKPOINT, lambda to: to.write_bytes(save(weights)))
-    return {"stage": name, "file": CHECKPOINT, "sha256": _digest(target / CHECKPOINT)}
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"stage": name, "file": CHECKPOINT, "sha256": digest(target / CHECKPOINT)}

@@ -119,12 +119,12 @@ def batch_loss(
 
 def train_stage(
     model: VisionTransformer, fit: Pictures, pools: list[Tensor], stage: Stage, seed: int, checkpoint: Path, title: str,
-    teacher: Tensor | None = None,
+    teacher: Tensor | None = None, origin: str = "",
 ) -> dict[str, Any]:
     """Trains ``model`` in place; ``pools`` holds the indices of the pictures of each epoch; ``teacher`` logits [N, classes].
 
-    Continues from ``checkpoint`` if it exists and writes it about every minute; the caller removes it once the result is
-    stored. Step s always draws from a generator seeded with (seed, s), so that a resumed run equals an uninterrupted one.
+    Continues from ``checkpoint`` if it exists and is of the same stage, seed and ``origin``, and writes it about every
+    minute; the caller removes it once the result is stored. Step s always draws from a generator seeded with (seed, s), so that a resumed run equals an uninterrupted one.
     Raises FloatingPointError on a non-finite loss or gradient and leaves the last checkpoint in place.
     """
     device = pick_device()
@@ -134,7 +134,7 @@ def train_stage(
     steps, seen = len(plan), 0
     optimizer = torch.optim.AdamW(parameter_groups(model, stage), lr=stage.lr, fused=True)
     first, seconds, running = 0, 0.0, None
-    settings = f"{stage}, seed {seed}"
+    settings = f"{stage}, seed {seed}, {origin}"
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         if state["settings"] != settings:

@@ -1,7 +1,9 @@
 """Result files that are there whole or not at all."""
 
+import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +26,23 @@ def write_atomically(path: Path, write: Any) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     write_atomically(path, lambda to: to.write_text(json.dumps(value, indent=1) + "\n"))
+
+
+def write_folder(target: Path, write: Any, last: str) -> None:
+    """Calls ``write(temporary_folder)`` and moves what it wrote into ``target``, the file ``last`` at the end: what fails
+    while writing leaves ``target`` as it was. Other files there are left alone."""
+    temporary = target.with_name(target.name + ".partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        write(temporary)
+        target.mkdir(exist_ok=True)
+        for path in sorted(temporary.iterdir(), key=lambda path: path.name == last):
+            os.replace(path, target / path.name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def digest(path: Path) -> str:
+    """The file's sha256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

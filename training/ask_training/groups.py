@@ -1,14 +1,14 @@
 """Groups the classes that the generalist confuses, one group per expert."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor
 
 from .config import Groups
 from .data import DataError, held_back
-from .files import write_json
+from .files import digest, write_json
 from .run import Run
 
 
@@ -24,7 +24,9 @@ def find_owners(run: Run) -> list[int]:
 
 
 def read_groups(run: Run) -> dict:
+    """Raises ValueError if the groups that are there were found in another way."""
     path = run.folder / "groups.json"
+    origin = asdict(run.experiment.groups) | {"seed": run.experiment.seed, "predictions": digest(run.path(run.experiment.groups.of, "npz"))}
     if not path.exists():
         run.folder.mkdir(parents=True, exist_ok=True)
         options, names = run.experiment.groups, run.source.names
@@ -42,10 +44,15 @@ def read_groups(run: Run) -> dict:
             "owners": owner.tolist(),
             "names": [[names[label] for label in group] for group in groups],
             "confusionInside": round(inside / max(affinity.sum().item(), 1e-9), 4),
+            "origin": origin,
         }
         write_json(path, figures)
         print(f"groups: {figures}")
-    return json.loads(path.read_text())
+    found = json.loads(path.read_text())
+    differing = [key for key, value in origin.items() if found["origin"].get(key) != value]
+    if differing:
+        raise ValueError(f"{path} was made with another {', '.join(differing)}: remove it and what was trained on its groups")
+    return found
 
 
 def check_sizes(classes: int, options: Groups) -> None:

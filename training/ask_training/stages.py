@@ -1,8 +1,10 @@
 """The stages of training. Each is a command of its own and is skipped where its result exists."""
 
 import hashlib
+import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -10,59 +12,69 @@ from torch import Tensor
 
 from .config import Stage
 from .engine import pick_device, predict, train_stage
-from .files import write_atomically, write_json
+from .files import digest, write_atomically, write_json
 from .groups import find_groups
 from .run import Run, accuracies, save_logits
 from .vit import load_weights
 
 
 def perform(run: Run, stage: Stage) -> None:
-    """Trains every model of a stage that is not there yet."""
-    for name in run.results(stage):
-        check_settings(run, stage, name)
-    todo = [name for name in run.results(stage) if not run.path(name, "json").exists()]
-    for name in sorted(set(run.results(stage)) - set(todo)):
-        print(f"{name}: done before, see {run.path(name, 'json')}")
-    if not todo:
-        return
-    teacher = teach(run, stage)
+    """Trains every model of a stage that is not there yet. Raises ValueError if one that is there was made from
+    something else, naming what."""
     groups = find_groups(run) if stage.pictures == "group" else [None]
+    todo = {}
     for name, group in zip(run.results(stage), groups):
-        if name in todo:
-            train(run, stage, name, group, teacher)
+        origin = origin_of(run, stage, name, group)
+        if run.path(name, "json").exists():
+            check_origin(run, name, origin)
+            print(f"{name}: done before, see {run.path(name, 'json')}")
+        else:
+            todo[name] = (group, origin)
+    teacher = teach(run, stage) if todo else None
+    for name, (group, origin) in todo.items():
+        train(run, stage, name, group, origin, teacher)
 
 
-def check_settings(run: Run, stage: Stage, name: str) -> None:
-    """A result made with other settings must not pass for this experiment's. Raises ValueError naming the settings."""
-    if not run.path(name, "json").exists():
-        return
-    made = run.figures(name)
-    now = {"stage": asdict(stage), "architecture": asdict(run.experiment.architectures[stage.architecture])}
-    differing = [key for part, values in now.items() for key, value in values.items() if made[part].get(key) != value]
+def origin_of(run: Run, stage: Stage, name: str, group: list[int] | None) -> dict[str, Any]:
+    """All that decides what a result is."""
+    experiment = run.experiment
+    start = start_of(run, stage, name)
+    if start is not None and not start.exists():
+        raise FileNotFoundError(f"{start} is missing: it is what {name} starts from")
+    return asdict(stage) | asdict(experiment.architectures[stage.architecture]) | {
+        "data": run.source.digest, "side": experiment.side, "seed": experiment.seed, "classes": group,
+        "split": [experiment.validation, experiment.split_seed, experiment.subset],
+        "starting weights": None if start is None else digest(start),
+        "teachers' weights": [digest(run.path(teacher, "safetensors")) for teacher in stage.teachers],
+    }
+
+
+def check_origin(run: Run, name: str, origin: dict[str, Any]) -> None:
+    path, made = run.path(name, "json"), run.figures(name)["origin"]
+    differing = [key for key in sorted(made.keys() | origin.keys()) if made.get(key) != origin.get(key)]
     if differing:
-        path = run.path(name, "json")
-        raise ValueError(f"{path} was made with another {', '.join(differing)}: remove it, or give the stage another name")
+        raise ValueError(f"{path} was made with another {', '.join(differing)}: remove it, or give the stage or the run another name")
 
 
-def train(run: Run, stage: Stage, name: str, group: list[int] | None, teacher: Tensor | None) -> None:
+def train(
+    run: Run, stage: Stage, name: str, group: list[int] | None, origin: dict[str, Any], teacher: Tensor | None
+) -> None:
     fit, validation = run.split
     run.folder.mkdir(parents=True, exist_ok=True)
     model = run.build(stage)
     start = start_of(run, stage, name)
     if start is not None:
-        if not start.exists():
-            raise FileNotFoundError(f"{start} is missing: it is what {name} starts from")
         load_weights(model, start)
     checkpoint = run.path(name, "checkpoint")
     seed = seed_of(run.experiment.seed, name)
     pools = draw_pools(fit.labels, group, stage, seed, teacher)
-    figures = train_stage(model, fit, pools, stage, seed, checkpoint, name, teacher)
+    figures = train_stage(model, fit, pools, stage, seed, checkpoint, name, teacher, json.dumps(origin))
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    run.path(name, "fit.npz").unlink(missing_ok=True)  # of other weights, if there is one
     write_atomically(run.path(name, "safetensors"), lambda to: save_file(weights, to))
     logits = predict(model, validation.pixels, pick_device())
     save_logits(run.path(name, "npz"), logits)
-    figures |= accuracies(logits, validation.labels, group)
-    figures |= {"architecture": asdict(run.experiment.architectures[stage.architecture]), "stage": asdict(stage)}
+    figures |= accuracies(logits, validation.labels, group) | {"origin": origin}
     write_json(run.path(name, "json"), figures)
     checkpoint.unlink(missing_ok=True)
     print(f"{name}: {figures}")

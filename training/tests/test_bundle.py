@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -50,7 +51,8 @@ def test_the_manifest_tells_where_the_bundle_comes_from(made: Made) -> None:
     assert provenance["dataSha256"] == hashlib.sha256((made.run.data / "train.bin").read_bytes()).hexdigest()
     assert provenance["startingWeights"] == hashlib.sha256(made.run.weights.read_bytes()).hexdigest()
     assert (provenance["seed"], provenance["validationPictures"], provenance["heldPictures"]) == (3, 60, 30)
-    assert "--config training/tests/tiny.toml" in provenance["command"]
+    assert provenance["command"] == "npm run -s train -- all --config training/tests/tiny.toml --data DIR --weights FILE"
+    assert provenance["experiment"] == asdict(made.run.experiment)
     assert [stage["name"] for stage in provenance["stages"]] == [
         "generalist", "base", *(f"{stage}-{i}" for stage in ("widening", "specialist") for i in (1, 2, 3))
     ]

@@ -84,12 +84,17 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_last_one_to_go_on_from(
     assert train(2)["pictures"] == 120
 
 
-def test_a_bundle_that_does_not_fit_has_no_partial_file_and_no_manifest(made: Made, tmp_path: Path) -> None:
+def test_a_bundle_that_does_not_fit_leaves_nothing_or_the_one_that_was_there(made: Made, tmp_path: Path) -> None:
     size = made.entries[0]["bytes"]
-    with room(size - 100), pytest.raises(OSError) as raised:
-        write_bundle(made.run, tmp_path / "bundle", "command")
-    assert raised.value.errno == errno.EFBIG
-    assert contents(tmp_path / "bundle") == {}
+    for before in ({}, {"generalist.onnx": b"old", "manifest.json": b"old"}):
+        for name, content in before.items():
+            (tmp_path / "bundle").mkdir(exist_ok=True)
+            (tmp_path / "bundle" / name).write_bytes(content)
+        with room(size - 100), pytest.raises(OSError) as raised:
+            write_bundle(made.run, tmp_path / "bundle", "command")
+        assert raised.value.errno == errno.EFBIG
+        assert [path.name for path in tmp_path.iterdir()] == (["bundle"] if before else [])
+        assert not before or contents(tmp_path / "bundle") == before
 
     write_bundle(made.run, tmp_path / "bundle", made.manifest["provenance"]["command"])
     expected = contents(made.target)

@@ -107,8 +107,9 @@ def test_groups_are_found_once_and_named(confused: Run) -> None:
     assert stored["names"] == [["colour-0", "colour-3"], ["colour-1", "colour-5"], ["colour-2", "colour-4"]]
     assert 0.9 < stored["confusionInside"] < 1
 
-    confused.path("generalist", "npz").unlink()
+    written = (confused.folder / "groups.json").stat().st_mtime_ns
     assert find_groups(confused) == [[0, 3], [1, 5], [2, 4]]
+    assert (confused.folder / "groups.json").stat().st_mtime_ns == written
 
 
 def test_classes_of_overlapping_groups_keep_one_owner(confused: Run) -> None:
@@ -126,3 +127,12 @@ def test_an_overlap_is_for_overlapping_groups_only(confused: Run) -> None:
 
 def test_the_superclasses_are_the_datas_own(confused: Run) -> None:
     assert find_groups(regroup(confused, by="superclass")) == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_groups_found_in_another_way_are_refused_by_what_differs(confused: Run) -> None:
+    find_groups(confused)
+    with pytest.raises(ValueError, match=r"groups.json was made with another by: remove it and what was trained on its groups"):
+        find_groups(regroup(confused, by="superclass"))
+    save_logits(confused.path("generalist", "npz"), confused.logits("generalist") + 1)
+    with pytest.raises(ValueError, match="another predictions: remove"):
+        find_groups(confused)

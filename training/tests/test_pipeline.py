@@ -33,16 +33,17 @@ def test_every_stage_leaves_weights_logits_and_figures(made: Made) -> None:
         torch.testing.assert_close(run.logits(name), logits, rtol=0, atol=1e-4)
         group = None if stage.pictures == "all" else groups[int(name[-1]) - 1]
         assert figures.items() >= accuracies(logits, validation.labels, group).items()
-        assert figures["stage"] == asdict(stage)
-        assert figures["architecture"] == asdict(run.experiment.architectures[stage.architecture])
+        origin = figures["origin"]
+        assert origin.items() >= (asdict(stage) | asdict(run.experiment.architectures[stage.architecture])).items()
+        assert (origin["data"], origin["seed"], origin["classes"]) == (run.source.digest, 3, group)
 
 
 def test_a_stage_sees_as_many_pictures_as_its_schedule_says(made: Made) -> None:
-    """180 fit pictures, 60 of them a group's; batches are whole, of 20."""
+    """180 fit pictures, 60 of them a group's; batches of 20, and a rest of at least half of one."""
     seen = {name: made.run.figures(name)["pictures"] for name in RESULTS}
     assert (seen["generalist"], seen["base"]) == (3 * 180, 2 * 180)
-    assert [seen[f"widening-{i}"] for i in (1, 2, 3)] == [120 + 80] * 3  # 60 and as many, then half as many outsiders
-    assert [seen[f"specialist-{i}"] for i in (1, 2, 3)] == [60 + 60] * 3  # 78 of which three batches and a rest
+    assert [seen[f"widening-{i}"] for i in (1, 2, 3)] == [120 + 90] * 3  # 60 and as many, then half as many outsiders
+    assert [seen[f"specialist-{i}"] for i in (1, 2, 3)] == [78 + 78] * 3  # three batches and a rest
 
 
 def test_golden_outputs_are_those_of_a_fresh_runtime_and_of_pytorch(made: Made) -> None:

@@ -7,7 +7,7 @@ from support import STAGE
 
 from ask_training.files import write_json
 from ask_training.run import Run, save_logits
-from ask_training.stages import draw_pools, perform, seed_of, start_of, teach
+from ask_training.stages import draw_pools, origin_of, perform, seed_of, start_of, teach
 
 LABELS = torch.arange(6).repeat(20)[torch.randperm(120, generator=torch.Generator().manual_seed(0))]
 GROUP = [1, 4]
@@ -103,12 +103,10 @@ def test_several_teachers_teach_the_mean_of_their_log_probabilities(run: Run) ->
 
 
 def finish(run: Run, **changes: object) -> Path:
-    """A result of the generalist's stage that was made with those settings."""
+    """A result of the generalist's stage that was made from what the run has, but for the changes."""
     run.folder.mkdir(parents=True)
-    experiment = run.experiment
-    stage = experiment.stage("generalist")
-    made = {"stage": vars(stage) | changes, "architecture": vars(experiment.architectures["small"])}
-    write_json(run.path("generalist", "json"), made)
+    origin = origin_of(run, run.experiment.stage("generalist"), "generalist", None)
+    write_json(run.path("generalist", "json"), {"origin": origin | changes})
     return run.path("generalist", "json")
 
 
@@ -119,7 +117,18 @@ def test_a_finished_stage_is_left_alone(run: Run, capsys: pytest.CaptureFixture[
     assert [entry.name for entry in run.folder.iterdir()] == ["generalist.json"]
 
 
-def test_a_result_of_other_settings_is_refused_by_their_names(run: Run) -> None:
-    path = finish(run, lr=1.0, epochs=9)
-    with pytest.raises(ValueError, match=f"{path} was made with another epochs, lr: remove it"):
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"lr": 1.0, "epochs": 9}, "epochs, lr"),
+        ({"data": "0" * 64}, "data"),
+        ({"seed": 4, "split": [0.5, 7, 1.0]}, "seed, split"),
+        ({"starting weights": "0" * 64}, "starting weights"),
+        ({"no such setting now": 1}, "no such setting now"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_result_made_from_something_else_is_refused_by_its_name(run: Run, changes: dict, named: str) -> None:
+    path = finish(run, **changes)
+    with pytest.raises(ValueError, match=f"{path} was made with another {named}: remove it"):
         perform(run, run.experiment.stage("generalist"))
