@@ -1,5 +1,6 @@
 """One choice at a time, on stored predictions: each row is fitted on one half of validation and measured on the other,
-both ways round, so that every picture counts once and none is judged by what it fitted."""
+both ways round, so that every picture counts once and none is judged by what it fitted (but for the models' temperatures,
+one number each, which are the manifest's)."""
 
 from collections.abc import Callable
 
@@ -7,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .calibrate import Outputs, fit_merge, fit_threshold, rank_experts, rise_of_truth
-from .gain import features, fit_gain, predict_gain
+from .calibrate import Outputs, fit_merge, fit_rules, fit_threshold, rank_experts
+from .config import Operating
+from .gain import features, predict_gain
 from .stored import Stored
 
 Choice = Callable[[Outputs, Outputs], Tensor]  # (fitted on, applied to) -> index [N] of the expert to ask
@@ -16,6 +18,7 @@ Answer = Callable[[Outputs, Outputs, Tensor, Tensor], Tensor]  # (fitted on, app
 Gate = Callable[[Outputs, Outputs], Tensor]  # (fitted on, applied to) -> confidence [N]
 
 K = 5
+SHARE = 0.4  # of the pictures, the least confident: what merges and gains are fitted on
 
 
 def halves(stored: Stored) -> list[tuple[Outputs, Outputs]]:
@@ -33,7 +36,7 @@ def by_mass(groups: list[list[int]], k: int = K) -> Choice:
 
 def by_votes(groups: list[list[int]], k: int = K) -> Choice:
     def choose(fit: Outputs, to: Outputs) -> Tensor:
-        top = to.edge.topk(k, 1).indices
+        top = to.edge.topk(min(k, to.edge.shape[1]), 1).indices
         votes = torch.stack([torch.isin(top, torch.tensor(group)).sum(1) for group in groups], 1).double()
         mass = torch.stack([to.edge.exp()[:, group].sum(1) for group in groups], 1)
         return (votes + 1e-3 * mass).argmax(1)
@@ -42,28 +45,44 @@ def by_votes(groups: list[list[int]], k: int = K) -> Choice:
 
 
 def by_gain(groups: list[list[int]]) -> Choice:
-    def choose(fit: Outputs, to: Outputs) -> Tensor:
-        return expected_gains(fit, to, groups).argmax(1)
+    return lambda fit, to: expected_gains(fit, to, groups).argmax(1)
 
-    return choose
+
+def as_served(stored: Stored) -> Choice:
+    """The bundle's own way of choosing, fitted anew."""
+    routing = stored.manifest["routing"]
+    if routing["scoring"]["method"] == "expected-gain":
+        return by_gain(stored.groups)
+    return by_mass(stored.groups, routing["k"])
 
 
 def expected_gains(fit: Outputs, to: Outputs, groups: list[list[int]]) -> Tensor:
-    gains = rise_of_truth(fit, *fit_merge(fit.edge, fit.of(rank_experts(fit.edge.exp(), K, groups)), fit.labels))
-    return predict_gain(features(to.edge.exp(), groups), fit_gain(features(fit.edge.exp(), groups), gains))
+    rule = fit_rules(fit, groups, Operating(SHARE, [K]))[-1]
+    return predict_gain(features(to.edge.exp(), groups), torch.tensor(rule.weights, dtype=torch.double))
 
 
 def by_truth(owners: list[int]) -> Choice:
     return lambda fit, to: torch.tensor(owners)[to.labels]
 
 
+def unsure(outputs: Outputs) -> Tensor:
+    """The pictures that merges are fitted on; all, where none is less sure than the others."""
+    part = outputs.confidence() < fit_threshold(outputs.confidence(), SHARE)
+    return part if part.any() else torch.ones_like(part)
+
+
 def log_linear(fit: Outputs, to: Outputs, chosen_fit: Tensor, chosen: Tensor) -> Tensor:
-    a, b = fit_merge(fit.edge, fit.of(chosen_fit), fit.labels)
+    part = unsure(fit)
+    a, b = fit_merge(fit.edge[part], fit.of(chosen_fit)[part], fit.labels[part])
     return a * to.edge + b * to.of(chosen)
 
 
 def fixed(a: float, b: float) -> Answer:
     return lambda fit, to, chosen_fit, chosen: a * to.edge + b * to.of(chosen)
+
+
+def mean(fit: Outputs, to: Outputs, chosen_fit: Tensor, chosen: Tensor) -> Tensor:
+    return (to.edge.exp() + to.of(chosen).exp()) / 2
 
 
 def learned_merge(fit: Outputs, to: Outputs, chosen_fit: Tensor, chosen: Tensor) -> Tensor:
@@ -75,13 +94,14 @@ def learned_merge(fit: Outputs, to: Outputs, chosen_fit: Tensor, chosen: Tensor)
         return outputs.edge, answers, torch.stack([ones, outputs.confidence(), answers.exp().amax(1)], 1)
 
     weights = torch.tensor([[0.5, 0.5], [0.0, 0.0], [0.0, 0.0]], requires_grad=True)
-    edge, answers, inputs = sides(fit, chosen_fit)
+    part = unsure(fit)
+    edge, answers, inputs = sides(fit.at(part), chosen_fit[part])
     optimizer = torch.optim.LBFGS([weights], max_iter=50, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
         scale = inputs @ weights
-        loss = F.cross_entropy(scale[:, :1] * edge + scale[:, 1:] * answers, fit.labels) + 1e-3 * weights.square().sum()
+        loss = F.cross_entropy(scale[:, :1] * edge + scale[:, 1:] * answers, fit.labels[part]) + 1e-3 * weights.square().sum()
         loss.backward()
         return loss
 

@@ -73,7 +73,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 def rank_experts(probabilities: Tensor, k: int, groups: list[list[int]]) -> Tensor:
     """Index [N] of the expert with the greatest top-k probability mass in its classes."""
-    top, index = probabilities.topk(k, 1)
+    top, index = probabilities.topk(min(k, probabilities.shape[1]), 1)
     mass = torch.zeros_like(probabilities).scatter_(1, index, top)
     return torch.stack([mass[:, group].sum(1) for group in groups], 1).argmax(1)
 

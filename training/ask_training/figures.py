@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .ablate import by_gain, by_mass, halves, log_linear, oracle, system
+from .ablate import as_served, by_gain, by_mass, halves, log_linear, oracle, system
 from .files import write_atomically
 from .stored import Stored
 
@@ -51,7 +51,7 @@ def answers(stored: Stored) -> tuple[Tensor, Tensor, Tensor]:
     size = stored.outputs.edge.shape
     merged, chosen = torch.zeros(size), torch.zeros(size[0], dtype=torch.long)
     for (fit, to), part in zip(halves(stored), (stored.held, ~stored.held)):
-        choose = by_gain(stored.groups)
+        choose = as_served(stored)
         chosen[part] = choose(fit, to)
         merged[part] = log_linear(fit, to, choose(fit, fit), chosen[part]).log_softmax(1)
     return merged, chosen, stored.outputs.confidence() < stored.manifest["routing"]["threshold"]

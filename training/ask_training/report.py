@@ -18,17 +18,22 @@ HERE = Path(__file__).resolve().parent.parent
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="ask_training.report")
-    parser.add_argument("--bundle", type=Path, default=HERE.parent / "models" / "default")
-    parser.add_argument("--to", type=Path, default=HERE / "results")
-    parser.add_argument("--card", type=Path, help="model card; default: README.md beside the bundle, if there is one")
+    parser.add_argument("--bundle", type=Path, help="default: the committed one, whose results and card then are the defaults, too")
+    parser.add_argument("--to", type=Path)
+    parser.add_argument("--card", type=Path, help="a file with a place for the tables of models and classes")
     options = parser.parse_args(arguments)
+    if options.bundle is None:
+        options.bundle = HERE.parent / "models" / "default"
+        options.to = options.to or HERE / "results"
+        options.card = options.card or HERE.parent / "models" / "README.md"
+    if options.to is None:
+        parser.error("--to must say where the results of another bundle go")
     try:
         stored = read_stored(options.bundle)
         options.to.mkdir(parents=True, exist_ok=True)
         renew(options.to / "README.md", tables(stored, options.to))
-        card = options.card or options.bundle.parent / "README.md"
-        if options.card or card.exists():
-            renew(card, {"classes": classes(stored), "models": models(stored)})
+        if options.card:
+            renew(options.card, {"classes": classes(stored), "models": models(stored)})
     except (ValueError, OSError) as error:
         sys.exit(f"ask_training.report: {error}")
 

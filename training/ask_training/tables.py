@@ -4,11 +4,9 @@ import json
 from pathlib import Path
 
 from . import ablate
-from .ablate import Answer, Choice, Gate
+from .ablate import SHARE, Answer, Choice, Gate
 from .figures import confusion_and_routing, group_accuracy, reliability, risk_coverage
 from .stored import Stored
-
-SHARE = 0.4
 
 
 def tables(stored: Stored, to: Path) -> dict[str, str]:
@@ -34,7 +32,7 @@ def tables(stored: Stored, to: Path) -> dict[str, str]:
 
 
 def bundle_table(stored: Stored, errors: dict[str, float], hits: float) -> str:
-    choice = ablate.by_gain(stored.groups)
+    choice = ablate.as_served(stored)
     at, always = ablate.system(stored, choice, SHARE), ablate.system(stored, choice, 1)
     rows = [
         ["generalist", percent(float((stored.outputs.edge.argmax(1) == stored.outputs.labels).float().mean()))],
@@ -96,8 +94,9 @@ def quantisation(stored: Stored) -> str:
 
 def choices(stored: Stored) -> str:
     groups = stored.groups
-    candidates: dict[str, Choice] = {f"top-{k} mass": ablate.by_mass(groups, k) for k in (1, 2, 3, 5)}
-    candidates |= {f"top-{k} votes": ablate.by_votes(groups, k) for k in (3, 5)}
+    candidates: dict[str, Choice] = {"top-1 owner": ablate.by_mass(groups, 1)}
+    candidates |= {f"top-{k} mass": ablate.by_mass(groups, k) for k in (2, 3, 5)}
+    candidates |= {f"top-{k} votes": ablate.by_votes(groups, k) for k in (2, 3, 5)}
     candidates |= {"expected gain": ablate.by_gain(groups), "owner of the true class": ablate.by_truth(stored.owners)}
     paper = ablate.system(stored, candidates["top-5 mass"], SHARE)
     gap = ablate.oracle(stored, SHARE) - paper
@@ -111,10 +110,10 @@ def choices(stored: Stored) -> str:
 
 
 def answers(stored: Stored) -> str:
-    groups, choice = stored.groups, ablate.by_gain(stored.groups)
+    groups, choice = stored.groups, ablate.as_served(stored)
     candidates: dict[str, Answer] = {
         "full head, weighted log-linear": ablate.log_linear, "full head, expert only": ablate.fixed(0, 1),
-        "full head, average of logs": ablate.fixed(0.5, 0.5), "full head, learned": ablate.learned_merge,
+        "full head, average of the logarithms": ablate.fixed(0.5, 0.5), "full head, average": ablate.mean, "full head, learned": ablate.learned_merge,
         "masked to the group, weighted log-linear": ablate.masked(groups, none=False),
         "group and none of mine, weighted log-linear": ablate.masked(groups, none=True),
     }
@@ -134,7 +133,7 @@ def gates(stored: Stored) -> str:
     }
     rows = []
     for name, gate in candidates.items():
-        accuracies = [ablate.system(stored, ablate.by_gain(groups), share, gate=gate) for share in (0.2, 0.3, SHARE)]
+        accuracies = [ablate.system(stored, ablate.as_served(stored), share, gate=gate) for share in (0.2, 0.3, SHARE)]
         rows.append([name, f"{ablate.gate_auroc(stored, gate):.3f}", *map(percent, accuracies)])
     return markdown(["gate", "AUROC", "20 % escalated", "30 %", "40 %"], rows)
 

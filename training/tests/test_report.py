@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import save
 
 from ask_training import ablate
+from ask_training.calibrate import Outputs
 from ask_training.report import main, renew
 from ask_training.stored import Stored, read_stored
 from ask_training.tables import progress
@@ -33,7 +34,7 @@ def made_bundle(folder: Path) -> Path:
     ]
     manifest = {
         "labels": list("abcdef"), "generalist": models[0], "experts": models[1:],
-        "routing": {"threshold": 0.8, "classToExpert": [f"expert-{1 + label // 3}" for label in range(6)]},
+        "routing": {"threshold": 0.8, "k": 3, "scoring": {"method": "expected-gain"}, "classToExpert": [f"expert-{1 + label // 3}" for label in range(6)]},
     }
     content = {name: values.half() for name, values in tensors.items()}
     content |= {"labels": labels.to(torch.uint16), "held": (torch.arange(COUNT) % 2).to(torch.uint8)}
@@ -68,6 +69,33 @@ def test_escalating_more_helps_where_experts_know_more(stored: Stored) -> None:
 def test_a_merge_that_ignores_the_experts_leaves_the_generalists_answers(stored: Stored) -> None:
     edge = (stored.outputs.edge.argmax(1) == stored.outputs.labels).double().mean().item()
     assert ablate.system(stored, ablate.by_mass(GROUPS), 1, ablate.fixed(1, 0)) == pytest.approx(edge)
+
+
+def test_a_learned_merge_trusts_whoever_is_sure_and_right() -> None:
+    """The expert is right where it is sure; elsewhere the generalist is, which is never sure."""
+    labels = torch.arange(6).repeat(100)
+    sure = torch.rand(600, generator=torch.Generator().manual_seed(3)) < 0.5
+    truth, lie = torch.eye(6)[labels], torch.eye(6)[(labels + 1) % 6]
+    noise = 0.2 * torch.randn(600, 6, generator=torch.Generator().manual_seed(4))
+    edge = (2 * torch.where(sure[:, None], lie, truth) + noise).log_softmax(1)
+    expert = (torch.where(sure[:, None], 5 * truth, 3 * lie) + noise).log_softmax(1)
+    outputs, first = Outputs(edge, [expert], labels), torch.zeros(600, dtype=torch.long)
+
+    def share(merge: ablate.Answer) -> float:
+        return (merge(outputs, outputs, first, first).argmax(1) == labels).float().mean().item()
+
+    assert max(share(ablate.fixed(1, 0)), share(ablate.fixed(0, 1))) < 0.6
+    assert share(ablate.fixed(0.5, 0.5)) < 0.6
+    assert share(ablate.learned_merge) > 0.9
+
+
+def test_the_gain_gate_sends_what_the_experts_would_mend(stored: Stored) -> None:
+    fit, to = ablate.halves(stored)[0]
+    values = ablate.by_expected_gain(GROUPS)(fit, to)
+    owner = torch.tensor([0, 0, 0, 1, 1, 1])[to.labels]
+    mended = (to.edge.argmax(1) != to.labels) & (to.of(owner).argmax(1) == to.labels)
+    assert mended.sum() > 20
+    assert ablate.auroc(-values, mended) > 0.75
 
 
 @pytest.mark.parametrize("none", [False, True])
@@ -133,12 +161,12 @@ def test_figures_and_tables_are_renewed_and_the_text_between_them_stays(tmp_path
     assert (to / "README.md").read_text() == text
 
 
-def test_the_card_beside_the_bundle_is_renewed_with_its_models_and_their_classes(tmp_path: Path) -> None:
+def test_a_card_is_renewed_with_the_bundles_models_and_their_classes(tmp_path: Path) -> None:
     folder = made_bundle(tmp_path / "models" / "bundle")
     card = tmp_path / "models" / "README.md"
     card.write_text("# Card\n<!-- classes -->\n<!-- end -->\n<!-- models -->\nold\n<!-- end -->\n")
 
-    main(["--bundle", str(folder), "--to", str(tmp_path / "results")])
+    main(["--bundle", str(folder), "--to", str(tmp_path / "results"), "--card", str(card)])
 
     text = card.read_text()
     assert text.startswith("# Card\n<!-- classes -->\n| model | for |")
