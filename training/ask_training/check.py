@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from .config import Experiment, Stage
+from .config import Architecture, Experiment, Stage
 from .parse import read_file
+from .vit import PATCH
 
 BEGINNINGS = ("weights", "scratch")
 TAKEN = ("all", "export", "bundle", "groups")  # commands, and a file of the run folder
@@ -21,6 +22,8 @@ def read_experiment(path: Path) -> Experiment:
 def check(experiment: Experiment, where: str) -> None:
     """Raises ValueError saying what is wrong."""
     _require(_experiment_rules(experiment), where)
+    for name, architecture in experiment.architectures.items():
+        _require(_architecture_rules(architecture), f"{where}: architecture {name!r}")
     known = set(BEGINNINGS)
     for stage in experiment.stages:
         _require(_stage_rules(experiment, stage, known), f"{where}: stage {stage.name!r}")
@@ -48,6 +51,16 @@ def _experiment_rules(experiment: Experiment) -> list[tuple[bool, str]]:
         (groups.smallest >= 2, "groups: smallest must be at least 2: an expert of one class has nothing to tell apart"),
         (0 < operating.escalation <= 1, f"operating: escalation must lie above 0 and be at most 1, got {operating.escalation}"),
         (bool(operating.k) and min(operating.k) >= 1, f"operating: k needs whole numbers from 1, got {operating.k}"),
+    ]
+
+
+def _architecture_rules(architecture: Architecture) -> list[tuple[bool, str]]:
+    size, width, heads = architecture.size, architecture.width, architecture.heads
+    return [
+        (size > 0 and size % PATCH == 0, f"size must be a multiple of {PATCH}, got {size}"),
+        (heads > 0 and width > 0 and width % heads == 0, f"width must be a multiple of heads, got {width} and {heads}"),
+        (architecture.depth >= 1, f"depth must be at least 1, got {architecture.depth}"),
+        (0 <= architecture.drop_path < 1, f"drop_path must be at least 0 and below 1, got {architecture.drop_path}"),
     ]
 
 
@@ -89,7 +102,10 @@ def _bundle_rules(experiment: Experiment) -> list[tuple[bool, str]]:
     return [
         (not missing, f"bundle: there is no stage {', '.join(map(repr, missing))}"),
         (pictures.get(groups.of) == "all", f"groups: of must name a stage on all pictures, got {groups.of!r}"),
-        (bundle.second_look >= 0, f"bundle: second_look must be at least 0, got {bundle.second_look}"),
+        (
+            bundle.second_look >= 0 and bundle.second_look % PATCH == 0,
+            f"bundle: second_look must be 0 or a multiple of {PATCH}, got {bundle.second_look}",
+        ),
         (bundle.head in ("full", "group"), f"bundle: head must be 'full' or 'group', got {bundle.head!r}"),
         (
             pictures.get(bundle.generalist) == "all",

@@ -4,6 +4,7 @@ import ctypes
 import math
 import time
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -117,6 +118,19 @@ def batch_loss(
     return share * loss + (1 - share) * loss_of(logits, labels[other], None if teacher is None else teacher[other], stage)
 
 
+def _read(checkpoint: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        return torch.load(checkpoint, map_location=device, weights_only=True)
+    except (RuntimeError, UnpicklingError, EOFError) as error:
+        raise ValueError(f"{checkpoint} is broken, remove it to begin anew: {error}") from error
+
+
+def lost(title: str, what: str, value: float, step: int, checkpoint: Path) -> FloatingPointError:
+    """Going on would repeat it, since every step's draws are fixed: what helps is said, too."""
+    left = f"the last good state is {checkpoint}" if checkpoint.exists() else "no state was saved yet"
+    return FloatingPointError(f"{title}: {what} is {value} at step {step}; {left}. Lower the stage's lr, under another name")
+
+
 def train_stage(
     model: VisionTransformer, fit: Pictures, pools: list[Tensor], stage: Stage, seed: int, checkpoint: Path, title: str,
     teacher: Tensor | None = None, origin: str = "",
@@ -136,7 +150,7 @@ def train_stage(
     first, seconds, running = 0, 0.0, None
     settings = f"{stage}, seed {seed}, {origin}"
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        state = _read(checkpoint, device)
         if state["settings"] != settings:
             raise ValueError(f"{checkpoint} was made with other settings: remove it to begin anew")
         model.load_state_dict(state["model"])
@@ -164,12 +178,12 @@ def train_stage(
         loss = batch_loss(model, part, soft, stage, generator)
         value = loss.item()
         if not math.isfinite(value):
-            raise FloatingPointError(f"{title}: loss is {value} at step {step}; last good state: {checkpoint}")
+            raise lost(title, "loss", value, step, checkpoint)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
         if not math.isfinite(norm):  # a step would spoil the weights, and the next checkpoint with them
-            raise FloatingPointError(f"{title}: gradient is {norm} at step {step}; last good state: {checkpoint}")
+            raise lost(title, "gradient", norm, step, checkpoint)
         optimizer.step()
         running = value if running is None else 0.98 * running + 0.02 * value
         bar.set_postfix(loss=f"{running:.3f}", refresh=False)

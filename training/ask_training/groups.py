@@ -26,7 +26,10 @@ def find_owners(run: Run) -> list[int]:
 def read_groups(run: Run) -> dict:
     """Raises ValueError if the groups that are there were found in another way."""
     path = run.folder / "groups.json"
-    origin = asdict(run.experiment.groups) | {"seed": run.experiment.seed, "predictions": digest(run.path(run.experiment.groups.of, "npz"))}
+    predictions = run.path(run.experiment.groups.of, "npz")
+    if not predictions.exists():
+        raise FileNotFoundError(f"{predictions} is missing: it says which classes belong together")
+    origin = asdict(run.experiment.groups) | {"seed": run.experiment.seed, "predictions": digest(predictions)}
     if not path.exists():
         run.folder.mkdir(parents=True, exist_ok=True)
         options, names = run.experiment.groups, run.source.names

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -106,8 +107,12 @@ def save_logits(path: Path, logits: Tensor) -> None:
 
 
 def load_logits(path: Path) -> Tensor:
-    with np.load(path) as stored:
-        return torch.from_numpy(stored["logits"])
+    """Raises ValueError naming the file if it is broken."""
+    try:
+        with np.load(path) as stored:
+            return torch.from_numpy(stored["logits"])
+    except (BadZipFile, KeyError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} is broken, remove it and what is named like it: {error}") from error
 
 
 def accuracies(logits: Tensor, labels: Tensor, group: list[int] | None) -> dict[str, float]:

@@ -1,6 +1,8 @@
 """Reads labelled pictures from disk: CIFAR-10 or CIFAR-100 binary records, or a folder of pictures per class."""
 
 import hashlib
+import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from tqdm import tqdm
 
 from .data import DataError, Pictures
 
@@ -32,7 +35,8 @@ def read_source(path: Path, side: int) -> Source:
         raise DataError(f"{path} is not a folder")
     batches = sorted(path.glob("data_batch_*.bin"))
     if not (path / "train.bin").exists() and not batches:
-        return read_tree(path / "train" if (path / "train").is_dir() else path, side)
+        split = path / "train"  # a set's training part, or a class of that name
+        return read_tree(split if split.is_dir() and len(_folders(split)) > 1 else path, side)
     if side != CIFAR_SIDE:
         raise DataError(f"{path} holds pictures of {CIFAR_SIDE} px, the configuration's side is {side}")
     if batches:
@@ -73,22 +77,36 @@ def read_names(path: Path) -> list[str]:
 
 
 def read_tree(path: Path, side: int) -> Source:
-    """A folder per class, in alphabetical order, with its pictures at any depth below."""
-    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    """A folder per class, in alphabetical order, with its pictures at any depth below. What is hidden, or left there by
+    macOS, is not read; files that are no JPEG, PNG or WebP are counted on standard error."""
+    folders = _folders(path)
     if len(folders) < 2:
         raise DataError(f"{path} holds neither CIFAR records nor a folder for each of two or more classes")
-    digest, pixels, labels = hashlib.sha256(), [], []
-    for label, folder in enumerate(folders):
-        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    digest, pixels, labels, others = hashlib.sha256(), [], [], Counter()
+    for label, folder in enumerate(tqdm(folders, desc="reading pictures", unit="class", mininterval=2, disable=None)):
+        found = sorted(file for file in folder.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
+        files = [file for file in found if file.suffix.lower() in SUFFIXES]
+        others.update(file.suffix.lower() or file.name for file in found if file.suffix.lower() not in SUFFIXES)
         if not files:
             raise DataError(f"{folder}: class {folder.name!r} has no pictures ({', '.join(SUFFIXES)})")
         for file in files:
             digest.update(f"{file.relative_to(path)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
             pixels.append(read_picture(file, side))
             labels.append(label)
+    if others:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+        print(f"{path}: left out {kinds}; only {', '.join(SUFFIXES)} are read", file=sys.stderr)
     pictures = Pictures(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels))
     names = [folder.name for folder in folders]
     return Source(pictures, names, None, digest.hexdigest(), f"a folder of {len(labels)} pictures in {len(names)} classes")
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(folder for folder in path.iterdir() if folder.is_dir() and not _hidden(Path(folder.name)))
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
 def read_picture(file: Path, side: int) -> np.ndarray:

@@ -9,6 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+PATCH = 16  # pixels a side, as in the checkpoints
+
 
 class PatchEmbed(nn.Module):
     def __init__(self, patch: int, width: int):
@@ -89,7 +91,7 @@ class VisionTransformer(nn.Module):
     """Dosovitskiy et al. (arXiv:2010.11929) with DeiT's sizes (arXiv:2012.12877); a CLS token, no distillation token."""
 
     def __init__(
-        self, size: int, classes: int, patch: int = 16, width: int = 192, depth: int = 12, heads: int = 3,
+        self, size: int, classes: int, patch: int = PATCH, width: int = 192, depth: int = 12, heads: int = 3,
         drop_path: float = 0.0,
     ):
         super().__init__()
@@ -152,9 +154,10 @@ def at_size(model: VisionTransformer, size: int) -> VisionTransformer:
 def load_weights(model: VisionTransformer, source: Path | dict[str, Tensor]) -> None:
     """Loads a timm, DeiT or own checkpoint; the position embedding is resized, a head of other classes left out.
 
-    Raises ValueError naming the first tensor that is missing, unknown or of another shape.
+    Raises ValueError naming the file and the first tensor that is missing, unknown or of another shape.
     """
     weights = dict(source) if isinstance(source, dict) else _read(source)
+    of = "the checkpoint" if isinstance(source, dict) else source
     own = model.state_dict()
     if "pos_embed" in weights:
         weights["pos_embed"] = _resize_positions(weights["pos_embed"], own["pos_embed"].shape[1])
@@ -163,9 +166,9 @@ def load_weights(model: VisionTransformer, source: Path | dict[str, Tensor]) -> 
         weights["head.weight"], weights["head.bias"] = own["head.weight"], own["head.bias"]
     for name in sorted(own.keys() | weights.keys()):
         if name not in weights or name not in own:
-            raise ValueError(f"tensor {name} is {'missing from' if name in own else 'not expected in'} the checkpoint")
+            raise ValueError(f"tensor {name} is {'missing from' if name in own else 'not expected in'} {of}")
         if weights[name].shape != own[name].shape:
-            raise ValueError(f"tensor {name} has shape {list(weights[name].shape)}, expected {list(own[name].shape)}")
+            raise ValueError(f"tensor {name} has shape {list(weights[name].shape)}, expected {list(own[name].shape)} ({of})")
     model.load_state_dict(weights)
 
 
@@ -173,7 +176,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file: {error}") from error
+        hint = "safetensors.torch.save_file(torch.load(FILE)['model'], TO) makes one of DeiT's .pth"
+        raise ValueError(f"{path}: not a safetensors file ({hint}): {error}") from error
 
 
 def _resize_positions(positions: Tensor, tokens: int) -> Tensor:

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,9 +46,13 @@ def test_the_last_entry_of_a_schedule_stays_in_force() -> None:
     assert [stage.at(stage.outsiders, epoch) for epoch in range(4)] == [1.0, 0.5, 0.5, 0.5]
 
 
-@pytest.mark.parametrize("path", sorted((TRAINING / "configs").glob("*.toml")), ids=lambda path: path.stem)
-def test_committed_experiments_are_valid_and_carry_their_files_name(path: Path) -> None:
+@pytest.mark.parametrize("path", sorted((TRAINING / "configs").rglob("*.toml")), ids=lambda path: path.stem)
+def test_committed_experiments_are_valid_carry_their_files_name_and_say_how_to_run_them(path: Path) -> None:
     assert read_experiment(path).name == path.stem
+    header = path.read_text().split("\n\n")[0].split("\nname")[0].split("\nextends")[0]
+    assert "# Command: " in header
+    if "see progressive.toml" not in header:
+        assert re.search(r"# Takes: .* Reaches: ", header), "how long it takes, and the number it must reach"
 
 
 def refuse(folder: Path, text: str, message: str) -> None:
@@ -139,6 +144,15 @@ REFERENCES = {
     ),
     "nothing kept": ("keep = 0.6", "keep = 0", "stage 'base': keep must lie above 0 and be at most 1, got 0.0"),
     "too much distilled": ("distil = 0.5", "distil = 2", "stage 'widening': distil must lie between 0 and 1, got 2.0"),
+    "size no multiple": ("size = 48", "size = 50", "architecture 'medium': size must be a multiple of 16, got 50"),
+    "width no multiple": ("heads = 3", "heads = 5", "architecture 'small': width must be a multiple of heads, got 48 and 5"),
+    "no depth": ("depth = 2", "depth = 0", "architecture 'small': depth must be at least 1, got 0"),
+    "all paths dropped": (
+        "drop_path = 0.1", "drop_path = 1.0", "architecture 'small': drop_path must be at least 0 and below 1, got 1.0"
+    ),
+    "second look no multiple": (
+        "second_look = 32", "second_look = 40", "bundle: second_look must be 0 or a multiple of 16, got 40"
+    ),
     "no batch": ("batch = 20", "batch = 0", "stage 'generalist': epochs and batch must be at least 1"),
     "name of a command": ('name = "base"', 'name = "export"', "stage 'export': the name export is taken"),
     "name of a result": ('name = "specialist"', 'name = "widening-1"', "stage 'widening-1': the name widening-1 is taken"),

@@ -114,7 +114,7 @@ def test_layers_learn_at_their_own_rates(pictures: Pictures, tmp_path: Path) -> 
 def test_a_loss_that_is_not_finite_stops_the_stage_and_keeps_the_last_checkpoint(pictures: Pictures, tmp_path: Path) -> None:
     model, path = lively_model(), tmp_path / "checkpoint"
     diverging = replace(STAGE, lr=1e37)
-    with pytest.raises(FloatingPointError, match=f"diverging: loss is (nan|inf) at step 1; last good state: {path}"):
+    with pytest.raises(FloatingPointError, match=f"diverging: loss is (nan|inf) at step 1; the last good state is {path}"):
         train_stage(model, pictures, everything(pictures), diverging, 1, path, "diverging")
 
     state = torch.load(path, weights_only=True)
@@ -132,7 +132,7 @@ def test_a_gradient_that_is_not_finite_reaches_neither_weights_nor_checkpoint(pi
         model.norm.weight.fill_(1e-37)
         model.norm.bias.zero_()
         model.head.weight.copy_(3e38 * model.head.weight.sign())
-    with pytest.raises(FloatingPointError, match="steep: gradient is (nan|inf) at step 0; last good state: "):
+    with pytest.raises(FloatingPointError, match="steep: gradient is (nan|inf) at step 0; no state was saved yet. Lower the stage's lr"):
         train_stage(model, pictures, everything(pictures), replace(STAGE, batch=2), 1, tmp_path / "checkpoint", "steep")
     assert all(parameter.isfinite().all() for parameter in model.parameters())
     assert not list(tmp_path.iterdir())
@@ -209,3 +209,12 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(pictures: Pictures, 
     train_stage(lively_model(), pictures, pools, STAGE, 1, path, "first")
     with pytest.raises(ValueError, match="checkpoint was made with other settings: remove it to begin anew"):
         train_stage(lively_model(), pictures, pools, replace(STAGE, lr=1e-3), 1, path, "second")
+
+
+def test_a_broken_checkpoint_is_refused_by_its_name(pictures: Pictures, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    for content in (b"", b"PK\x03\x04 and no more", b"no checkpoint at all"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"{path} is broken, remove it to begin anew"):
+            train_stage(lively_model(), pictures, [torch.arange(40)], STAGE, 1, path, "stage")
+        assert path.read_bytes() == content

@@ -70,7 +70,7 @@ SPOILED = {
     "validation too large": (replace("tiny.toml", "= 0.25", "= 0.99"), "class a has 40 pictures, 40 of them wanted"),
     "k beyond the classes": (replace("tiny.toml", "k = [1, 2]", "k = [1, 7]"), "operating: k goes to 7, there are 6 classes"),
     "groups that do not fit": (replace("tiny.toml", "count = 3", "count = 4"), "6 classes do not fit 4 groups of 2 to 2"),
-    "size no multiple": (replace("tiny.toml", "size = 32", "size = 40"), "size 40 is not a multiple of the patch size 16"),
+    "size no multiple": (replace("tiny.toml", "size = 32", "size = 40"), "architecture 'small': size must be a multiple of 16, got 40"),
     "no weights": (remove("weights.pth"), "weights.pth is missing: it is what generalist starts from"),
     "weights of another format": (lambda folder: None, "weights.pth: not a safetensors file"),
 }
@@ -94,8 +94,8 @@ def test_a_stage_from_weights_asks_for_them(inputs: dict[str, Path]) -> None:
 
 EARLY = {
     "base": "generalist.safetensors is missing: it is what base starts from",
-    "widening": "generalist.safetensors",
-    "specialist": "base.safetensors",
+    "widening": "generalist.npz is missing: it says which classes belong together",
+    "specialist": "generalist.npz is missing: it says which classes belong together",
     "export": "generalist.safetensors",
     "bundle": "generalist.npz",
 }

@@ -89,3 +89,11 @@ def test_accuracies_are_over_all_pictures_and_over_the_experts_own() -> None:
     labels = torch.tensor([0, 1, 1, 2, 2, 1])
     assert accuracies(logits, labels, None) == {"validationAccuracy": 0.5}
     assert accuracies(logits, labels, [0, 2]) == {"validationAccuracy": 0.5, "validationAccuracyOwnClasses": 0.6667}
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"no archive"])
+def test_broken_predictions_are_refused_by_their_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "base.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{path} is broken, remove it"):
+        load_logits(path)

@@ -72,6 +72,21 @@ def test_a_train_folder_stands_for_the_whole(tree: Path) -> None:
     assert (source.names, len(source.pictures)) == (["apple", "pear"], 2)
 
 
+def test_a_class_may_be_called_train(tree: Path) -> None:
+    save(tree / "train" / "1914" / "c.png", flat(GREEN))
+    assert read_source(tree, 32).names == ["apple", "pear", "train"]
+
+
+def test_what_is_hidden_or_no_picture_is_left_out_and_the_latter_told(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tree / "__MACOSX" / "apple" / "a.png", flat(GREEN))
+    for name in ("apple/._a.png", "apple/.cache/x.png", "pear/c.heic", "pear/d.HEIC", "pear/notes"):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).write_bytes(b"not a picture")
+    source = read_source(tree, 32)
+    assert (source.names, len(source.pictures)) == (["apple", "pear"], 2)
+    assert f"{tree}: left out 2 .heic, 1 notes; only .jpg, .jpeg, .png, .webp are read\n" in capsys.readouterr().err
+
+
 def test_pictures_lie_at_any_depth(tree: Path) -> None:
     save(tree / "apple" / "2024" / "may" / "c.png", flat(GREEN))
     source = read_source(tree, 32)
