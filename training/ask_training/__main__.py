@@ -17,6 +17,7 @@ from .serve import export_model
 from .stages import perform
 
 HERE = Path(__file__).resolve().parent.parent
+LEAST_VALIDATION = 10  # half of them fit the policy, in as many folds
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -35,6 +36,9 @@ def main(arguments: list[str] | None = None) -> None:
         if options.what not in ["all", *steps]:
             raise ValueError(f"there is no step {options.what!r}; {options.config} has {', '.join(steps)}")
         check_sizes(run.classes, experiment.groups)
+        if len(run.split[1]) < LEAST_VALIDATION:
+            raise ValueError(f"{len(run.split[1])} pictures are too few to validate on, {LEAST_VALIDATION} are needed: "
+                             f"add pictures, or raise validation in {options.config}")
         if max(experiment.operating.k) > run.classes:
             raise ValueError(f"{options.config}: operating: k goes to {max(experiment.operating.k)}, there are {run.classes} classes")
         keep_freed_memory()

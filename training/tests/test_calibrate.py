@@ -39,6 +39,12 @@ def test_a_planted_temperature_is_recovered(planted: float) -> None:
     assert found == round(found, 3)
 
 
+def test_a_few_pictures_that_are_all_right_do_not_make_every_answer_certain() -> None:
+    """Without a prior the least temperature would be best."""
+    labels = torch.arange(5)
+    assert 0.4 < fit_temperature(3.0 * torch.eye(5), labels) < 1
+
+
 def test_experts_are_ranked_by_the_mass_of_the_top_k_in_their_classes() -> None:
     probabilities = torch.tensor([
         [0.40, 0.00, 0.00, 0.30, 0.25, 0.05],

@@ -86,6 +86,13 @@ def test_a_wrong_input_ends_the_program_with_a_line_that_names_it(
     assert not inputs["to"].exists()
 
 
+def test_too_few_pictures_to_validate_on_are_refused_before_anything_is_trained(inputs: dict[str, Path]) -> None:
+    write_records(inputs["data"] / "train.bin", 4, seed=2)
+    with pytest.raises(SystemExit, match="^ask_training: 6 pictures are too few to validate on, 10 are needed: add pictures"):
+        main(["all", *options(inputs)])
+    assert not inputs["runs"].exists()
+
+
 def test_a_stage_from_weights_asks_for_them(inputs: dict[str, Path]) -> None:
     del inputs["weights"]
     with pytest.raises(SystemExit, match="^ask_training: stage 'generalist' starts from weights: name them with --weights$"):
