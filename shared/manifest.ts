@@ -55,12 +55,14 @@ const scoringSchema = z.discriminatedUnion('method', [
   }),
 ]);
 
+const metric = z.enum(['max-probability', 'margin', 'entropy', 'expected-gain']);
+
 const routingSchema = z.object({
   /** How many of the generalist's predictions vote for experts. */
   k: z.number().int().positive(),
   scoring: scoringSchema.default({ method: 'top-k-mass' }),
   /** What the gate goes by; `expected-gain` needs the scoring of that name. */
-  metric: z.enum(['max-probability', 'margin', 'entropy', 'expected-gain']),
+  metric,
   /** An answer whose metric is below is escalated. */
   threshold: share,
   /** For each class, the expert that owns it. */
@@ -82,6 +84,7 @@ const calibrationSchema = z.object({
   confidence: share,
   guarantee: z.string(),
   pictures: z.number().int().positive(),
+  metric,
   threshold: share,
   escalated: interval,
   accuracy: interval,

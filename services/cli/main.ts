@@ -8,12 +8,13 @@ import { evaluate, evaluationNames } from './eval.ts';
 import { UsageError } from './usage.ts';
 
 const usage = `npm run -s ask -- classify FILE... [--strategy ${strategyNames.join('|')}] [--threshold 0..1] [--url http://HOST:PORT] [--json]
-npm run -s ask -- calibrate --target-accuracy A | --max-escalation E | --max-latency MS | --max-energy J [--delta 0.05] [--dry-run] [--json]
+npm run -s ask -- calibrate --target-accuracy A | --max-escalation E | --max-latency MS | --max-energy J [--delta 0.05] [--metric NAME|best] [--dry-run] [--json]
     [--edge-ms N] [--expert-ms N] [--network-ms N] [--edge-watts N] [--expert-watts N] [--network-joules N]
 npm run -s eval -- --data FILE.bin [--strategy ${evaluationNames.join('|')}] [--limit N] [--json]
 
 classify  names what is in each image file and the route its answer took; with --url by asking a running service
 calibrate chooses the bundle's threshold on the validation pictures held back for it, and certifies what it reaches;
+          --metric also what the threshold is of, without it the bundle's metric stays, as does the router;
           --max-latency and --max-energy are means per picture; several goals are met together or not at all
 eval      accuracy and cost on CIFAR-100 binary records, by the services' own code; without --strategy: of all`;
 
@@ -33,7 +34,7 @@ async function main(): Promise<number> {
   if (verb === 'calibrate') {
     const numbers = Object.fromEntries(numericOptions.map((name) => [name, text]));
     const options = numbers as Record<(typeof numericOptions)[number], typeof text>;
-    const { values } = parseArgs({ args: rest, options: { ...options, json, 'dry-run': json } });
+    const { values } = parseArgs({ args: rest, options: { ...options, metric: text, json, 'dry-run': json } });
     return calibrate(values, readConfig().ASK_MODELS_DIR);
   }
   if (verb === 'eval') {

@@ -14,7 +14,7 @@ let before: string;
 beforeEach(async () => {
   bundle = await makeTinyBundle();
   const random = randomNumbers(3);
-  const pictures = Array.from({ length: HELD + 100 }, (_, i) => {
+  const pictures = Array.from({ length: HELD + 600 }, (_, i) => {
     const label = Math.floor(4 * random());
     const confidence = 0.3 + 0.7 * random();
     const said = random() < confidence ? label : (label + 1) % 4;
@@ -45,6 +45,17 @@ test('a target accuracy is written into the manifest with its certificate and cu
   const { curve } = manifest.calibration as { curve: { escalated: number; accuracy: { low: number } }[] };
   expect(curve.length).toBeGreaterThan(10);
   expect([curve.at(0)?.escalated, curve.at(-1)?.escalated]).toEqual([0, 1]);
+});
+
+test('the metric that is named, or found best, is written with the threshold', async () => {
+  for (const name of ['entropy', 'best']) {
+    const { status, output } = await calibrate('--max-escalation', '0.4', '--metric', name, '--json');
+    expect(status).toBe(0);
+    const { manifest } = await loadBundle(bundle.directory);
+    expect(JSON.parse(output).metric).toBe(manifest.routing.metric);
+    if (name !== 'best') expect(manifest.routing.metric).toBe(name);
+    expect(manifest.calibration?.escalated.high).toBeLessThan(0.42);
+  }
 });
 
 test('limits of latency and energy become limits of escalation, by the means given', async () => {
@@ -84,7 +95,7 @@ describe('the manifest stays as it is', () => {
     const { status, output, errors } = await calibrate('--max-escalation', '0.4', '--dry-run');
     expect(status).toBe(0);
     expect(output).toMatch(/^threshold {2}escalated {3}accuracy {2}95 % interval\n0\.000/);
-    expect(output).toMatch(/chosen: threshold 0\.\d+, 3\d\.\d\d % escalated, \d\d\.\d\d % right\n/);
+    expect(output).toMatch(/chosen: max-probability below 0\.\d+, 3\d\.\d\d % escalated, \d\d\.\d\d % right\n/);
     expect(errors).toContain('nothing was written');
   });
 
@@ -110,6 +121,12 @@ describe('the manifest stays as it is', () => {
     ['no goal', [], 'calibrate needs a goal: --target-accuracy'],
     ['no number', ['--target-accuracy', 'high'], '--target-accuracy high is not a number'],
     ['a share above 1', ['--max-escalation', '40'], '--max-escalation 40 is not between 0 and 1'],
+    ['an unknown metric', ['--max-escalation', '0.4', '--metric', 'luck'], '--metric luck is none of max-probability'],
+    [
+      'a metric without its scoring',
+      ['--max-escalation', '0.4', '--metric', 'expected-gain'],
+      '--metric expected-gain is none of',
+    ],
     ['an impossible delta', ['--max-escalation', '0.4', '--delta', '0'], '--delta must lie between 0 and 1'],
     [
       'energy without watts',

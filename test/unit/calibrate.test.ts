@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { binomialCdf, lowerBound, upperBound } from '../../services/cli/calibrate/binomial.ts';
 import { choose } from '../../services/cli/calibrate/choose.ts';
 import { affordable } from '../../services/cli/calibrate/cost.ts';
-import { curve, type Picture } from '../../services/cli/calibrate/curve.ts';
+import { candidates, curve, type Picture } from '../../services/cli/calibrate/curve.ts';
+import { chooseMetric } from '../../services/cli/calibrate/metric.ts';
+import type { Manifest } from '../../shared/manifest.ts';
 import { randomNumbers } from '../support/predictions.ts';
 
 describe('binomial bounds', () => {
@@ -48,10 +50,32 @@ describe('curve', () => {
     ];
     const points = curve(pictures);
     const at = (threshold: number) => points.find((point) => point.threshold === threshold);
-    expect(at(0)).toEqual({ threshold: 0, escalated: 0, right: 2 });
-    expect(at(0.2)).toEqual({ threshold: 0.2, escalated: 0, right: 2 });
-    expect(at(0.5)).toEqual({ threshold: 0.5, escalated: 1, right: 3 });
-    expect(at(1)).toEqual({ threshold: 1, escalated: 3, right: 2 });
+    expect(at(0)).toEqual({ threshold: 0, expected: 0, escalated: 0, right: 2 });
+    expect(at(0.2)).toEqual({ threshold: 0.2, expected: 0.2, escalated: 0, right: 2 });
+    expect(at(0.5)).toEqual({ threshold: 0.5, expected: 0.5, escalated: 1, right: 3 });
+    expect(at(1)).toEqual({ threshold: 1, expected: 1, escalated: 3, right: 2 });
+  });
+});
+
+describe('candidates', () => {
+  const sure = (value: number) => ({ value, edgeRight: true, expertRight: true });
+
+  test('tell apart the shares of pictures that a good generalist is almost sure of', () => {
+    const fitted = Array.from({ length: 1000 }, (_, i) => sure(1 - ((i + 0.5) / 1000) ** 4));
+    const shares = candidates(fitted).map(({ expected }) => expected);
+    const steps = shares.slice(1).map((share, i) => share - (shares[i] as number));
+    expect(Math.min(...steps)).toBeGreaterThanOrEqual(0);
+    expect(Math.max(...steps)).toBeLessThan(0.012);
+    expect([shares[0], shares.at(-1)]).toEqual([0, 1]);
+  });
+
+  test('are each threshold once, in order, however few values there are', () => {
+    expect(candidates([sure(0.5), sure(0.5), sure(1)])).toEqual([
+      { threshold: 0, expected: 0 },
+      { threshold: 0.5, expected: 0 },
+      { threshold: 1, expected: 2 / 3 },
+    ]);
+    expect(candidates([])).toHaveLength(201);
   });
 });
 
@@ -83,6 +107,13 @@ describe('choose', () => {
     expect(choose(points, 20, { escalation: 0.0001 }, 0.05)).toHaveProperty('unmet');
   });
 
+  test('an accuracy whose escalations cannot be certified is declined for these', () => {
+    const few = curve(draw(200, randomNumbers(4)));
+    expect(choose(few, 200, { accuracy: 0.4, escalation: 0.005 }, 0.05)).toEqual({
+      unmet: expect.stringMatching(/cannot certify less than|is certified with up to .* escalated, at most 0.50 %/),
+    });
+  });
+
   test('an accuracy that only fewer escalations would reach is not claimed', () => {
     const worse = draw(4000, randomNumbers(2)).map((picture) => ({ ...picture, expertRight: false }));
     expect(choose(curve(worse), 4000, { accuracy: 0.4 }, 0.05)).toHaveProperty('unmet');
@@ -95,7 +126,7 @@ describe('choose', () => {
     ['both', { accuracy: 0.78, escalation: 0.55 }],
   ] as const)('of %s holds over simulated calibrations', (_, goal) => {
     const random = randomNumbers(7);
-    const [trials, delta] = [600, 0.1];
+    const [trials, delta] = [400, 0.1];
     let broken = 0;
     let met = 0;
     for (let trial = 0; trial < trials; trial++) {
@@ -120,6 +151,41 @@ describe('choose', () => {
       if (naive && trueAccuracy(naive.threshold) < 0.82) broken += 1;
     }
     expect(broken / 200).toBeGreaterThan(0.3);
+  });
+});
+
+describe('the best metric', () => {
+  const logs = (...shares: number[]) => Float32Array.from(shares, Math.log);
+  /** Torn between two: wrong, and the expert knows better. Unsure but ahead: right, and the expert is wrong. */
+  const torn = { edge: logs(0.5, 0.49, 0.01), expert: logs(0.01, 0.98, 0.01), label: 1 };
+  const ahead = { edge: logs(0.45, 0.28, 0.27), expert: logs(0.01, 0.98, 0.01), label: 0 };
+  const pictures = Array.from({ length: 200 }, (_, i) => (i % 4 < 2 ? torn : ahead));
+  const predictions = {
+    labels: Uint16Array.from(pictures, ({ label }) => label),
+    held: Uint8Array.from(pictures, (_, i) => i % 2),
+    logits: new Map([
+      ['generalist', pictures.map(({ edge }) => edge)],
+      ['only', pictures.map(({ expert }) => expert)],
+    ]),
+  };
+  const manifest = {
+    generalist: { id: 'generalist', temperature: 1 },
+    experts: [{ id: 'only', classes: [0, 1, 2], temperature: 1 }],
+    routing: {
+      k: 1,
+      scoring: { method: 'top-k-mass' },
+      metric: 'max-probability',
+      merge: { generalistWeight: 0, expertWeight: 1 },
+    },
+  } as unknown as Manifest;
+
+  test.each([{ escalation: 0.6 }, { accuracy: 0.99 }])('serves the goal %o', (goal) => {
+    expect(chooseMetric('best', manifest, predictions, goal)).toBe('margin');
+  });
+
+  test('is taken only if asked for', () => {
+    expect(chooseMetric(undefined, manifest, predictions, {})).toBe('max-probability');
+    expect(chooseMetric('entropy', manifest, predictions, {})).toBe('entropy');
   });
 });
 

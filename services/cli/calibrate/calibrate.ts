@@ -4,7 +4,8 @@ import { type Bundle, type Calibration, loadBundle } from '../../../shared/manif
 import { UsageError } from '../usage.ts';
 import { choose, type Goal } from './choose.ts';
 import { affordable, measureTimes } from './cost.ts';
-import { curve, interval, type Point, replay } from './curve.ts';
+import { candidates, curve, interval, type Point, replay } from './curve.ts';
+import { chooseMetric } from './metric.ts';
 import { readPredictions } from './predictions.ts';
 
 /** Option names as on the command line; numbers still as text. */
@@ -24,6 +25,7 @@ export const numericOptions = [
 
 type Numbers = Partial<Record<(typeof numericOptions)[number], number>>;
 type CalibrateArguments = Partial<Record<(typeof numericOptions)[number], string | undefined>> & {
+  metric?: string | undefined;
   'dry-run': boolean;
   json: boolean;
 };
@@ -32,19 +34,22 @@ const goals = ['target-accuracy', 'max-escalation', 'max-latency', 'max-energy']
 const shares = ['target-accuracy', 'max-escalation', 'delta'];
 
 /**
- * Chooses the threshold that meets the goal on the held validation pictures and writes it, with its certificate and
- * the risk-coverage curve, into the bundle's manifest. Returns the exit status: 1, and nothing written, if the goal
+ * Chooses the threshold that meets the goal on the held validation pictures and writes it, with the gate's metric, the
+ * certificate and the risk-coverage curve, into the bundle's manifest. Returns the exit status: 1, and nothing written, if the goal
  * cannot be met. Throws UsageError and BundleError.
  */
 export async function calibrate(options: CalibrateArguments, directory: string): Promise<number> {
   const numbers = readNumbers(options);
   const bundle = await loadBundle(directory);
-  const pictures = replay(bundle.manifest, await readPredictions(bundle));
+  const predictions = await readPredictions(bundle);
+  const { goal, notes } = await toGoal(numbers, bundle);
+  const metric = chooseMetric(options.metric, bundle.manifest, predictions, goal);
+  const manifest = { ...bundle.manifest, routing: { ...bundle.manifest.routing, metric } };
+  const pictures = replay(manifest, predictions, true);
   const n = pictures.length;
   if (n === 0) throw new UsageError(`${directory}: no validation picture was held back for calibration`);
   const { delta = 0.05 } = numbers;
-  const points = curve(pictures);
-  const { goal, notes } = await toGoal(numbers, bundle);
+  const points = curve(pictures, candidates(replay(manifest, predictions, false)));
   const choice: ReturnType<typeof choose> =
     (goal.escalation ?? 0) < 0 ? { unmet: 'the generalist alone costs more' } : choose(points, n, goal, delta);
   for (const note of notes) process.stderr.write(`${note}\n`);
@@ -52,7 +57,7 @@ export async function calibrate(options: CalibrateArguments, directory: string):
     process.stderr.write(`the goal cannot be met: ${choice.unmet}; nothing was written\n`);
     return 1;
   }
-  const calibration = describe(choice.point, points, n, goal, numbers, delta);
+  const calibration = { metric, ...describe(choice.point, points, n, goal, numbers, delta) };
   if (!options['dry-run']) await write(directory, calibration);
   process.stdout.write(options.json ? `${JSON.stringify(calibration)}\n` : render(calibration));
   process.stderr.write(options['dry-run'] ? 'nothing was written\n' : `written: ${join(directory, 'manifest.json')}\n`);
@@ -110,7 +115,7 @@ async function toGoal(numbers: Numbers, bundle: Bundle): Promise<{ goal: Goal; n
   return { goal, notes };
 }
 
-function describe(point: Point, points: Point[], n: number, goal: Goal, numbers: Numbers, delta: number): Calibration {
+function describe(point: Point, points: Point[], n: number, goal: Goal, numbers: Numbers, delta: number) {
   const promises = [
     goal.accuracy === undefined ? [] : [`at least ${goal.accuracy} of the answers are right`],
     goal.escalation === undefined ? [] : [`at most ${goal.escalation.toFixed(4)} of the pictures are escalated`],
@@ -145,6 +150,7 @@ function everyTwentieth(points: Point[], n: number): Point[] {
 async function write(directory: string, calibration: Calibration): Promise<void> {
   const path = join(directory, 'manifest.json');
   const manifest = JSON.parse(await readFile(path, 'utf8'));
+  manifest.routing.metric = calibration.metric;
   manifest.routing.threshold = calibration.threshold;
   manifest.calibration = calibration;
   const partial = `${path}.partial`;
@@ -157,7 +163,7 @@ async function write(directory: string, calibration: Calibration): Promise<void>
   }
 }
 
-function render({ threshold, escalated, accuracy, confidence, guarantee, curve: points }: Calibration): string {
+function render({ metric, threshold, escalated, accuracy, confidence, guarantee, curve: points }: Calibration): string {
   const percent = (share: number) => `${(100 * share).toFixed(2).padStart(6)} %`;
   const sure = `${Math.round(100 * confidence)} %`;
   const rows = points.map(
@@ -167,7 +173,7 @@ function render({ threshold, escalated, accuracy, confidence, guarantee, curve: 
   return [
     `threshold  escalated   accuracy  ${sure} interval\n`,
     ...rows,
-    `\nchosen: threshold ${threshold}, ${percent(escalated.value).trim()} escalated, ${percent(accuracy.value).trim()} right\n`,
+    `\nchosen: ${metric} below ${threshold}, ${percent(escalated.value).trim()} escalated, ${percent(accuracy.value).trim()} right\n`,
     `with ${sure} confidence: ${guarantee}\n`,
   ].join('');
 }

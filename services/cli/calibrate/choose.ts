@@ -17,9 +17,9 @@ type Choice = { point: Point } | { unmet: string };
  * Of an escalation limit: the exact binomial upper bound of each point's escalation; since escalation only grows along
  * the curve, the first failure ends the search. Of an accuracy: fixed-sequence testing (Bauer 1991; for risk control:
  * Angelopoulos et al., "Learn then Test", arXiv:2110.01052) with the exact binomial lower bound, from the largest
- * escalation allowed downwards, and the last point before the first failure is taken. Exact binomial because right or
- * wrong is 0 or 1; conformal risk control would bound the mean over calibrations alone, and needs a risk that never
- * rises with escalation, which nobody promises. With both goals each gets half of delta.
+ * expected escalation allowed downwards, and the last point before the first failure is taken. Exact binomial because
+ * right or wrong is 0 or 1; conformal risk control would bound the mean over calibrations alone, and needs a risk that
+ * never rises with escalation, which nobody promises. With both goals each gets half of delta.
  */
 export function choose(points: Point[], n: number, goal: Goal, delta: number): Choice {
   const { accuracy, escalation } = goal;
@@ -39,16 +39,24 @@ export function choose(points: Point[], n: number, goal: Goal, delta: number): C
   }
   if (accuracy === undefined) return { point: mostAccurate(allowed) };
 
-  const sequence = [...allowed].reverse();
+  // Where the sequence begins must not depend on the held pictures.
+  const sequence = points.filter(({ expected }) => expected <= (escalation ?? 1)).reverse();
   const failure = sequence.findIndex((point) => lowerBound(point.right, n, part) < accuracy);
-  if (failure === 0) {
+  const point = failure === -1 ? sequence.at(-1) : sequence[failure - 1];
+  if (point === undefined) {
     const { right, escalated } = sequence[0] as Point;
     const reached = `${percent(right / n)} right with ${percent(escalated / n)} escalated`;
     return {
       unmet: `${reached} certifies an accuracy of ${percent(lowerBound(right, n, part))}, ${percent(accuracy)} is asked for`,
     };
   }
-  return { point: (failure === -1 ? sequence.at(-1) : sequence[failure - 1]) as Point };
+  if (!allowed.includes(point)) {
+    const most = percent(upperBound(point.escalated, n, part));
+    return {
+      unmet: `that accuracy is certified with up to ${most} escalated, at most ${percent(escalation ?? 1)} is asked for`,
+    };
+  }
+  return { point };
 }
 
 /** Of equally accurate ones the one that escalates least. */

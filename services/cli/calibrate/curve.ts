@@ -12,9 +12,14 @@ export interface Picture {
   expertRight: boolean;
 }
 
-/** What one threshold does to the held pictures. */
-export interface Point {
+/** A threshold, and the share of pictures that it should escalate, known without a look at the held ones. */
+export interface Candidate {
   threshold: number;
+  expected: number;
+}
+
+/** What a threshold does to the held pictures. */
+export interface Point extends Candidate {
   /** How many of the pictures it escalates, and how many answers are right then. */
   escalated: number;
   right: number;
@@ -26,13 +31,16 @@ interface Interval {
   high: number;
 }
 
-/** Replays gate, routing and merge on the stored predictions of the held pictures, by the services' own code. */
-export function replay(manifest: Manifest, predictions: Predictions): Picture[] {
+/**
+ * Replays gate, routing and merge on stored predictions, by the services' own code: of the `held` pictures, or of those
+ * that the policy was fitted on.
+ */
+export function replay(manifest: Manifest, predictions: Predictions, held: boolean): Picture[] {
   const of = (entry: ModelEntry, i: number) =>
     softmax((predictions.logits.get(entry.id) as Float32Array[])[i] as Float32Array, entry.temperature);
   const pictures: Picture[] = [];
   predictions.labels.forEach((label, i) => {
-    if (predictions.held[i] === 0) return;
+    if ((predictions.held[i] === 1) !== held) return;
     const edge = of(manifest.generalist, i);
     const { value, candidates } = decideRouting(edge, manifest);
     const expert = manifest.experts.find(({ id }) => id === candidates[0]?.expert) as ModelEntry;
@@ -43,14 +51,28 @@ export function replay(manifest: Manifest, predictions: Predictions): Picture[] 
 }
 
 const STEPS = 200;
+const even = Array.from({ length: STEPS + 1 }, (_, step) => ({ threshold: step / STEPS, expected: step / STEPS }));
 
-/** What evenly spaced thresholds from 0 to 1 do: fixed before the pictures are seen, so that certificates may search them. */
-export function curve(pictures: Picture[]): Point[] {
-  return Array.from({ length: STEPS + 1 }, (_, step) => {
-    const threshold = step / STEPS;
-    const escalated = pictures.filter(({ value }) => value < threshold).length;
-    const right = pictures.filter((p) => (p.value < threshold ? p.expertRight : p.edgeRight)).length;
-    return { threshold, escalated, right };
+/**
+ * Thresholds that escalate evenly spaced shares of `fitted`, the pictures that are not held: a good generalist is sure of
+ * most, and evenly spaced thresholds would tell these apart badly. Without such pictures, evenly spaced ones.
+ */
+export function candidates(fitted: Picture[]): Candidate[] {
+  if (fitted.length === 0) return even;
+  const values = fitted.map(({ value }) => value).sort((a, b) => a - b);
+  const thresholds = even.map(({ expected }) => values[Math.floor(expected * (values.length - 1))] as number);
+  return [...new Set([0, ...thresholds.map((value) => Math.round(1e9 * value) / 1e9), 1])].map((threshold) => ({
+    threshold,
+    expected: values.filter((value) => value < threshold).length / values.length,
+  }));
+}
+
+/** What each candidate does: they are fixed before the held pictures are seen, so that certificates may search them. */
+export function curve(pictures: Picture[], among: Candidate[] = even): Point[] {
+  return among.map((candidate) => {
+    const escalated = pictures.filter(({ value }) => value < candidate.threshold).length;
+    const right = pictures.filter((p) => (p.value < candidate.threshold ? p.expertRight : p.edgeRight)).length;
+    return { ...candidate, escalated, right };
   });
 }
 

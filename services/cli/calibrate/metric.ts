@@ -1,0 +1,42 @@
+import type { Manifest } from '../../../shared/manifest.ts';
+import { type Metric, metrics } from '../../edge/gate.ts';
+import { UsageError } from '../usage.ts';
+import type { Goal } from './choose.ts';
+import { candidates, curve, type Point, replay } from './curve.ts';
+import type { Predictions } from './predictions.ts';
+
+/**
+ * The gate's metric: the manifest's own, the one named, or with `best` the one that serves the goal best on the pictures
+ * that are not held, so that certificates on the held ones stay exact: fewest escalations for an accuracy, else most
+ * right answers. Throws UsageError.
+ */
+export function chooseMetric(
+  name: string | undefined,
+  manifest: Manifest,
+  predictions: Predictions,
+  goal: Goal,
+): Metric {
+  const { metric, scoring } = manifest.routing;
+  const possible = (Object.keys(metrics) as Metric[]).filter(
+    (candidate) => candidate !== 'expected-gain' || scoring.method === candidate,
+  );
+  if (name === undefined) return metric;
+  const named = possible.find((candidate) => candidate === name);
+  if (named) return named;
+  if (name !== 'best') throw new UsageError(`--metric ${name} is none of ${possible.join(', ')}, best`);
+
+  const scores = possible.map((candidate) => {
+    const pictures = replay({ ...manifest, routing: { ...manifest.routing, metric: candidate } }, predictions, false);
+    return score(curve(pictures, candidates(pictures)), pictures.length, goal);
+  });
+  return possible[scores.indexOf(Math.max(...scores))] ?? metric;
+}
+
+/** Higher is better; of points that do not reach the accuracy, the most accurate. */
+function score(points: Point[], n: number, { accuracy, escalation = 1 }: Goal): number {
+  const allowed = points.filter(({ escalated }) => escalated <= escalation * n);
+  const most = Math.max(0, ...allowed.map(({ right }) => right));
+  const reached = accuracy === undefined ? [] : allowed.filter(({ right }) => right >= accuracy * n);
+  if (reached.length === 0) return most;
+  return 2 * n - Math.min(...reached.map(({ escalated }) => escalated));
+}
