@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .config import Experiment, Stage
 from .data import Pictures, split
-from .engine import pick_device, predict
+from .engine import autocast, pick_device, predict
 from .files import write_atomically
 from .sources import Source, read_source
 from .vit import VisionTransformer, load_weights
@@ -87,11 +87,13 @@ class Run:
         return load_logits(self.path(name, suffix))
 
     def fit_logits(self, name: str) -> Tensor:
-        """float16 logits [N, classes] on the fit pictures, plainly resized; worked out once."""
+        """float16 logits [N, classes] on the fit pictures, plainly resized, as exact as training needs; worked out once."""
         path = self.path(name, "fit.npz")
         if not path.exists():
-            print(f"{name}: predicting the fit pictures")
-            save_logits(path, predict(self.model(name), self.split[0].pixels, pick_device()).half())
+            print(f"{name}: predicting the fit pictures", flush=True)
+            with autocast(pick_device()):
+                logits = predict(self.model(name), self.split[0].pixels, pick_device())
+            save_logits(path, logits.half())
         return load_logits(path)
 
     def figures(self, name: str, suffix: str = "json") -> dict[str, Any]:
