@@ -67,9 +67,10 @@ def _architecture_rules(architecture: Architecture) -> list[tuple[bool, str]]:
 def _stage_rules(experiment: Experiment, stage: Stage, known: set[str]) -> list[tuple[bool, str]]:
     stages = {other.name: other for other in experiment.stages}
     per_group = {name for name, other in stages.items() if other.pictures == "group"}
-    named = dict.fromkeys([stage.start, *stage.teachers])
+    named = dict.fromkeys([stage.start, *stage.teachers, *stage.soup])
     unknown = [name for name in named if name not in BEGINNINGS and (name not in known or name not in stages)]
     split = [name for name in named if name in per_group and (stage.pictures == "all" or name in stage.teachers)]
+    other_shape = [name for name in stage.soup if name in known & stages.keys() and stages[name].architecture != stage.architecture]
     taken = known.union(TAKEN).intersection([stage.name, *_results(experiment, stage)])
     return [
         (bool(NAME.fullmatch(stage.name)), "a name is lower-case letters, digits, - and _"),
@@ -78,14 +79,15 @@ def _stage_rules(experiment: Experiment, stage: Stage, known: set[str]) -> list[
         (stage.pictures in ("all", "group"), f"pictures must be 'all' or 'group', got {stage.pictures!r}"),
         (not unknown, f"{', '.join(map(repr, unknown))} is not an earlier stage"),
         (not split, f"{', '.join(map(repr, split))} is one model per group"),
-        (not set(stage.teachers) & set(BEGINNINGS), "only earlier stages can teach"),
+        (not set(stage.teachers + stage.soup) & set(BEGINNINGS), "only earlier stages can teach or go into a soup"),
+        (not other_shape, f"{', '.join(map(repr, other_shape))} has another architecture, a soup needs one and the same"),
         (bool(stage.teachers) or not stage.hardest, "hardest needs teachers, they say what is hard"),
         (bool(stage.teachers) or stage.distil == 0, "distil needs teachers"),
         (stage.distil > 0 or stage.hardest or not stage.teachers, "teachers need a distil above 0 or hardest, or they teach nothing"),
         (0 <= stage.distil <= 1, f"distil must lie between 0 and 1, got {stage.distil}"),
         (0 <= stage.mix <= 1, f"mix must lie between 0 and 1, got {stage.mix}"),
         (stage.temperature > 0, f"temperature must be above 0, got {stage.temperature}"),
-        (stage.epochs >= 1 and stage.batch >= 1, "epochs and batch must be at least 1"),
+        (stage.epochs >= (0 if stage.soup else 1) and stage.batch >= 1, "epochs and batch must be at least 1"),
         (stage.lr > 0 and stage.weight_decay >= 0, "lr must be above 0 and weight_decay at least 0"),
         (0 <= stage.layer_decay <= 1, f"layer_decay must lie between 0 and 1, got {stage.layer_decay}"),
         (0 < stage.keep <= 1, f"keep must lie above 0 and be at most 1, got {stage.keep}"),

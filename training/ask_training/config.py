@@ -21,11 +21,11 @@ class Stage:
     start: str  # "weights" for the checkpoint given on the command line, "scratch", or the stage to go on from
     architecture: str
     pictures: str  # "all" pictures, or those of one "group" at a time: a model per expert
-    epochs: int  # an epoch sees every picture of the pool once, but for a rest of less than half a batch
-    batch: int
-    lr: float  # peak learning rate of the head; warm-up, then cosine to zero
-    layer_decay: float  # factor on the learning rate per block towards the input
-    weight_decay: float
+    epochs: int  # an epoch sees every picture of the pool once, but for a rest of less than half a batch; 0 for a soup alone
+    batch: int = 64
+    lr: float = 1e-4  # peak learning rate of the head; warm-up, then cosine to zero
+    layer_decay: float = 0.85  # factor on the learning rate per block towards the input
+    weight_decay: float = 0.05
     keep: float = 1.0  # share of patches a training step sees (PatchDropout)
     mix: float = 0.0  # share of steps on mixed pictures (CutMix and mixup), for long training
     outsiders: list[float] = field(default_factory=lambda: [0.0])  # pictures from outside, per picture of the group
@@ -34,6 +34,9 @@ class Stage:
     teachers: list[str] = field(default_factory=list)  # stages whose mean log-probabilities are distilled
     distil: float = 0.0  # share of the distillation in the loss
     temperature: float = 2.0  # of the distillation
+    # stages whose weights the result is the mean of, together with its own (model soups, arXiv:2203.05482): a specialist
+    # halfway to its base keeps much of what either knows (WiSE-FT, arXiv:2109.01903)
+    soup: list[str] = field(default_factory=list)
 
     def at(self, schedule: list[Any], epoch: int) -> Any:
         """The entry of a schedule that is in force in an epoch."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .config import Stage
@@ -15,7 +15,7 @@ from .engine import pick_device, predict, train_stage
 from .files import digest, write_atomically, write_json
 from .groups import find_groups
 from .run import Run, accuracies, save_logits
-from .vit import load_weights
+from .vit import VisionTransformer, load_weights
 
 
 def perform(run: Run, stage: Stage) -> None:
@@ -45,12 +45,15 @@ def origin_of(run: Run, stage: Stage, name: str, group: list[int] | None) -> dic
         "data": run.source.digest, "side": experiment.side, "seed": experiment.seed, "classes": group,
         "split": [experiment.validation, experiment.split_seed, experiment.subset],
         "starting weights": None if start is None else digest(start),
+        "soup's weights": [digest(path) for path in soup_of(run, stage, name)],
         "teachers' weights": [digest(run.path(teacher, "safetensors")) for teacher in stage.teachers],
     }
 
 
 def check_origin(run: Run, name: str, origin: dict[str, Any]) -> None:
-    path, made = run.path(name, "json"), run.figures(name)["origin"]
+    """A setting that did not exist when the result was made had its default."""
+    path, defaults = run.path(name, "json"), asdict(Stage("", "", "", "", 0)) | {"soup's weights": []}
+    made = defaults | run.figures(name)["origin"]
     differing = [key for key in sorted(made.keys() | origin.keys()) if made.get(key) != origin.get(key)]
     if differing:
         raise ValueError(f"{path} was made with another {', '.join(differing)}: remove it, or give the stage or the run another name")
@@ -69,6 +72,7 @@ def train(
     seed = seed_of(run.experiment.seed, name)
     pools = draw_pools(fit.labels, group, stage, seed, teacher)
     figures = train_stage(model, fit, pools, stage, seed, checkpoint, name, teacher, json.dumps(origin))
+    stir(model, [load_file(path) for path in soup_of(run, stage, name)])
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     run.path(name, "fit.npz").unlink(missing_ok=True)  # of other weights, if there is one
     write_atomically(run.path(name, "safetensors"), lambda to: save_file(weights, to))
@@ -88,9 +92,25 @@ def start_of(run: Run, stage: Stage, name: str) -> Path | None:
         if run.weights is None:
             raise ValueError(f"stage {stage.name!r} starts from weights: name them with --weights")
         return run.weights
-    before = run.experiment.stage(stage.start)
-    result = before.name if before.pictures == "all" else before.name + name.removeprefix(stage.name)
-    return run.path(result, "safetensors")
+    return counterpart(run, stage, name, stage.start)
+
+
+def counterpart(run: Run, stage: Stage, name: str, other: str) -> Path:
+    """Weights of another stage that belong to this stage's result: of the same group, or of the one network for all."""
+    whole = run.experiment.stage(other).pictures == "all"
+    return run.path(other if whole else other + name.removeprefix(stage.name), "safetensors")
+
+
+def soup_of(run: Run, stage: Stage, name: str) -> list[Path]:
+    return [counterpart(run, stage, name, other) for other in stage.soup]
+
+
+def stir(model: VisionTransformer, others: list[dict[str, Tensor]]) -> None:
+    """Makes the model's weights the mean of its own and the others'."""
+    own = model.state_dict()
+    model.load_state_dict({
+        key: torch.stack([value.cpu(), *(other[key] for other in others)]).mean(0) for key, value in own.items()
+    })
 
 
 def seed_of(seed: int, name: str) -> int:

@@ -72,7 +72,7 @@ def changed(old: str, new: str) -> str:
 FIELDS = {
     "missing": ("depth = 2\n", "", "architectures: small: depth is missing"),
     "unknown": ("seed = 3", "seed = 3\nsede = 4", "sede is unknown"),
-    "both": ("batch = 20", "bacth = 20", "stages[0]: batch is missing, bacth is unknown"),
+    "unknown in a stage": ("batch = 20", "bacth = 20", "stages[0]: bacth is unknown"),
     "no table": ("[groups]", "[crowds]", "groups is missing, crowds is unknown"),
     "list for a table": ("[operating]", "[[operating]]", "operating: expected a table, got [{'escalation': 0.5, 'k': [1, 2]}]"),
     "text for a whole number": ("seed = 3", 'seed = "3"', "seed: expected a whole number, got '3'"),
@@ -112,7 +112,18 @@ REFERENCES = {
     "teacher per group": (
         'teachers = ["base"]', 'teachers = ["widening"]', "stage 'specialist': 'widening' is one model per group"
     ),
-    "teacher untrained": ('teachers = ["base"]', 'teachers = ["weights"]', "stage 'specialist': only earlier stages can teach"),
+    "soup of a later stage": (
+        'teachers = ["base"]', 'teachers = ["base"]\nsoup = ["specialist"]', "stage 'specialist': 'specialist' is not an earlier stage"
+    ),
+    "soup of another shape": (
+        'teachers = ["base"]', 'teachers = ["base"]\nsoup = ["generalist"]',
+        "stage 'specialist': 'generalist' has another architecture, a soup needs one and the same",
+    ),
+    "soup of weights": (
+        'teachers = ["base"]', 'teachers = ["base"]\nsoup = ["weights"]',
+        "stage 'specialist': only earlier stages can teach or go into a soup",
+    ),
+    "teacher untrained": ('teachers = ["base"]', 'teachers = ["weights"]', "stage 'specialist': only earlier stages can teach or go into a soup"),
     "all from a group": (
         'start = "widening"\narchitecture = "medium"\npictures = "group"',
         'start = "widening"\narchitecture = "medium"\npictures = "all"',

@@ -1,10 +1,13 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from support import STAGE
+from safetensors.torch import load_file
+from support import STAGE, Made
 
+from ask_training.config import Stage
 from ask_training.files import write_json
 from ask_training.run import Run, save_logits
 from ask_training.stages import draw_pools, origin_of, perform, seed_of, start_of, teach
@@ -132,3 +135,24 @@ def test_a_result_made_from_something_else_is_refused_by_its_name(run: Run, chan
     path = finish(run, **changes)
     with pytest.raises(ValueError, match=f"{path} was made with another {named}: remove it"):
         perform(run, run.experiment.stage("generalist"))
+
+
+def test_a_soup_is_the_mean_of_a_groups_own_weights_and_the_others(made: Made, tmp_path: Path) -> None:
+    """Without an epoch nothing is trained."""
+    experiment = made.run.experiment
+    soup = Stage("soup", "specialist", "medium", "group", epochs=0, soup=["base", "widening"])
+    folder = tmp_path / "tiny"
+    shutil.copytree(made.run.folder, folder)
+    run = replace(made.run, folder=folder, experiment=replace(experiment, stages=[*experiment.stages, soup]))
+
+    perform(run, soup)
+
+    for i in (1, 2, 3):
+        weights = [load_file(folder / f"{name}.safetensors") for name in (f"specialist-{i}", "base", f"widening-{i}", f"soup-{i}")]
+        for name, mean in weights[-1].items():
+            torch.testing.assert_close(mean, sum(other[name] for other in weights[:3]) / 3)
+        assert run.figures(f"soup-{i}")["pictures"] == 0
+    perform(run, soup)
+    (folder / "base.safetensors").write_bytes((folder / "widening-1.safetensors").read_bytes())
+    with pytest.raises(ValueError, match="soup-1.json was made with another soup's weights: remove it"):
+        perform(run, soup)
