@@ -23,7 +23,8 @@ SPARED = 4  # products that the most careful form leaves in float
 
 def export_model(run: Run, model: str) -> None:
     """Exports the model of that id, checks it against PyTorch, compares its 8-bit forms on validation, and keeps the
-    first in order of preference that costs at most ``LARGEST_LOSS``, or float32. Stores what it then predicts.
+    first in order of preference that costs at most ``LARGEST_LOSS``, or float32. Stores what it then predicts. The
+    slowest form, with products left in float, is tried where the others cost more.
 
     The generalist answers one picture at a time, so the faster dynamic form is preferred; experts may batch, and a
     picture's answer should not depend on its company."""
@@ -38,34 +39,46 @@ def export_model(run: Run, model: str) -> None:
     network = run.model(name)
     generalist = model == "generalist"
     second = run.second_look(model)
-    paths = {form: run.path(model, f"{form}.onnx") for form in ("float32", "dynamic", "static", "spared")}
+    paths = {form: run.path(model, f"{form}.onnx") for form in ("float32", *WRITERS)}
     export_float(network, run.experiment.side, generalist, paths["float32"], second)
     worst = parity(network, run.experiment.side, paths["float32"], second)
     if worst > FLOAT_TOLERANCE:
         raise ArithmeticError(f"{model}: ONNX differs from PyTorch by {worst:.2e}, at most {FLOAT_TOLERANCE} is accepted")
-    write_int8(paths, fit.pixels[:: max(1, len(fit) // CALIBRATION)])
-
+    calibration = fit.pixels[:: max(1, len(fit) // CALIBRATION)]
     trained = run.logits(name)
     if second:
         trained = (trained + predict(at_size(network, second), validation.pixels.flip(-1), pick_device())) / 2
-    logits = {"float32": trained}
-    logits |= {form: torch.from_numpy(run_onnx(paths[form], validation.pixels)) for form in ("dynamic", "static", "spared")}
-    accuracy = {form: accuracies(values, validation.labels, None)["validationAccuracy"] for form, values in logits.items()}
-    preferred = ["dynamic", "static", "spared"] if generalist else ["static", "dynamic", "spared"]
     used = ~held_back(len(validation))
-    scores = {form: (values[used].argmax(1) == validation.labels[used]).float().mean().item() for form, values in logits.items()}
-    form = next((form for form in preferred if scores["float32"] - scores[form] <= LARGEST_LOSS), "float32")
+    logits = {"float32": trained}
+
+    def lost(form: str) -> float:
+        right = {name: (logits[name][used].argmax(1) == validation.labels[used]).double().mean().item() for name in ("float32", form)}
+        return right["float32"] - right[form]
+
+    preferred = ["dynamic", "static"] if generalist else ["static", "dynamic"]
+    for form in (*preferred, "spared"):
+        if form == "spared" and any(lost(other) <= LARGEST_LOSS for other in preferred):
+            break  # it is slower than either
+        WRITERS[form](paths, calibration)
+        logits[form] = torch.from_numpy(run_onnx(paths[form], validation.pixels))
+    form = next((form for form in [*logits][1:] if lost(form) <= LARGEST_LOSS), "float32")
     save_logits(run.path(model, "served.npz"), logits[form])
+    accuracy = {name: accuracies(values, validation.labels, None)["validationAccuracy"] for name, values in logits.items()}
     figures = {"form": form, "accuracies": accuracy, "largestOnnxDifference": worst, "origin": origin}
     write_json(report, figures)
     print(f"{model}: {figures}")
 
 
-def write_int8(paths: dict[str, Path], pixels: Tensor) -> None:
-    quantise_dynamic(paths["float32"], paths["dynamic"])
-    quantise_static(paths["float32"], paths["static"], pixels)
+def write_spared(paths: dict[str, Path], pixels: Tensor) -> None:
     spare = most_sensitive(paths["float32"], pixels[:: max(1, len(pixels) // 16)], SPARED)
     quantise_static(paths["float32"], paths["spared"], pixels, spare)
+
+
+WRITERS = {
+    "dynamic": lambda paths, pixels: quantise_dynamic(paths["float32"], paths["dynamic"]),
+    "static": lambda paths, pixels: quantise_static(paths["float32"], paths["static"], pixels),
+    "spared": write_spared,
+}
 
 
 @torch.inference_mode()

@@ -102,14 +102,14 @@ def test_a_models_figures_are_those_of_its_file(made: Made) -> None:
         assert right[own].mean() > 0.4  # guessing reaches a sixth
 
 
-def test_8_bits_are_kept_only_where_they_cost_little(made: Made) -> None:
+def test_the_form_that_is_served_is_the_one_that_was_chosen_and_all_that_were_compared_are_recorded(made: Made) -> None:
     for entry in made.entries:
         export = made.run.figures(entry["id"], "export.json")
         assert entry["precision"] == ("float32" if export["form"] == "float32" else "int8")
         assert export["largestOnnxDifference"] < 1e-3
-        for form in ("float32", "dynamic", "static", "spared"):
-            assert entry["figures"][f"{form}ValidationAccuracy"] == export["accuracies"][form]
-        assert export["accuracies"]["float32"] - entry["figures"]["validationAccuracy"] <= 0.003 + 1e-9
+        assert export["accuracies"].keys() >= {"float32", "dynamic", "static", export["form"]}
+        for form, accuracy in export["accuracies"].items():
+            assert entry["figures"][f"{form}ValidationAccuracy"] == accuracy
         assert entry["sha256"] == hashlib.sha256(made.run.path(entry["id"], f"{export['form']}.onnx").read_bytes()).hexdigest()
 
 

@@ -1,6 +1,7 @@
 """Which form of a model is kept. Exports and 8-bit forms are stand-ins here: copies of one good and one bad graph."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ask_training.run import Run, load_logits, save_logits
 from ask_training.serve import export_model
 from ask_training.vit import VisionTransformer
 
-COUNT = 400
+COUNT = 800
 FORMS = ("dynamic", "static", "spared")
 
 
@@ -59,11 +60,10 @@ def trained(run: Run, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) 
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, graphs: dict[str, Path], good: set[str]) -> None:
-    def write(paths: dict[str, Path], pixels: torch.Tensor) -> None:
-        for form in FORMS:
-            shutil.copy(graphs["good" if form in good else "bad"], paths[form])
+    def writer(form: str) -> Callable[[dict[str, Path], torch.Tensor], object]:
+        return lambda paths, pixels: shutil.copy(graphs["good" if form in good else "bad"], paths[form])
 
-    monkeypatch.setattr(serve, "write_int8", write)
+    monkeypatch.setattr(serve, "WRITERS", {form: writer(form) for form in FORMS})
 
 
 CHOICES = {
@@ -87,11 +87,12 @@ def test_the_first_form_in_order_of_preference_that_costs_little_is_kept(
     export_model(trained, name)
 
     figures = trained.figures(name, "export.json")
-    assert figures.keys() == {"form", "accuracies", "largestOnnxDifference"}
+    assert figures.keys() == {"form", "accuracies", "largestOnnxDifference", "origin"}
     assert figures["form"] == form
-    assert figures["accuracies"].keys() == {"float32", *FORMS}
+    tried = FORMS if form in ("spared", "float32") else FORMS[:2]  # the slowest only where the others cost too much
+    assert figures["accuracies"].keys() == {"float32", *tried}
     assert figures["accuracies"]["float32"] == 1
-    for other in FORMS:
+    for other in tried:
         assert (figures["accuracies"][other] == 1) == (other in good)
     assert 0 <= figures["largestOnnxDifference"] < 1e-3
     served = load_logits(trained.path(name, "served.npz"))
@@ -102,14 +103,15 @@ def test_the_first_form_in_order_of_preference_that_costs_little_is_kept(
 def test_three_per_mille_may_be_lost_and_no_more(
     trained: Run, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, wrong: int, form: str
 ) -> None:
-    """One of 400 pictures is within the limit, two are not."""
+    """One of 400 pictures is within the limit, two are not; the held ones do not count."""
     stand_in(monkeypatch, graphs, {"static", "spared"})
     right = trained.logits("generalist")
 
     def answers(path: Path, pixels: torch.Tensor):
         logits = right[: len(pixels)].clone()
         if "dynamic" in path.name:
-            logits[:wrong] *= -1
+            logits[: 2 * wrong : 2] *= -1
+            logits[1::2] *= -1
         return logits.numpy()
 
     monkeypatch.setattr(serve, "parity", lambda *_: 0.0)
