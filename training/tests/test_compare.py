@@ -53,7 +53,7 @@ def test_a_result_of_other_settings_is_not_taken_for_this_experiments(
     main([arguments[1], *arguments[2:]])
     tiny = tmp_path / "tiny.toml"
     tiny.write_text(tiny.read_text().replace("lr = 2e-3", "lr = 1e-3"))
-    with pytest.raises(SystemExit, match=r"generalist.json was made with another lr: remove it, or give the stage another"):
+    with pytest.raises(SystemExit, match=r"generalist.json was made with another lr: remove it, or give the stage or the run another"):
         main([arguments[1], *arguments[2:]])
 
 

@@ -52,7 +52,7 @@ def test_committed_experiments_are_valid_carry_their_files_name_and_say_how_to_r
     header = path.read_text().split("\n\n")[0].split("\nname")[0].split("\nextends")[0]
     assert "# Command: " in header
     if "see progressive.toml" not in header:
-        assert re.search(r"# Takes: .* Reaches: ", header), "how long it takes, and the number it must reach"
+        assert re.search(r"(?s)# Takes: .*Reaches: ", header), "how long it takes, and the number it must reach"
 
 
 def refuse(folder: Path, text: str, message: str) -> None:
