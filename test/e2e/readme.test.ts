@@ -76,7 +76,7 @@ const checks: Record<string, (command: string) => Promise<void>> = {
     expect(output).toMatch(/^3 pictures, .*\nstrategy .*\nask .*\nedge .*\nexpert .*\noracle /);
   },
   'npm run -s ask -- calibrate --max-escalation 0.3 --dry-run': async (command) => {
-    expect(await run(command)).toMatch(/\nchosen: threshold 0\.\d+, [12]\d\.\d\d % escalated, /);
+    expect(await run(command)).toMatch(/\nchosen: max-probability below 0\.\d+, [12]\d\.\d\d % escalated, /);
   },
   'npm run edge': async (command) => {
     await using edge = await start(command, 'connected to NATS');
