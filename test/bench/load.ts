@@ -1,34 +1,107 @@
-import sharp from 'sharp';
+import { performance } from 'node:perf_hooks';
+import { type Answer, Connection } from './http-client.ts';
+import { distinct, type Picture, repeated } from './pictures.ts';
+import { type Distribution, summarise } from './statistics.ts';
 
 /**
- * A closed loop of clients against `/classify`, as a process of its own: `node load.ts URL CLIENTS SECONDS`. Every
- * picture is different. Prints one JSON object; any answer but 200 is an error.
+ * Load on `/classify`, as a process of its own: `node load.ts '<LoadSpec as JSON>'`; prints a LoadResult as JSON.
+ * Closed loop: every client sends its next request when it has its answer. Open loop (`rate`): requests are due at
+ * fixed intervals whether or not others are answered, and their latency counts from when they were due.
  */
-const [url, clients, seconds] = process.argv.slice(2) as [string, string, string];
+export interface LoadSpec {
+  url: string;
+  /** Connections; in an open loop the most that may be in flight. */
+  clients: number;
+  seconds: number;
+  /** Not counted. */
+  warmUpSeconds: number;
+  /** Requests a second; absent: closed loop. */
+  rate?: number;
+  picture: Picture;
+  /** Share of requests that repeat one of the last pictures. */
+  repeat: number;
+  /** Of the request, `?` included; for the service only. */
+  query?: string;
+}
 
-const pictures = await Promise.all(
-  Array.from({ length: 500 }, () => {
-    const pixels = Uint8Array.from({ length: 32 * 32 * 3 }, () => Math.random() * 256);
-    return sharp(pixels, { raw: { width: 32, height: 32, channels: 3 } })
-      .png()
-      .toBuffer();
-  }),
-);
-const end = performance.now() + Number(seconds) * 1000;
-let answers = 0;
-await Promise.all(
-  Array.from({ length: Number(clients) }, async (_, client) => {
-    for (let i = client; performance.now() < end; i += Number(clients)) {
-      const body = new Uint8Array(pictures[i % pictures.length] as Buffer);
-      const response = await fetch(`${url}/classify`, {
-        method: 'POST',
-        headers: { 'content-type': 'image/png' },
-        body,
-      });
-      await response.arrayBuffer();
-      if (response.status !== 200) throw new Error(`answered ${response.status}`);
-      answers += 1;
-    }
-  }),
-);
-process.stdout.write(JSON.stringify({ perSecond: answers / Number(seconds) }));
+export interface LoadResult {
+  answers: number;
+  perSecond: number;
+  /** Answers by HTTP status; `failed` counts broken connections. */
+  statuses: Record<string, number>;
+  escalated: number;
+  /** Milliseconds of the answers with status 200. */
+  latency: Distribution;
+  /** What this process itself used, per answer. */
+  clientCpuMs: number;
+}
+
+const spec = JSON.parse(process.argv[2] as string) as LoadSpec;
+const { hostname, port } = new URL(spec.url);
+const pool = await distinct(spec.picture);
+const next = repeated(pool, spec.repeat);
+const connections = Array.from({ length: spec.clients }, () => new Connection(hostname, Number(port)));
+const request = (body: Buffer) => ({ path: `/classify${spec.query ?? ''}`, type: spec.picture.type, body });
+
+const latencies: number[] = [];
+const statuses: Record<string, number> = {};
+let escalated = 0;
+const begun = performance.now();
+const counted = begun + spec.warmUpSeconds * 1000;
+const end = counted + spec.seconds * 1000;
+let usage = process.cpuUsage();
+setTimeout(() => {
+  usage = process.cpuUsage();
+}, spec.warmUpSeconds * 1000);
+
+function count(answer: Answer | undefined, due: number): void {
+  const now = performance.now();
+  if (due < counted || now > end) return;
+  const key = answer ? String(answer.status) : 'failed';
+  statuses[key] = (statuses[key] ?? 0) + 1;
+  if (answer?.status !== 200) return;
+  if (answer.body.includes('"route":"expert"')) escalated += 1;
+  latencies.push(now - due);
+}
+
+async function closed(connection: Connection): Promise<void> {
+  while (performance.now() < end) {
+    const due = performance.now();
+    count(await connection.post(request(next())).catch(() => undefined), due);
+  }
+}
+
+async function open(rate: number): Promise<void> {
+  const free = [...connections];
+  const waiting: number[] = [];
+  const serve = async (connection: Connection, due: number): Promise<void> => {
+    count(await connection.post(request(next())).catch(() => undefined), due);
+    const late = waiting.shift();
+    if (late === undefined) free.push(connection);
+    else await serve(connection, late);
+  };
+  const running: Promise<void>[] = [];
+  for (let i = 0; ; i++) {
+    const due = begun + (i * 1000) / rate;
+    if (due > end) break;
+    const wait = due - performance.now();
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    const connection = free.pop();
+    if (connection) running.push(serve(connection, due));
+    else waiting.push(due);
+  }
+  await Promise.race([Promise.all(running), new Promise((resolve) => setTimeout(resolve, 2000))]);
+}
+
+await (spec.rate === undefined ? Promise.all(connections.map(closed)) : open(spec.rate));
+const { user, system } = process.cpuUsage(usage);
+for (const connection of connections) connection.close();
+const result: LoadResult = {
+  answers: latencies.length,
+  perSecond: latencies.length / spec.seconds,
+  statuses,
+  escalated,
+  latency: summarise(latencies),
+  clientCpuMs: (user + system) / 1000 / Math.max(1, latencies.length),
+};
+process.stdout.write(JSON.stringify(result), () => process.exit(0));

@@ -1,9 +1,8 @@
-import { execFile } from 'node:child_process';
 import { loadavg } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { startCollector } from '../support/collector.ts';
 import { spawnHttp, waitForLog } from '../support/service.ts';
+import { load } from './child.ts';
+import { PICTURES } from './pictures.ts';
 
 /**
  * `npm run -s bench:telemetry`: throughput of the whole system with tracing over that without. Two systems are up at
@@ -13,7 +12,6 @@ const ROUNDS = 8;
 const SECONDS = 5;
 const CLIENTS = 8;
 
-const load = fileURLToPath(new URL('./load.ts', import.meta.url));
 await using collector = await startCollector();
 const env = { ASK_CACHE_BYTES: '0', LOG_LEVEL: 'info' };
 await using plain = await spawnHttp('local', env);
@@ -25,8 +23,15 @@ for (let round = -1; round < ROUNDS; round++) {
   const rates = new Map<string, number>();
   // Whoever goes first changes with the round.
   for (const { url } of round % 2 === 0 ? [plain, traced] : [traced, plain]) {
-    const { stdout } = await promisify(execFile)(process.execPath, [load, url, String(CLIENTS), String(SECONDS)]);
-    rates.set(url, JSON.parse(stdout).perSecond);
+    const spec = {
+      url,
+      clients: CLIENTS,
+      seconds: SECONDS,
+      warmUpSeconds: 0.5,
+      picture: PICTURES['png-32'],
+      repeat: 0,
+    };
+    rates.set(url, (await load(spec)).perSecond);
   }
   const [off, on] = [rates.get(plain.url) as number, rates.get(traced.url) as number];
   if (round < 0) continue;

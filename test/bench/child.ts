@@ -1,0 +1,27 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { LoadResult, LoadSpec } from './load.ts';
+import type { RawResult, RawSpec } from './raw.ts';
+
+async function child<Spec, Result>(file: string, spec: Spec): Promise<Result> {
+  const path = fileURLToPath(new URL(file, import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, [path, JSON.stringify(spec)], { maxBuffer: 2 ** 24 });
+  return JSON.parse(stdout);
+}
+
+/** Load from a process of its own. */
+export const load = (spec: LoadSpec): Promise<LoadResult> => child('./load.ts', spec);
+
+/** The floor, from one process of its own. */
+export const raw = (spec: RawSpec): Promise<RawResult> => child('./raw.ts', spec);
+
+/** What a service says of itself in `/metrics`: the first value of each name, summed over labels. */
+export async function metrics(url: string): Promise<Map<string, number>> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  const found = new Map<string, number>();
+  for (const [, name, value] of text.matchAll(/^([a-z0-9_]+)(?:\{[^}]*\})? ([^ \n]+)/gm)) {
+    found.set(name as string, (found.get(name as string) ?? 0) + Number(value));
+  }
+  return found;
+}

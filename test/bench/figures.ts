@@ -1,0 +1,116 @@
+import { availableParallelism } from 'node:os';
+import { type NatsServer, startNats } from '../support/nats-server.ts';
+import { postImage, spawnHttp, spawnService, waitForLog } from '../support/service.ts';
+import { load, metrics, raw } from './child.ts';
+import { distinct, PICTURES } from './pictures.ts';
+import { median, round } from './statistics.ts';
+
+const cores = availableParallelism();
+const picture = PICTURES['png-32'];
+const quiet = { ASK_CACHE_BYTES: '0', LOG_LEVEL: 'info' };
+
+export interface Settings {
+  bundle: string;
+  /** Of one measurement. */
+  seconds: number;
+  /** Measurements of each kind, raw and service in turns. */
+  rounds: number;
+}
+
+const warmUpSeconds = 1;
+const floor = ({ bundle, seconds }: Settings, models: string[]) =>
+  raw({ bundle, models, threads: 1, picture, seconds, warmUpSeconds });
+
+/** Milliseconds that an answer from the edge takes one client beyond decoding and the model, and its tail. */
+export async function edgeLatency(settings: Settings) {
+  await using service = await spawnHttp('local', quiet);
+  await waitForLog(service, 'experts are ready');
+  const over: number[] = [];
+  const tail: number[] = [];
+  for (let i = 0; i < settings.rounds; i++) {
+    const lone = await floor(settings, ['generalist']);
+    const { seconds } = settings;
+    const spec = { url: service.url, clients: 1, seconds, warmUpSeconds, picture, repeat: 0, query: '?strategy=edge' };
+    const { latency } = await load(spec);
+    over.push(latency.p50 - lone.total.p50);
+    tail.push(latency.p99 - latency.p50);
+  }
+  return { edgeP50OverRawMs: round(median(over)), edgeP99OverP50Ms: round(median(tail)) };
+}
+
+/** Answers a second of a saturated edge over those of as many raw processes as it has model processes. */
+export async function throughput(settings: Settings) {
+  await using service = await spawnHttp('local', quiet);
+  await waitForLog(service, 'experts are ready');
+  const ratios: number[] = [];
+  const delays: number[] = [];
+  let memory = 0;
+  let cpu = 0;
+  for (let i = 0; i < settings.rounds; i++) {
+    const lone = await Promise.all(Array.from({ length: cores }, () => floor(settings, ['generalist'])));
+    const before = await metrics(service.url); // event-loop delay counts from the last look
+    const { seconds } = settings;
+    const clients = 8 * cores;
+    const loaded = await load({
+      url: service.url,
+      clients,
+      seconds,
+      warmUpSeconds,
+      picture,
+      repeat: 0,
+      query: '?strategy=edge',
+    });
+    const after = await metrics(service.url);
+    ratios.push(loaded.perSecond / lone.reduce((sum, { perSecond }) => sum + perSecond, 0));
+    delays.push((after.get('nodejs_eventloop_lag_p99_seconds') as number) * 1000);
+    memory = Math.max(memory, (after.get('process_resident_memory_bytes') as number) / 2 ** 20);
+    const used = (name: string) => (after.get(name) ?? 0) - (before.get(name) ?? 0);
+    cpu = used('process_cpu_seconds_total') / used('ask_answers_total');
+  }
+  return {
+    throughputOverRaw: round(median(ratios)),
+    eventLoopDelayP99Ms: round(median(delays)),
+    rssMb: round(memory, 1),
+    mainCpuSecondsPer1000: round(cpu * 1000),
+  };
+}
+
+/** Milliseconds that an escalation over a real nats-server takes one client beyond both models and decoding. */
+export async function escalation(settings: Settings, expert: string) {
+  await using nats: NatsServer = await startNats();
+  const env = { ...quiet, NATS_URL: nats.url, ASK_WORKERS: '1' };
+  await using experts = spawnService('expert', env);
+  await using edge = await spawnHttp('edge', env);
+  await waitForLog(experts, 'experts are ready');
+  const over: number[] = [];
+  for (let i = 0; i < settings.rounds; i++) {
+    const lone = await floor(settings, ['generalist', expert]);
+    const { seconds } = settings;
+    const { latency, escalated, answers } = await load({
+      url: edge.url,
+      clients: 1,
+      seconds,
+      warmUpSeconds,
+      picture,
+      repeat: 0,
+      query: '?strategy=expert',
+    });
+    if (escalated !== answers) throw new Error(`only ${escalated} of ${answers} answers came from an expert`);
+    over.push(latency.p50 - lone.total.p50);
+  }
+  return { escalationOverheadP50Ms: round(median(over)) };
+}
+
+/** Milliseconds from the start of the process to its first answer. */
+export async function start({ rounds }: Settings) {
+  const [image] = await distinct(picture);
+  const times: number[] = [];
+  for (let i = 0; i < rounds; i++) {
+    const begun = performance.now();
+    await using service = await spawnHttp('local', quiet);
+    const { status } = await postImage(service.url, image as Buffer, '?strategy=edge');
+    if (status !== 200) throw new Error(`the first answer was ${status}`);
+    times.push(performance.now() - begun);
+  }
+  return { startToFirstAnswerMs: round(median(times), 0) };
+}

@@ -1,0 +1,67 @@
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { decodeImage } from '../../shared/image.ts';
+import { loadBundle } from '../../shared/manifest.ts';
+import { distinct, type Picture, repeated } from './pictures.ts';
+import { type Distribution, summarise } from './statistics.ts';
+
+/**
+ * The floor that the service stands on: decoding and onnxruntime in one process, one picture after the other, without
+ * HTTP, queue or bus. `node raw.ts '<RawSpec as JSON>'`; prints a RawResult as JSON.
+ */
+export interface RawSpec {
+  bundle: string;
+  /** Ids of the models that see every picture, in this order. */
+  models: string[];
+  threads: number;
+  picture: Picture;
+  seconds: number;
+  warmUpSeconds: number;
+}
+
+export interface RawResult {
+  perSecond: number;
+  /** Milliseconds. */
+  decode: Distribution;
+  compute: Distribution;
+  total: Distribution;
+}
+
+const spec = JSON.parse(process.argv[2] as string) as RawSpec;
+const { manifest, directory } = await loadBundle(spec.bundle);
+const { size } = manifest.input;
+const entries = [manifest.generalist, ...manifest.experts];
+const sessions = await Promise.all(
+  spec.models.map((id) => {
+    const entry = entries.find((candidate) => candidate.id === id);
+    if (!entry) throw new Error(`the bundle has no model '${id}'`);
+    return InferenceSession.create(`${directory}/${entry.file}`, {
+      intraOpNumThreads: spec.threads,
+      interOpNumThreads: 1,
+      executionProviders: ['cpu'],
+    });
+  }),
+);
+const next = repeated(await distinct(spec.picture), 0);
+const begun = performance.now();
+const counted = begun + spec.warmUpSeconds * 1000;
+const end = counted + spec.seconds * 1000;
+const times: { decode: number[]; compute: number[]; total: number[] } = { decode: [], compute: [], total: [] };
+while (performance.now() < end) {
+  const body = next();
+  const start = performance.now();
+  const { pixels } = await decodeImage(body, manifest.input, 1e9);
+  const decoded = performance.now();
+  for (const session of sessions) await session.run({ pixels: new Tensor('uint8', pixels, [1, size, size, 3]) });
+  const done = performance.now();
+  if (start < counted) continue;
+  times.decode.push(decoded - start);
+  times.compute.push(done - decoded);
+  times.total.push(done - start);
+}
+const result: RawResult = {
+  perSecond: times.total.length / spec.seconds,
+  decode: summarise(times.decode),
+  compute: summarise(times.compute),
+  total: summarise(times.total),
+};
+process.stdout.write(JSON.stringify(result), () => process.exit(0));
