@@ -31,7 +31,9 @@ for (let round = -1; round < ROUNDS; round++) {
       picture: PICTURES['png-32'],
       repeat: 0,
     };
-    rates.set(url, (await load(spec)).perSecond);
+    const { perSecond, statuses } = await load(spec);
+    if (Object.keys(statuses).join() !== '200') throw new Error(`answered ${JSON.stringify(statuses)}`);
+    rates.set(url, perSecond);
   }
   const [off, on] = [rates.get(plain.url) as number, rates.get(traced.url) as number];
   if (round < 0) continue;

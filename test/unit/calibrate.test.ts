@@ -126,7 +126,7 @@ describe('choose', () => {
     ['both', { accuracy: 0.78, escalation: 0.55 }],
   ] as const)('of %s holds over simulated calibrations', (_, goal) => {
     const random = randomNumbers(7);
-    const [trials, delta] = [400, 0.1];
+    const [trials, delta] = [600, 0.1];
     let broken = 0;
     let met = 0;
     for (let trial = 0; trial < trials; trial++) {
@@ -141,7 +141,7 @@ describe('choose', () => {
     expect(met).toBeGreaterThan(trials / 4);
     // Three standard deviations of the simulation itself above delta.
     expect(broken / trials).toBeLessThanOrEqual(delta + 3 * Math.sqrt((delta * (1 - delta)) / trials));
-  });
+  }, 120_000);
 
   test('without the certificate the same goal would be missed far more often', () => {
     const random = randomNumbers(7);

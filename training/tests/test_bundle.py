@@ -10,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from support import Made
 
+from ask_training.data import held_back
 from ask_training.export import open_session, run_onnx
 from ask_training.gain import FEATURES, features
 from ask_training.run import load_logits
@@ -110,6 +111,12 @@ def test_the_form_that_is_served_is_the_one_that_was_chosen_and_all_that_were_co
         assert export["accuracies"].keys() >= {"float32", "dynamic", "static", export["form"]}
         for form, accuracy in export["accuracies"].items():
             assert entry["figures"][f"{form}ValidationAccuracy"] == accuracy
+        used = made.run.split[1].at(~held_back(len(made.run.split[1])))
+        right = {
+            form: float((run_onnx(made.run.path(entry["id"], f"{form}.onnx"), used.pixels).argmax(1) == used.labels.numpy()).mean())
+            for form in ("float32", export["form"])
+        }
+        assert right["float32"] - right[export["form"]] <= 0.003 + 1e-9
         assert entry["sha256"] == hashlib.sha256(made.run.path(entry["id"], f"{export['form']}.onnx").read_bytes()).hexdigest()
 
 
