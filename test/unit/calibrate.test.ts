@@ -124,24 +124,28 @@ describe('choose', () => {
     ['accuracy', { accuracy: 0.82 }],
     ['escalation', { escalation: 0.35 }],
     ['both', { accuracy: 0.78, escalation: 0.55 }],
-  ] as const)('of %s holds over simulated calibrations', (_, goal) => {
-    const random = randomNumbers(7);
-    const [trials, delta] = [600, 0.1];
-    let broken = 0;
-    let met = 0;
-    for (let trial = 0; trial < trials; trial++) {
-      const choice = choose(curve(draw(300, random)), 300, goal, delta);
-      if (!('point' in choice)) continue;
-      met += 1;
-      const { threshold } = choice.point;
-      const short = 'accuracy' in goal && trueAccuracy(threshold) < goal.accuracy;
-      const over = 'escalation' in goal && threshold > goal.escalation;
-      if (short || over) broken += 1;
-    }
-    expect(met).toBeGreaterThan(trials / 4);
-    // Three standard deviations of the simulation itself above delta.
-    expect(broken / trials).toBeLessThanOrEqual(delta + 3 * Math.sqrt((delta * (1 - delta)) / trials));
-  }, 120_000);
+  ] as const)(
+    'of %s holds over simulated calibrations',
+    (_, goal) => {
+      const random = randomNumbers(7);
+      const [trials, delta] = [600, 0.1];
+      let broken = 0;
+      let met = 0;
+      for (let trial = 0; trial < trials; trial++) {
+        const choice = choose(curve(draw(300, random)), 300, goal, delta);
+        if (!('point' in choice)) continue;
+        met += 1;
+        const { threshold } = choice.point;
+        const short = 'accuracy' in goal && trueAccuracy(threshold) < goal.accuracy;
+        const over = 'escalation' in goal && threshold > goal.escalation;
+        if (short || over) broken += 1;
+      }
+      expect(met).toBeGreaterThan(trials / 4);
+      // Three standard deviations of the simulation itself above delta.
+      expect(broken / trials).toBeLessThanOrEqual(delta + 3 * Math.sqrt((delta * (1 - delta)) / trials));
+    },
+    120_000,
+  );
 
   test('without the certificate the same goal would be missed far more often', () => {
     const random = randomNumbers(7);
