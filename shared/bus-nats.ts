@@ -41,6 +41,7 @@ export function connectNats(options: NatsOptions): Bus {
           servers: options.servers,
           name: options.name,
           maxReconnectAttempts: -1,
+          noAsyncTraces: true, // each request would record a stack
           reconnectTimeWait: 500,
           pingInterval: 10_000,
           timeout: 2000,

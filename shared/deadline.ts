@@ -6,25 +6,32 @@ import { AppError } from './errors.ts';
  */
 export class Deadline {
   readonly signal: AbortSignal;
-  readonly #at: number;
+  /** When it passes, as `performance.now()` of this process. */
+  readonly at: number;
   readonly #timer: NodeJS.Timeout;
+  readonly #forget: () => void;
 
   constructor(milliseconds: number, caller?: AbortSignal) {
-    this.#at = performance.now() + milliseconds;
+    this.at = performance.now() + milliseconds;
     const controller = new AbortController();
+    this.signal = controller.signal;
     const pass = () => controller.abort(new AppError('deadline-exceeded', `no answer within ${milliseconds} ms`));
     this.#timer = setTimeout(pass, milliseconds);
-    this.signal = caller ? AbortSignal.any([controller.signal, caller]) : controller.signal;
+    const leave = () => controller.abort(caller?.reason);
+    if (caller?.aborted) leave();
+    caller?.addEventListener('abort', leave, { once: true });
+    this.#forget = () => caller?.removeEventListener('abort', leave);
   }
 
   /** Milliseconds left, never below 0. */
   get left(): number {
-    return Math.max(0, this.#at - performance.now());
+    return Math.max(0, this.at - performance.now());
   }
 
-  /** The request is over: the signal will not abort any more for lack of time. */
+  /** The request is over: the signal will not abort any more. */
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
+    this.#forget();
   }
 }
 

@@ -28,14 +28,10 @@ export type InputRule = Manifest['input'];
  */
 export async function decodeImage(bytes: Uint8Array, rule: InputRule, maxPixels: number): Promise<RawImage> {
   requireImage(bytes);
-  // libvips decodes only what was recognised above: its other loaders are never reached. Header first, so that
-  // a bomb is refused by name before a pixel is decoded.
-  const source = () => sharp(bytes, { limitInputPixels: false, failOn: 'error', sequentialRead: true });
-  const { width, height } = await source().metadata().catch(corrupt);
-  if (width * height > maxPixels) {
-    throw new AppError('too-many-pixels', `${width} x ${height} pixels, at most ${maxPixels} are accepted`);
-  }
-  return toSquare(source().autoOrient(), rule).catch(corrupt);
+  // libvips decodes only what was recognised above: its other loaders are never reached. It reads the size from the
+  // header and refuses a bomb before it decodes a pixel.
+  const source = sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: true });
+  return toSquare(source.autoOrient(), rule).catch((error) => refuse(error, bytes, maxPixels));
 }
 
 /** Pixels of any size -> the square that the bundle's models take. */
@@ -64,9 +60,15 @@ function requireImage(bytes: Uint8Array): void {
   throw new AppError('not-an-image', 'the data does not begin like JPEG, PNG or WebP');
 }
 
-function corrupt(error: unknown): never {
+async function refuse(error: Error, bytes: Uint8Array, maxPixels: number): Promise<never> {
   if (error instanceof AppError) throw error;
-  throw new AppError('corrupt-image', `the image cannot be decoded: ${(error as Error).message}`, { cause: error });
+  const size = await sharp(bytes, { limitInputPixels: false })
+    .metadata()
+    .catch(() => undefined);
+  if (size && size.width * size.height > maxPixels) {
+    throw new AppError('too-many-pixels', `${size.width} x ${size.height} pixels, at most ${maxPixels} are accepted`);
+  }
+  throw new AppError('corrupt-image', `the image cannot be decoded: ${error.message}`, { cause: error });
 }
 
 function ascii(bytes: Uint8Array, from: number, to: number): string {

@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { unlessAborted } from './deadline.ts';
 import { AppError } from './errors.ts';
@@ -53,6 +54,8 @@ interface RunOptions {
   signal?: AbortSignal;
 }
 
+// Runs give way to whoever must take requests and answers in and out, and fill the time that this leaves.
+const YIELDING = 5;
 const ATTEMPTS = 2; // a job whose process died is tried once more, on another one
 const HOPELESS = 5; // so many processes in a row that never came up: what waits is refused
 
@@ -144,6 +147,7 @@ export class InferencePool {
       execArgv: [],
       serialization: 'advanced',
     });
+    if (child.pid !== undefined) setPriority(child.pid, YIELDING);
     const worker: Worker = { child, ready: false, job: undefined, timer: undefined };
     this.#workers.add(worker);
     child.on('message', (reply: WorkerReply) => this.#settle(worker, reply));

@@ -14,7 +14,14 @@ export function softmax(logits: ArrayLike<number>, temperature: number): Float64
 
 /** Indices of the k largest, largest first; of equals the lower index comes first. */
 export function topK(values: ArrayLike<number>, k: number): number[] {
-  const order = Array.from({ length: values.length }, (_, i) => i);
-  order.sort((a, b) => (values[b] as number) - (values[a] as number) || a - b);
-  return order.slice(0, k);
+  const best: number[] = [];
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number;
+    let at = best.length;
+    while (at > 0 && (values[best[at - 1] as number] as number) < value) at -= 1;
+    if (at === k) continue;
+    best.splice(at, 0, i);
+    if (best.length > k) best.pop();
+  }
+  return best;
 }

@@ -39,9 +39,10 @@ export async function buildApp(dependencies: AppDependencies) {
   app.setNotFoundHandler((request) => {
     throw new AppError('not-found', `${request.method} ${request.url} is not served here`);
   });
-  app.addHook('onSend', async (_, reply) => {
+  app.addHook('onSend', (_, reply, payload, done) => {
     // A connection that stays open after its last answer would keep a stopping process waiting.
     if (dependencies.phase() === 'stopping') reply.header('connection', 'close');
+    done(null, payload);
   });
   app.removeContentTypeParser('text/plain');
   app.addContentTypeParser(['image/jpeg', 'image/png', 'image/webp'], { parseAs: 'buffer' }, (_, body, done) =>

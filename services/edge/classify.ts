@@ -1,4 +1,4 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { trace } from '@opentelemetry/api';
 import { Deadline, elapsed, unlessAborted } from '../../shared/deadline.ts';
 import type { EdgeMetrics } from '../../shared/metrics.ts';
@@ -59,7 +59,7 @@ export async function classify(
   using deadline = new Deadline(options.deadlineMs, options.caller);
   const id = randomUUID();
 
-  const key = `${createHash('sha256').update(bytes).digest('base64')} ${options.strategy} ${threshold}`;
+  const key = cache.key(bytes, `${options.strategy} ${threshold}`);
   const known = cache.get(key);
   metrics.cache.inc({ result: known ? 'hit' : 'miss' });
   let decodeMs = 0;
@@ -103,7 +103,7 @@ export async function classify(
       totalMs,
     },
     bytesSent: outcome.bytesSent,
-    traceId: trace.getActiveSpan()?.spanContext().traceId ?? randomBytes(16).toString('hex'),
+    traceId: trace.getActiveSpan()?.spanContext().traceId ?? id.replaceAll('-', ''),
   };
 }
 
