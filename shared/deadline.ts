@@ -8,11 +8,14 @@ export class Deadline {
   readonly signal: AbortSignal;
   /** When it passes, as `performance.now()` of this process. */
   readonly at: number;
+  /** What it was at first. */
+  readonly milliseconds: number;
   readonly #timer: NodeJS.Timeout;
   readonly #forget: () => void;
 
   constructor(milliseconds: number, caller?: AbortSignal) {
     this.at = performance.now() + milliseconds;
+    this.milliseconds = milliseconds;
     const controller = new AbortController();
     this.signal = controller.signal;
     const pass = () => controller.abort(new AppError('deadline-exceeded', `no answer within ${milliseconds} ms`));

@@ -26,11 +26,14 @@ export type ErrorCode = keyof typeof table;
 /** An error with a code from the table; `message` is safe to show to the caller. */
 export class AppError extends Error {
   readonly code: ErrorCode;
+  /** When trying again may help, in milliseconds from now; for codes that say so at all. */
+  readonly retryAfterMs: number;
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions & { retryAfterMs?: number }) {
     super(message, options);
     this.name = 'AppError';
     this.code = code;
+    this.retryAfterMs = options?.retryAfterMs ?? 1000;
   }
 
   get status(): number {

@@ -1,7 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { unlessAborted } from './deadline.ts';
+import { type Deadline, unlessAborted } from './deadline.ts';
+import { DueQueue } from './due-queue.ts';
 import { AppError } from './errors.ts';
 import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
 import type { Log } from './log.ts';
@@ -33,6 +34,8 @@ export interface PoolOptions {
 
 interface Job {
   request: WorkerRequest;
+  /** When its deadline passes, as `performance.now()`. */
+  due: number;
   queuedAt: number;
   startedAt: number;
   attempts: number;
@@ -51,7 +54,8 @@ interface Worker {
 
 interface RunOptions {
   count?: number;
-  signal?: AbortSignal;
+  /** Jobs run in the order of their deadlines, those without one last. */
+  deadline?: Pick<Deadline, 'at' | 'signal'>;
 }
 
 // Runs give way to whoever must take requests and answers in and out, and fill the time that this leaves.
@@ -59,10 +63,10 @@ const YIELDING = 5;
 const ATTEMPTS = 2; // a job whose process died is tried once more, on another one
 const HOPELESS = 5; // so many processes in a row that never came up: what waits is refused
 
-/** Child processes that run models, fed from one bounded queue; a dead process is replaced. */
+/** Child processes that run models, fed from one bounded queue, most urgent first; a dead process is replaced. */
 export class InferencePool {
   readonly #options: PoolOptions;
-  readonly #queue: Job[] = [];
+  readonly #queue = new DueQueue<Job>();
   readonly #workers = new Set<Worker>();
   #nextJob = 0;
   #stopping = false;
@@ -80,7 +84,7 @@ export class InferencePool {
   }
 
   /**
-   * pixels: `count` squares of 8-bit RGB, one after the other. A job whose `signal` aborts before it starts never runs.
+   * pixels: `count` squares of 8-bit RGB, one after the other. A job whose deadline aborts before it starts never runs.
    * Rejects with AppError `overloaded`, `stopping` or `model-failed`, and when aborted with the signal's reason.
    */
   run(model: RunnableModel, pixels: Uint8Array, options: RunOptions = {}) {
@@ -102,25 +106,25 @@ export class InferencePool {
   async #run(
     model: RunnableModel,
     pixels: Uint8Array,
-    { count = 1, signal }: RunOptions,
+    { count = 1, deadline }: RunOptions,
     worker: Worker | undefined,
   ): Promise<Inference> {
     if (this.#stopping) throw new AppError('stopping', 'the model runner is stopping');
-    signal?.throwIfAborted();
+    deadline?.signal.throwIfAborted();
     if (worker === undefined && this.#queue.length >= this.#options.queueLimit) {
       throw new AppError('overloaded', `${this.#queue.length} pictures are waiting for a model already`);
     }
     const request = { job: this.#nextJob++, model, pixels, count };
     const settled = Promise.withResolvers<Inference>();
-    const job: Job = { request, queuedAt: performance.now(), startedAt: 0, attempts: 0, worker, settled };
-    this.#queue.push(job);
+    const due = deadline?.at ?? Number.POSITIVE_INFINITY;
+    const job: Job = { request, due, queuedAt: performance.now(), startedAt: 0, attempts: 0, worker, settled };
+    this.#queue.add(job);
     this.#dispatch();
     try {
-      return await (signal ? unlessAborted(signal, settled.promise) : settled.promise);
+      return await (deadline ? unlessAborted(deadline.signal, settled.promise) : settled.promise);
     } finally {
       // Aborted while it waited: it never runs. A run in progress cannot be stopped; its result is dropped.
-      const at = this.#queue.indexOf(job);
-      if (at >= 0) this.#queue.splice(at, 1);
+      this.#queue.remove(job);
       this.#endIfIdle();
     }
   }
@@ -185,7 +189,7 @@ export class InferencePool {
     const { job } = worker;
     if (job) {
       job.worker = undefined;
-      if (job.attempts < ATTEMPTS) this.#queue.unshift(job);
+      if (job.attempts < ATTEMPTS) this.#queue.add(job);
       else job.settled.reject(new AppError('model-failed', `the process running ${job.request.model.id} died twice`));
     }
     this.#deaths += 1;
@@ -205,8 +209,7 @@ export class InferencePool {
   #dispatch(): void {
     for (const worker of this.#workers) {
       if (worker.job || !worker.ready) continue;
-      const next = this.#queue.findIndex((job) => job.worker === undefined || job.worker === worker);
-      const [job] = next < 0 ? [] : this.#queue.splice(next, 1);
+      const job = this.#queue.take((waiting) => waiting.worker === undefined || waiting.worker === worker);
       if (!job) continue;
       job.attempts += 1;
       job.startedAt = performance.now();
@@ -225,6 +228,6 @@ export class InferencePool {
 
   #giveUpWaiting(): void {
     const error = new AppError('model-failed', `model processes do not start: ${this.#deaths} in a row died first`);
-    for (const job of this.#queue.splice(0)) job.settled.reject(error);
+    for (const job of this.#queue.takeAll()) job.settled.reject(error);
   }
 }

@@ -3,6 +3,7 @@ import type { Config } from '../../shared/config.ts';
 import { Deadline } from '../../shared/deadline.ts';
 import { fitPixels } from '../../shared/image.ts';
 import { createLog } from '../../shared/log.ts';
+import { createPace } from '../../shared/pace.ts';
 import { topK } from '../../shared/probabilities.ts';
 import { type StrategyName, strategies, strategyNames } from '../edge/strategies.ts';
 import type { Outcome, Tools } from '../edge/strategy.ts';
@@ -95,12 +96,14 @@ async function runAll(tools: Tools, strategy: StrategyName, records: LabelledIma
   const { input, routing } = tools.bundle.manifest;
   const outcomes: Outcome[] = [];
   const caller = new AbortController().signal;
+  const pace = createPace();
   let next = 0;
   async function work(): Promise<void> {
     for (let i = next++; i < records.length; i = next++) {
       const image = await fitPixels((records[i] as LabelledImage).image, input);
       using deadline = new Deadline(60_000);
-      const task = { image, requestId: String(i), deadline, caller, threshold: routing.threshold };
+      using work = pace.begin();
+      const task = { image, requestId: String(i), deadline, caller, threshold: routing.threshold, work };
       outcomes[i] = await strategies[strategy](tools, task);
     }
   }

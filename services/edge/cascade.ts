@@ -22,8 +22,9 @@ export function cascade(strategy: string, gate: Gate): Strategy {
   return async (tools, task) => {
     const begun = performance.now();
     const { outputs } = await inSpan('generalist', SpanKind.INTERNAL, () =>
-      tools.generalist(task.image, task.deadline.signal),
+      tools.generalist(task.image, task.deadline),
     );
+    task.work.done();
     const edgeMs = performance.now() - begun;
     const { generalist } = tools.bundle.manifest;
     const probabilities = softmax(outputs.logits as Float32Array, generalist.temperature);
@@ -61,6 +62,7 @@ function decide(strategy: string, gate: Gate, probabilities: Float64Array, tools
 
 /** Asks the expert; its answer merged with the generalist's, or the generalist's marked `degraded`. */
 async function escalate(edge: Outcome, expert: string, tools: Tools, task: Task): Promise<Outcome> {
+  if (tools.sheds(task.deadline)) return { ...edge, degraded: 'overloaded' };
   const { manifest } = tools.bundle;
   const entry = manifest.experts.find(({ id }) => id === expert) as ModelEntry;
   const { reply, degraded, bytesSent, roundTripMs } = await askExpert(tools.bus, {

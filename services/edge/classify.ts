@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { trace } from '@opentelemetry/api';
 import { Deadline, elapsed, unlessAborted } from '../../shared/deadline.ts';
 import type { EdgeMetrics } from '../../shared/metrics.ts';
+import type { Pace } from '../../shared/pace.ts';
 import { topK } from '../../shared/probabilities.ts';
 import { inSpan, SpanKind } from '../../shared/telemetry.ts';
 import type { RawImage } from '../../shared/wire.ts';
@@ -23,6 +24,8 @@ export interface ClassifyOptions {
 export interface ClassifyDependencies extends Tools {
   cache: AnswerCache;
   metrics: EdgeMetrics;
+  /** Of decoding and the generalist together. */
+  pace: Pace;
   /** Image bytes -> the models' square. Rejects with AppError. */
   decode(bytes: Uint8Array, signal: AbortSignal): Promise<RawImage>;
 }
@@ -68,10 +71,11 @@ export async function classify(
     const timings = { edgeMs: 0, expertRoundTripMs: 0, expertMs: 0 };
     outcome = { ...known, decision: { ...known.decision, reason: 'cache-hit' }, timings, bytesSent: 0 };
   } else {
+    using work = dependencies.pace.begin();
     const decode = () => unlessAborted(deadline.signal, dependencies.decode(bytes, deadline.signal));
     const image = await inSpan('decode', SpanKind.INTERNAL, decode);
     decodeMs = performance.now() - begun;
-    const task = { image, requestId: id, deadline, caller: options.caller, threshold };
+    const task = { image, requestId: id, deadline, caller: options.caller, threshold, work };
     outcome = await strategies[options.strategy](dependencies, task);
     if (outcome.degraded === null) cache.set(key, outcome);
     observe(metrics, outcome, decodeMs);

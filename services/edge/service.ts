@@ -7,6 +7,7 @@ import { InferencePool } from '../../shared/inference.ts';
 import type { Log } from '../../shared/log.ts';
 import { type Bundle, BundleError } from '../../shared/manifest.ts';
 import { createEdgeMetrics } from '../../shared/metrics.ts';
+import { createPace } from '../../shared/pace.ts';
 import { toRunnable } from '../../shared/runnable.ts';
 import { createAdmission } from './admission.ts';
 import { type AppDependencies, buildApp } from './app.ts';
@@ -40,14 +41,17 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
     queueLimit: config.ASK_EDGE_QUEUE,
     log,
   });
-  const admission = createAdmission(config.ASK_EDGE_QUEUE);
+  const pace = createPace();
+  const admission = createAdmission(config.ASK_EDGE_QUEUE, pace);
   const decoders = pLimit(DECODERS);
   const dependencies: AppDependencies = {
     admission,
     bundle,
     bus,
     log,
-    generalist: (image, signal) => pool.run(model, image.pixels, { signal }),
+    generalist: (image, deadline) => pool.run(model, image.pixels, { deadline }),
+    sheds: (deadline) => admission.sheds(deadline.milliseconds),
+    pace,
     cache: createCache(config.ASK_CACHE_BYTES, config.ASK_CACHE_TTL_S),
     metrics: createEdgeMetrics(() => pool.waiting),
     decode: (bytes, signal) =>

@@ -2,6 +2,7 @@ import type { Bus } from '../../shared/bus.ts';
 import type { Deadline } from '../../shared/deadline.ts';
 import type { Inference } from '../../shared/inference.ts';
 import type { Bundle } from '../../shared/manifest.ts';
+import type { Work } from '../../shared/pace.ts';
 import type { RawImage } from '../../shared/wire.ts';
 import type { Degraded } from './experts.ts';
 import type { Candidate, Metric } from './gate.ts';
@@ -14,7 +15,9 @@ export interface Tools {
   bundle: Bundle;
   bus: Bus;
   /** The generalist on this device, off the event loop. */
-  generalist(image: RawImage, signal: AbortSignal): Promise<Inference>;
+  generalist(image: RawImage, deadline: Deadline): Promise<Inference>;
+  /** This device has too much to do already: whoever would ask an expert answers by himself. */
+  sheds(deadline: Deadline): boolean;
 }
 
 export interface Task {
@@ -24,6 +27,8 @@ export interface Task {
   /** Aborts when the caller has gone; the deadline's own signal does so, too. */
   caller: AbortSignal;
   threshold: number;
+  /** What this device has to compute for it; a strategy says when that is done, before it waits for others. */
+  work: Work;
 }
 
 export type Reason = 'confident' | 'low-confidence' | 'never-escalates' | 'always-escalates' | 'cache-hit';

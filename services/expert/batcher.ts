@@ -1,3 +1,4 @@
+import type { Deadline } from '../../shared/deadline.ts';
 import type { Inference, InferencePool } from '../../shared/inference.ts';
 import type { RunnableModel } from '../../shared/runnable.ts';
 
@@ -10,14 +11,14 @@ export interface BatchOptions {
 
 interface Waiting {
   pixels: Uint8Array;
-  signal: AbortSignal;
+  deadline: Deadline;
   resolve(inference: Inference): void;
   reject(error: unknown): void;
 }
 
 /**
  * Runs pictures of one model together. Pays on accelerators; on a CPU a batch takes as long as its pictures one by one.
- * A picture whose signal aborts while it waits is left out; a batch all of whose pictures aborted never runs.
+ * A picture whose deadline passes while it waits is left out; a batch all of whose pictures are late never runs.
  */
 export function createBatcher(pool: InferencePool, model: RunnableModel, options: BatchOptions) {
   let waiting: Waiting[] = [];
@@ -26,33 +27,34 @@ export function createBatcher(pool: InferencePool, model: RunnableModel, options
   async function flush(): Promise<void> {
     clearTimeout(timer);
     timer = undefined;
-    const batch = waiting.filter(({ signal }) => !signal.aborted);
+    const batch = waiting.filter(({ deadline }) => !deadline.signal.aborted);
     waiting = [];
     if (batch.length === 0) return;
     const everyone = new AbortController();
     const leave = () => {
-      if (batch.every(({ signal }) => signal.aborted)) everyone.abort(batch[0]?.signal.reason);
+      if (batch.every(({ deadline }) => deadline.signal.aborted)) everyone.abort(batch[0]?.deadline.signal.reason);
     };
-    for (const { signal } of batch) signal.addEventListener('abort', leave);
+    for (const { deadline } of batch) deadline.signal.addEventListener('abort', leave);
     try {
       const pixels = Buffer.concat(batch.map((one) => one.pixels));
-      const all = await pool.run(model, pixels, { count: batch.length, signal: everyone.signal });
+      const at = Math.min(...batch.map(({ deadline }) => deadline.at));
+      const all = await pool.run(model, pixels, { count: batch.length, deadline: { at, signal: everyone.signal } });
       batch.forEach(({ resolve }, i) => {
         resolve({ ...all, outputs: slice(all.outputs, i, batch.length) });
       });
     } catch (error) {
       for (const { reject } of batch) reject(error);
     } finally {
-      for (const { signal } of batch) signal.removeEventListener('abort', leave);
+      for (const { deadline } of batch) deadline.signal.removeEventListener('abort', leave);
     }
   }
 
   return {
-    run(pixels: Uint8Array, signal: AbortSignal): Promise<Inference> {
-      if (options.max === 1) return pool.run(model, pixels, { signal });
+    run(pixels: Uint8Array, deadline: Deadline): Promise<Inference> {
+      if (options.max === 1) return pool.run(model, pixels, { deadline });
       return new Promise((resolve, reject) => {
-        signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-        waiting.push({ pixels, signal, resolve, reject });
+        deadline.signal.addEventListener('abort', () => reject(deadline.signal.reason), { once: true });
+        waiting.push({ pixels, deadline, resolve, reject });
         if (waiting.length >= options.max) void flush();
         else timer ??= setTimeout(flush, options.waitMs);
       });

@@ -5,6 +5,7 @@ import { AppError, toAppError } from '../../shared/errors.ts';
 import type { Inference } from '../../shared/inference.ts';
 import type { ModelEntry } from '../../shared/manifest.ts';
 import type { ExpertMetrics } from '../../shared/metrics.ts';
+import type { Pace } from '../../shared/pace.ts';
 import { extractContext, inSpan, SpanKind } from '../../shared/telemetry.ts';
 import { decodeRequest, encodeReply } from '../../shared/wire.ts';
 
@@ -12,12 +13,14 @@ export interface HandlerOptions {
   expert: ModelEntry;
   /** Side of the square of pixels that the bundle's models take. */
   inputSize: number;
-  infer(pixels: Uint8Array, signal: AbortSignal): Promise<Inference>;
+  infer(pixels: Uint8Array, deadline: Deadline): Promise<Inference>;
+  /** Of all experts of this process together. */
+  pace: Pace;
   metrics: ExpertMetrics;
 }
 
 /** One request to one expert: check, compute unless the deadline has passed, answer with the logits. */
-export function createHandler({ expert, inputSize, infer, metrics }: HandlerOptions) {
+export function createHandler({ expert, inputSize, infer, pace, metrics }: HandlerOptions) {
   async function classify(message: BusMessage): Promise<Reply> {
     const arrived = performance.now();
     const { image, deadlineMs, requestId } = decodeRequest(message);
@@ -27,8 +30,14 @@ export function createHandler({ expert, inputSize, infer, metrics }: HandlerOpti
       throw new AppError('invalid-parameter', sizes);
     }
     if (deadlineMs <= 0) throw new AppError('deadline-exceeded', 'the deadline had passed on arrival');
+    if (pace.waitMs > deadlineMs) {
+      const backlog = `about ${Math.ceil(pace.waitMs)} ms of work are waiting`;
+      throw new AppError('overloaded', `${backlog}, ${deadlineMs} ms are left`);
+    }
     using deadline = new Deadline(deadlineMs);
-    const { outputs, queueMs, runMs } = await infer(image.pixels, deadline.signal);
+    using work = pace.begin();
+    const { outputs, queueMs, runMs } = await infer(image.pixels, deadline);
+    work.done();
     metrics.duration.observe({ expert: expert.id, stage: 'queue' }, queueMs / 1000);
     metrics.duration.observe({ expert: expert.id, stage: 'compute' }, runMs / 1000);
     const logits = outputs.logits as Float32Array;

@@ -6,6 +6,7 @@ import { InferencePool } from '../../shared/inference.ts';
 import type { Log } from '../../shared/log.ts';
 import { type Bundle, BundleError, type ModelEntry } from '../../shared/manifest.ts';
 import { createExpertMetrics, type ExpertMetrics } from '../../shared/metrics.ts';
+import { createPace } from '../../shared/pace.ts';
 import { createResponder } from '../../shared/responder.ts';
 import { toRunnable } from '../../shared/runnable.ts';
 import { classifySubject, EXPERT_QUEUE } from '../../shared/wire.ts';
@@ -49,10 +50,12 @@ export async function startExpert({ bus, bundle, config, log, registry }: Expert
 
   const responder = createResponder({ bus, queue: EXPERT_QUEUE, capacity: config.ASK_EXPERT_QUEUE });
   const metrics = createExpertMetrics(() => responder.inFlight, registry);
+  const pace = createPace();
   const announcements = experts.map((expert, i) => {
     const batching = { max: config.ASK_BATCH_MAX, waitMs: config.ASK_BATCH_WAIT_MS };
     const batcher = createBatcher(pool, models[i] as (typeof models)[number], batching);
-    const handle = createHandler({ expert, inputSize: bundle.manifest.input.size, infer: batcher.run, metrics });
+    const { size } = bundle.manifest.input;
+    const handle = createHandler({ expert, inputSize: size, infer: batcher.run, pace, metrics });
     const stats: ExpertStats = { requests: 0, errors: 0, lastError: '', processingMs: 0 };
     responder.serve(classifySubject(expert.id), (message) => counted(stats, handle, message));
     return announce(bus, expert, stats);

@@ -54,6 +54,15 @@ describe.each(buses)('over %s', (_, open) => {
     expect(codes.filter((code) => code === 'overloaded')).toHaveLength(5);
   });
 
+  test('what would wait longer than its deadline is refused with overloaded, not left to time out', async () => {
+    await using system = await startTinySystem({ open, models: { warm: slow } });
+    await ask(system, question(60_000), 'warm', 60_000);
+    const patient = Array.from({ length: 10 }, () => ask(system, question(60_000), 'warm', 60_000));
+    const reply = await ask(system, question(20), 'warm', 60_000);
+    expect(reply.headers['Nats-Service-Error']).toBe('overloaded');
+    for (const answer of await Promise.all(patient)) expect(decodeReply(answer, 4).logits[3]).toBe(4);
+  });
+
   test('with batching each question gets its own answer', async () => {
     const rows = [0, 1, 2, 3].map((i): [number, number, number, number] => [i / 10, 0, 0, 0]);
     const env = { ASK_BATCH_MAX: '4', ASK_BATCH_WAIT_MS: '20' };

@@ -103,12 +103,35 @@ describe('limits', () => {
     await pool.warm(warm);
     const controller = new AbortController();
     const first = pool.run(warm, blank);
-    const late = codeOf(pool.run(warm, blank, { signal: controller.signal }));
+    const late = codeOf(pool.run(warm, blank, { deadline: { at: 0, signal: controller.signal } }));
     expect(pool.waiting).toBe(1);
     controller.abort(new AppError('deadline-exceeded', ''));
     expect([await late, pool.waiting]).toEqual(['deadline-exceeded', 0]);
     expect((await first).outputs.logits).toHaveLength(4);
-    expect(await codeOf(pool.run(warm, blank, { signal: controller.signal }))).toBe('deadline-exceeded');
+    expect(await codeOf(pool.run(warm, blank, { deadline: { at: 0, signal: controller.signal } }))).toBe(
+      'deadline-exceeded',
+    );
+  });
+
+  test('what is due first runs first, whatever came first', async () => {
+    await using context = await setUp({}, { models: { warm: slow } });
+    const { pool, warm } = context;
+    await pool.warm(warm);
+    const { signal } = new AbortController();
+    const order: string[] = [];
+    const runs = [
+      ['first in', undefined],
+      ['no deadline', undefined],
+      ['late', 3000],
+      ['urgent', 1000],
+      ['also urgent', 1000],
+    ] as const;
+    await Promise.all(
+      runs.map(([name, at]) =>
+        pool.run(warm, blank, at === undefined ? {} : { deadline: { at, signal } }).then(() => order.push(name)),
+      ),
+    );
+    expect(order).toEqual(['first in', 'urgent', 'also urgent', 'late', 'no deadline']);
   });
 });
 

@@ -19,10 +19,10 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     querystring: classifyQuery,
     response: { 200: answerSchema, '4xx': problem, '5xx': problem },
   };
-  const onRequest = async (_: FastifyRequest, reply: FastifyReply) => {
+  const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
     const phase = dependencies.phase();
     if (phase !== 'ready') throw new AppError(phase, `the service is ${phase}`);
-    dependencies.admission.enter();
+    dependencies.admission.enter(wanted(request) ?? dependencies.deadlineMs);
     reply.raw.once('close', dependencies.admission.leave);
   };
   app.post('/classify', { schema, onRequest }, (request, reply) =>
@@ -48,6 +48,12 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     ),
   );
 };
+
+/** The deadline that the query asks for, before it is checked: who cannot be served need not send a body. */
+function wanted({ query }: FastifyRequest): number | undefined {
+  const { deadlineMs } = query as { deadlineMs?: unknown };
+  return Number(deadlineMs) > 0 ? Number(deadlineMs) : undefined;
+}
 
 /** Aborts when the caller hangs up. Fastify's `request.signal` does so as soon as the body has been read. */
 function whileListening(reply: FastifyReply): AbortSignal {

@@ -1,0 +1,64 @@
+import { describe, expect, test } from 'vitest';
+import { postImage } from '../support/service.ts';
+import { startTinySystem } from '../support/system.ts';
+import { flatPng, LABELS, SURE_RED, UNSURE_WARM } from '../support/tiny-bundle.ts';
+
+// About 30 ms a run on a machine of today; the tests below ask of it only that twenty take longer than one.
+const slow = {
+  rows: LABELS.map((_, i) => [0, 0, 0, i === 0 ? 0.3 : 0]) as [number, number, number, number][],
+  attention: true,
+  work: 60,
+};
+
+describe('more than the edge can do in time', () => {
+  test('is refused with 429 and when to come back; what is let in is answered before its deadline', async () => {
+    await using system = await startTinySystem({
+      models: { generalist: slow },
+      env: { ASK_WORKERS: '1', ASK_CACHE_BYTES: '0' },
+      experts: null,
+    });
+    const image = await flatPng(SURE_RED);
+    const alone: number[] = [];
+    for (let i = 0; i < 5; i++) alone.push((await postImage(system.url, image)).body.timings.totalMs);
+    const deadlineMs = Math.ceil(10 * Math.max(...alone));
+    // Far more than fits, but one after the other: each sees what was let in before it.
+    const answers: Promise<Awaited<ReturnType<typeof postImage>>>[] = [];
+    for (let i = 0; i < 60; i++) {
+      answers.push(postImage(system.url, image, `?strategy=edge&deadlineMs=${deadlineMs}`));
+      await new Promise((resolve) => setTimeout(resolve, Math.max(...alone) / 6));
+    }
+    const all = await Promise.all(answers);
+    const [answered, refused] = [all.filter((a) => a.status === 200), all.filter((a) => a.status === 429)];
+    expect(answered.length + refused.length).toBe(60);
+    expect(answered.length).toBeGreaterThan(5);
+    expect(refused.length).toBeGreaterThan(5);
+    for (const { body, headers } of refused) {
+      expect(body.code).toBe('overloaded');
+      expect(Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    }
+    for (const { body } of answered) expect(body.timings.totalMs).toBeLessThan(deadlineMs);
+  });
+
+  test('a deadline that even an idle edge cannot meet is no overload', async () => {
+    await using system = await startTinySystem({ models: { generalist: { ...slow, work: 600 } } });
+    const image = await flatPng(SURE_RED);
+    await postImage(system.url, image, '?deadlineMs=60000');
+    const { status, body } = await postImage(system.url, await flatPng(UNSURE_WARM), '?deadlineMs=1');
+    expect([status, body.code]).toEqual([504, 'deadline-exceeded']);
+  });
+
+  test('escalations are given up before answers are: the generalist answers, marked overloaded', async () => {
+    await using system = await startTinySystem({
+      models: { generalist: slow },
+      env: { ASK_WORKERS: '1', ASK_CACHE_BYTES: '0', ASK_EDGE_QUEUE: '40' },
+    });
+    const image = await flatPng(UNSURE_WARM);
+    expect((await postImage(system.url, image)).body).toMatchObject({ route: 'expert', degraded: null });
+    const all = await Promise.all(Array.from({ length: 40 }, () => postImage(system.url, image, '?deadlineMs=60000')));
+    expect(all.every(({ status }) => status === 200)).toBe(true);
+    const given = all.filter(({ body }) => body.degraded === 'overloaded');
+    expect(given.length).toBeGreaterThan(0);
+    expect(given.every(({ body }) => body.route === 'edge' && body.bytesSent === 0)).toBe(true);
+    expect(all.some(({ body }) => body.route === 'expert')).toBe(true);
+  });
+});

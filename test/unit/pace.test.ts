@@ -1,0 +1,69 @@
+import { expect, test } from 'vitest';
+import { createPace } from '../../shared/pace.ts';
+
+function clocked() {
+  let at = 0;
+  const pace = createPace(() => at);
+  const pass = (milliseconds: number) => {
+    at += milliseconds;
+  };
+  return { pace, pass };
+}
+
+test('knows nothing at first, and waits for nothing when nothing was begun', () => {
+  const { pace, pass } = clocked();
+  expect(pace.waitMs).toBe(0);
+  const work = pace.begin();
+  expect(pace.waitMs).toBe(0);
+  pass(10);
+  work.done();
+  expect(pace.waitMs).toBe(0);
+});
+
+test('foretells the wait from the backlog and how fast it shrank', () => {
+  const { pace, pass } = clocked();
+  const works = Array.from({ length: 30 }, () => pace.begin());
+  for (const work of works.slice(0, 20)) {
+    pass(5);
+    work.done();
+  }
+  expect(pace.waitMs).toBeCloseTo(10 * 5, 6);
+});
+
+test('work that gets slower is noticed, a pause without work is not taken for slowness', () => {
+  const { pace, pass } = clocked();
+  const one = (milliseconds: number) => {
+    const work = pace.begin();
+    pass(milliseconds);
+    work.done();
+  };
+  one(5);
+  pass(60_000);
+  for (let i = 0; i < 5; i++) one(5);
+  pace.begin();
+  expect(pace.waitMs).toBeCloseTo(5, 6);
+  const slow = clocked();
+  const works = Array.from({ length: 101 }, () => slow.pace.begin());
+  works.slice(0, 100).forEach((work, i) => {
+    slow.pass(i < 20 ? 5 : 50);
+    work.done();
+  });
+  expect(slow.pace.waitMs).toBeGreaterThan(45);
+});
+
+test('what was given up leaves the backlog without counting as done, and nothing counts twice', () => {
+  const { pace, pass } = clocked();
+  const first = pace.begin();
+  const second = pace.begin();
+  const third = pace.begin();
+  pass(4);
+  first.done();
+  first.done();
+  first[Symbol.dispose]();
+  expect(pace.waitMs).toBe(8);
+  second[Symbol.dispose]();
+  second.done();
+  expect(pace.waitMs).toBe(4);
+  third[Symbol.dispose]();
+  expect(pace.waitMs).toBe(0);
+});
