@@ -38,6 +38,12 @@ const settings = {
   ASK_CACHE_TTL_S: whole(1, 86_400).default(300).describe('age at which a cached answer is forgotten'),
   ASK_WORKERS: whole(1, 256).default(cores).describe('model processes of a service (`npm start`: of each half)'),
   ASK_THREADS: whole(1, 256).default(1).describe('threads of onnxruntime in each of them'),
+  ASK_EXECUTION_PROVIDERS: z
+    .string()
+    .regex(/^[a-z]+(,[a-z]+)*$/, "must be onnxruntime's names with commas between, the preferred first: cuda,cpu")
+    .default('cpu')
+    .transform((names) => names.split(','))
+    .describe('what onnxruntime may run models on, the preferred first: cuda, tensorrt, webgpu, coreml, dml, cpu'),
   ASK_EDGE_QUEUE: whole(1, 100_000).default(256).describe('requests the edge holds at once; one more is answered 429'),
   ASK_EXPERTS: z
     .string()
@@ -47,7 +53,7 @@ const settings = {
   ASK_HEALTH_PORT: whole(0, 65_535).optional().describe("port of the expert's health and metrics; default: none"),
   ASK_EXPERT_QUEUE: whole(1, 100_000).default(64).describe('requests an expert service holds at once'),
   ASK_EXPERT_MEMORY_MB: whole(1, 1_000_000).default(512).describe('memory for sessions in each model process'),
-  ASK_BATCH_MAX: whole(1, 256).default(1).describe('pictures an expert computes at once; 1: no batching'),
+  ASK_BATCH_MAX: whole(1, 256).optional().describe('pictures an expert computes at once; 1: no batching'),
   ASK_BATCH_WAIT_MS: whole(0, 1000).default(2).describe('how long a batch waits to fill'),
   ASK_DRAIN_MS: whole(100, 600_000).default(10_000).describe('time to finish work after SIGTERM'),
 };
@@ -79,11 +85,14 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   return parsed.data;
 }
 
+/** Defaults that depend on the machine or on other settings. */
+const computed: Record<string, string> = { ASK_WORKERS: 'one per core', ASK_BATCH_MAX: '1; on an accelerator 8' };
+
 /** Name, default and meaning of every setting, for `--help` and for the README's table. */
 export function describeSettings(): { name: string; fallback: string; meaning: string }[] {
   return Object.entries(settings).map(([name, setting]) => {
     const parsed = setting.safeParse(undefined).data;
-    const fallback = name === 'ASK_WORKERS' ? 'one per core' : String(parsed ?? '');
+    const fallback = computed[name] ?? String(parsed ?? '');
     return { name, fallback, meaning: setting.description ?? '' };
   });
 }

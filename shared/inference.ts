@@ -23,6 +23,8 @@ export interface PoolOptions {
   workers: number;
   /** Threads of onnxruntime in each worker. */
   threads: number;
+  /** Onnxruntime's execution providers, the preferred first. Default: cpu. */
+  providers?: string[];
   /** Jobs that may wait; one more is refused with `overloaded`. */
   queueLimit: number;
   /** What the sessions of one worker may take; the least recently used is released. Default: no limit. */
@@ -144,9 +146,14 @@ export class InferencePool {
   }
 
   #spawn(): void {
-    const { threads, memoryBytes = Number.MAX_SAFE_INTEGER, execPath = process.execPath } = this.#options;
+    const {
+      threads,
+      providers = ['cpu'],
+      memoryBytes = Number.MAX_SAFE_INTEGER,
+      execPath = process.execPath,
+    } = this.#options;
     const file = fileURLToPath(new URL('./inference.worker.ts', import.meta.url));
-    const child = fork(file, [String(threads), String(memoryBytes)], {
+    const child = fork(file, [String(threads), String(memoryBytes), ...providers], {
       execPath,
       execArgv: [],
       serialization: 'advanced',

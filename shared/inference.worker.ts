@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
 import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
 
 /**
@@ -8,7 +8,8 @@ import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
  * Signals are left to the parent: Ctrl-C reaches the whole process group, and this process must finish its work
  * before the parent closes the channel.
  */
-const [threads, memoryBytes] = process.argv.slice(2).map(Number) as [number, number];
+const [threads, memoryBytes] = process.argv.slice(2, 4).map(Number) as [number, number];
+const providers = process.argv.slice(4);
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
 process.on('disconnect', () => process.exit(0));
@@ -55,10 +56,13 @@ async function open(model: WorkerRequest['model']): Promise<InferenceSession> {
     // The cache would refuse it without a word, and it would be loaded for every picture.
     throw new Error(`needs about ${needed} bytes of memory, the budget (ASK_EXPERT_MEMORY_MB) is ${memoryBytes}`);
   }
-  const session = await InferenceSession.create(model.path, {
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    executionProviders: ['cpu'],
+  // Onnxruntime leaves out the providers it was not built with, with a warning and slower models.
+  const built = listSupportedBackends().map(({ name }) => name);
+  const missing = providers.find((name) => !built.includes(name));
+  if (missing) throw new Error(`this onnxruntime has no execution provider '${missing}', it has ${built.join(', ')}`);
+  const options = { intraOpNumThreads: threads, interOpNumThreads: 1, executionProviders: providers };
+  const session = await InferenceSession.create(model.path, options).catch((error: Error) => {
+    throw new Error(`ASK_EXECUTION_PROVIDERS=${providers}: ${error.message}`, { cause: error });
   });
   sessions.set(model.path, { session, bytes: model.bytes });
   return session;

@@ -38,6 +38,7 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
   const pool = new InferencePool({
     workers: config.ASK_WORKERS,
     threads: config.ASK_THREADS,
+    providers: config.ASK_EXECUTION_PROVIDERS,
     queueLimit: config.ASK_EDGE_QUEUE,
     log,
   });

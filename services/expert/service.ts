@@ -37,6 +37,7 @@ export async function startExpert({ bus, bundle, config, log, registry }: Expert
   const pool = new InferencePool({
     workers: config.ASK_WORKERS,
     threads: config.ASK_THREADS,
+    providers: config.ASK_EXECUTION_PROVIDERS,
     queueLimit: config.ASK_EXPERT_QUEUE,
     memoryBytes: config.ASK_EXPERT_MEMORY_MB * 1024 * 1024,
     log,
@@ -52,7 +53,8 @@ export async function startExpert({ bus, bundle, config, log, registry }: Expert
   const metrics = createExpertMetrics(() => responder.inFlight, registry);
   const pace = createPace();
   const announcements = experts.map((expert, i) => {
-    const batching = { max: config.ASK_BATCH_MAX, waitMs: config.ASK_BATCH_WAIT_MS };
+    const max = config.ASK_BATCH_MAX ?? (config.ASK_EXECUTION_PROVIDERS[0] === 'cpu' ? 1 : 8);
+    const batching = { max, waitMs: config.ASK_BATCH_WAIT_MS };
     const batcher = createBatcher(pool, models[i] as (typeof models)[number], batching);
     const { size } = bundle.manifest.input;
     const handle = createHandler({ expert, inputSize: size, infer: batcher.run, pace, metrics });

@@ -89,6 +89,23 @@ describe('running', () => {
   });
 });
 
+describe('execution providers', () => {
+  const other = process.platform === 'darwin' ? 'dml' : 'coreml';
+
+  test('one that onnxruntime was not built with is refused, not left out', async () => {
+    await using context = await setUp({ providers: [other, 'cpu'] });
+    await expect(context.pool.warm(context.warm)).rejects.toThrow(`has no execution provider '${other}', it has cpu`);
+  });
+
+  test.runIf(process.platform === 'linux')(
+    'one whose libraries are missing is refused by the setting’s name',
+    async () => {
+      await using context = await setUp({ providers: ['cuda', 'cpu'] });
+      await expect(context.pool.warm(context.warm)).rejects.toThrow('ASK_EXECUTION_PROVIDERS=cuda,cpu: ');
+    },
+  );
+});
+
 describe('limits', () => {
   test('a full queue refuses, and what was queued is answered', async () => {
     await using context = await setUp({ queueLimit: 2 }, { models: { warm: slow } });
