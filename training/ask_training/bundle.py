@@ -134,10 +134,11 @@ def _history(run: Run, name: str, groups: list[list[int]]) -> dict[str, Any]:
 
 
 def _write_predictions(run: Run, models: list[dict[str, Any]], held: Tensor, target: Path) -> None:
-    """On the validation pictures: labels uint16 [N], held uint8 [N] and, per model, its logits float16 [N, classes] as
-    served. The metadata "models" name the weights they are of: one JSON text, since safetensors shuffles several."""
+    """On the validation pictures: labels uint16 [N], held uint8 [N], rows uint32 [N], which pictures of the data they are,
+    and, per model, its logits float16 [N, classes] as served. The metadata "models" name the weights they are of: one JSON text, since safetensors shuffles several."""
     tensors = {model["id"]: run.logits(model["id"], "served.npz").half() for model in models}
     tensors["held"] = held.to(torch.uint8)
+    tensors["rows"] = run.rows[1].to(torch.uint32)
     tensors["labels"] = run.split[1].labels.to(torch.uint16)
     digests = {model["id"]: model["sha256"] for model in models}
     content = save(tensors, metadata={"models": json.dumps(digests, sort_keys=True)})

@@ -35,14 +35,20 @@ class Run:
         return cached_source(self.data, self.experiment.side)
 
     @cached_property
-    def split(self) -> tuple[Pictures, Pictures]:
-        """Fit and validation pictures."""
+    def rows(self) -> tuple[Tensor, Tensor]:
+        """Where fit and validation pictures lie in the data."""
         pictures = self.source.pictures
         names, seed = self.source.names, self.experiment.split_seed
         fit, validation = split(pictures.labels, self.experiment.validation, seed, names)
         if self.experiment.subset < 1:
             fit = fit[split(pictures.labels[fit], self.experiment.subset, seed, names)[1]]
-        return pictures.at(fit), pictures.at(validation)
+        return fit, validation
+
+    @cached_property
+    def split(self) -> tuple[Pictures, Pictures]:
+        """Fit and validation pictures."""
+        fit, validation = self.rows
+        return self.source.pictures.at(fit), self.source.pictures.at(validation)
 
     @property
     def classes(self) -> int:

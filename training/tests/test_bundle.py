@@ -124,7 +124,9 @@ def test_the_predictions_are_those_of_the_served_models_and_name_their_weights(m
     path = made.target / "validation.safetensors"
     tensors = load_file(path)
     labels = made.run.split[1].labels
-    assert tensors.keys() == {"labels", "held", *MODELS}
+    assert tensors.keys() == {"labels", "held", "rows", *MODELS}
+    assert made.run.source.pictures.labels[tensors["rows"].long()].tolist() == labels.tolist()
+    assert torch.equal(made.run.source.pictures.pixels[tensors["rows"].long()], made.run.split[1].pixels)
     assert tensors["labels"].dtype == torch.uint16
     assert tensors["labels"].long().tolist() == labels.tolist()
     assert tensors["held"].tolist() == [0, 1] * 30

@@ -8,7 +8,7 @@ from support import lively_model, noise
 
 from ask_training.export import export_float, open_session, run_onnx
 from ask_training.golden import golden_pixels
-from ask_training.quantise import most_sensitive, quantise_dynamic, quantise_static
+from ask_training.quantise import avoid_overflow, most_sensitive, quantise_dynamic, quantise_static
 from ask_training.vit import VisionTransformer
 
 DEPTH = 2
@@ -139,3 +139,30 @@ def test_the_most_sensitive_come_first_and_are_as_many_as_asked_for(folder: Path
     every = most_sensitive(path, pixels, 99)
     assert len(set(every)) == PRODUCTS
     assert most_sensitive(path, pixels, 2) == every[:2]
+
+
+@pytest.mark.parametrize("form", ["dynamic", "static", "spared"])
+def test_no_two_neighbouring_products_overflow_16_bits(folder: Path, form: str) -> None:
+    """255 times two weights: what x86-64 without VNNI adds in 16 bits, saturating."""
+    weights = [onnx.numpy_helper.to_array(tensor).astype(int) for name, tensor in graph(folder / f"{form}.onnx")[1].items()
+               if tensor.data_type == onnx.TensorProto.INT8 and name.endswith("_quantized")]
+    assert len(weights) >= PRODUCTS - 4
+    for matrix in weights:
+        pairs = np.stack([np.maximum(matrix, 0), np.maximum(-matrix, 0)])
+        assert 255 * (pairs[:, :-1] + pairs[:, 1:]).max() <= 32767
+
+
+def test_only_channels_that_could_overflow_are_coarsened_and_keep_their_size(tmp_path: Path) -> None:
+    loud, calm = [127, 100, -3, 5], [127, -100, 1, 9]
+    path = tmp_path / "two.onnx"
+    tensors = [
+        onnx.numpy_helper.from_array(np.array([loud, calm], np.int8).T, "w_quantized"),
+        onnx.numpy_helper.from_array(np.array([0.5, 0.25], np.float32), "w_scale"),
+    ]
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], tensors)), path)
+    avoid_overflow(path)
+    found = {name: onnx.numpy_helper.to_array(tensor) for name, tensor in graph(path)[1].items()}
+    weights, scale = found["w_quantized"].T.astype(float), found["w_scale"]
+    assert weights[1].tolist() == calm and scale[1] == 0.25
+    assert weights[0, 0] + weights[0, 1] in (127, 128)
+    np.testing.assert_allclose(weights[0] * scale[0], np.array(loud) * 0.5, atol=scale[0] / 2 + 1e-6)

@@ -6,17 +6,19 @@ import { type Bundle, BundleError } from '../../../shared/manifest.ts';
 export const FILE = 'validation.safetensors';
 
 const tensorSchema = z.object({
-  dtype: z.enum(['F16', 'U16', 'U8']),
+  dtype: z.enum(['F16', 'U32', 'U16', 'U8']),
   shape: z.array(z.number().int().min(0)),
   data_offsets: z.tuple([z.number().int().min(0), z.number().int().min(0)]),
 });
-const bytesPerValue = { F16: 2, U16: 2, U8: 1 };
+const bytesPerValue = { F16: 2, U32: 4, U16: 2, U8: 1 };
 
 /** What the bundle's models said of the validation pictures. */
 export interface Predictions {
   labels: Uint16Array;
   /** 1 for pictures that fitted nothing and are free to certify an operating point, 0 for the others. */
   held: Uint8Array;
+  /** Which pictures of the training data these are; undefined in bundles made before that was kept. */
+  rows: Uint32Array | undefined;
   /** Logits [pictures][classes] of each model, by its id. */
   logits: Map<string, Float32Array[]>;
 }
@@ -45,6 +47,7 @@ export async function readPredictions(bundle: Bundle): Promise<Predictions> {
   if (labels.some((label) => label >= classes))
     throw new BundleError(`${path}: a label exceeds the ${classes} classes`);
   const held = new Uint8Array(take('held', [count]));
+  const rows = tensors.has('rows') ? new Uint32Array(take('rows', [count])) : undefined;
   const logits = new Map<string, Float32Array[]>();
   for (const { id, sha256 } of [bundle.manifest.generalist, ...bundle.manifest.experts]) {
     const digest = digests[id];
@@ -57,7 +60,7 @@ export async function readPredictions(bundle: Bundle): Promise<Predictions> {
       Array.from({ length: count }, (_, i) => values.subarray(i * classes, (i + 1) * classes)),
     );
   }
-  return { labels, held, logits };
+  return { labels, held, rows, logits };
 }
 
 interface Tensor {
