@@ -1,15 +1,15 @@
 import sharp, { type Sharp } from 'sharp';
 import { AppError } from './errors.ts';
-import type { Manifest } from './manifest.ts';
-import type { RawImage } from './wire.ts';
+import type { Encoding, Manifest } from './manifest.ts';
+import type { EncodedImage, RawImage } from './wire.ts';
 
 sharp.concurrency(1); // one decode uses one thread: several run side by side, and glibc's arenas stay few
 sharp.cache(false);
 
-const signatures: [format: string, test: (bytes: Uint8Array) => boolean][] = [
-  ['jpeg', (b) => b[0] === 0xff && b[1] === 0xd8 && b[2] === 0xff],
-  ['png', (b) => ascii(b, 1, 4) === 'PNG' && b[0] === 0x89],
-  ['webp', (b) => ascii(b, 0, 4) === 'RIFF' && ascii(b, 8, 12) === 'WEBP'],
+const signatures: [type: EncodedImage['type'], test: (bytes: Uint8Array) => boolean][] = [
+  ['image/jpeg', (b) => b[0] === 0xff && b[1] === 0xd8 && b[2] === 0xff],
+  ['image/png', (b) => ascii(b, 1, 4) === 'PNG' && b[0] === 0x89],
+  ['image/webp', (b) => ascii(b, 0, 4) === 'RIFF' && ascii(b, 8, 12) === 'WEBP'],
 ];
 
 const refused: [name: string, test: (bytes: Uint8Array) => boolean][] = [
@@ -40,6 +40,26 @@ export async function fitPixels(image: RawImage, rule: InputRule): Promise<RawIm
   return toSquare(sharp(image.pixels, { raw: { width: image.width, height: image.height, channels: 3 } }), rule);
 }
 
+/** Pixels -> a file of them; never asked for `rgb8`. Colours keep their full resolution as far as the format allows. */
+export async function encodeImage(
+  image: RawImage,
+  encoding: Exclude<Encoding, { format: 'rgb8' }>,
+): Promise<EncodedImage> {
+  const source = sharp(image.pixels, { raw: { width: image.width, height: image.height, channels: 3 } });
+  if (encoding.format === 'png') return { bytes: await source.png().toBuffer(), type: 'image/png' };
+  if (encoding.format === 'jpeg') {
+    const { quality } = encoding;
+    return { bytes: await source.jpeg({ quality, chromaSubsampling: '4:4:4' }).toBuffer(), type: 'image/jpeg' };
+  }
+  const options = encoding.format === 'webp' ? { quality: encoding.quality, smartSubsample: true } : { lossless: true };
+  return { bytes: await source.webp(options).toBuffer(), type: 'image/webp' };
+}
+
+/** What a file's first bytes say it is; undefined if it is none that `decodeImage` takes. */
+export function mediaTypeOf(bytes: Uint8Array): EncodedImage['type'] | undefined {
+  return signatures.find(([, matches]) => matches(bytes))?.[0];
+}
+
 async function toSquare(source: Sharp, rule: InputRule): Promise<RawImage> {
   const [r, g, b] = rule.background as [number, number, number];
   const { data, info } = await source
@@ -54,7 +74,7 @@ async function toSquare(source: Sharp, rule: InputRule): Promise<RawImage> {
 
 function requireImage(bytes: Uint8Array): void {
   if (bytes.length === 0) throw new AppError('empty-body', 'send a JPEG, PNG or WebP image');
-  if (signatures.some(([, matches]) => matches(bytes))) return;
+  if (mediaTypeOf(bytes)) return;
   const known = refused.find(([, matches]) => matches(bytes));
   if (known) throw new AppError('unsupported-media-type', `${known[0]} is not accepted; send JPEG, PNG or WebP`);
   throw new AppError('not-an-image', 'the data does not begin like JPEG, PNG or WebP');

@@ -105,6 +105,10 @@ export class InferencePool {
     return this.#stopped;
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
   async #run(
     model: RunnableModel,
     pixels: Uint8Array,

@@ -4,7 +4,7 @@ import { AppError, isErrorCode, toAppError } from './errors.ts';
 /**
  * The only file that knows subjects, headers and bytes of the expert protocol, version 1.
  *
- * A request carries 8-bit RGB pixels, row by row; `Ask-Payload` gives their layout. A reply carries the expert's
+ * A request carries a picture as 8-bit RGB pixels, row by row, or as a JPEG, PNG or WebP file; `Ask-Payload` says which. A reply carries the expert's
  * logits as little-endian float16 in the order of the manifest's labels.
  */
 export const EXPERT_QUEUE = 'experts';
@@ -27,11 +27,19 @@ export interface RawImage {
   height: number;
 }
 
+export const mediaTypes = ['image/jpeg', 'image/png', 'image/webp'] as const;
+
+/** A picture as a file's bytes. */
+export interface EncodedImage {
+  bytes: Uint8Array;
+  type: (typeof mediaTypes)[number];
+}
+
 export interface ClassifyRequest {
   requestId: string;
   /** Milliseconds the receiver has left. */
   deadlineMs: number;
-  image: RawImage;
+  image: RawImage | EncodedImage;
 }
 
 export interface ClassifyReply {
@@ -47,13 +55,17 @@ export function classifySubject(expertId: string): string {
 }
 
 export function encodeRequest(request: ClassifyRequest): Reply {
-  const { pixels, width, height } = request.image;
+  const { image } = request;
+  const [payload, layout] =
+    'pixels' in image
+      ? [image.pixels, `image/x-rgb8; width=${image.width}; height=${image.height}`]
+      : [image.bytes, image.type];
   return {
-    payload: pixels,
+    payload,
     headers: {
       [REQUEST_ID]: request.requestId,
       [DEADLINE]: String(Math.floor(request.deadlineMs)),
-      [PAYLOAD]: `image/x-rgb8; width=${width}; height=${height}`,
+      [PAYLOAD]: layout,
     },
   };
 }
@@ -64,19 +76,24 @@ export function decodeRequest(message: Reply): ClassifyRequest {
   if (!/^\d{1,9}$/.test(deadline)) {
     throw new AppError('invalid-parameter', `${DEADLINE} is '${deadline}', expected whole milliseconds`);
   }
-  const layout = RGB8.exec(message.headers[PAYLOAD] ?? '');
+  const requestId = message.headers[REQUEST_ID] ?? '';
+  return { requestId, deadlineMs: Number(deadline), image: readPicture(message) };
+}
+
+function readPicture({ headers, payload }: Reply): RawImage | EncodedImage {
+  const named = headers[PAYLOAD] ?? '';
+  const type = mediaTypes.find((candidate) => candidate === named);
+  if (type) return { bytes: payload, type };
+  const layout = RGB8.exec(named);
   if (!layout) {
-    throw new AppError('unsupported-media-type', `${PAYLOAD} is '${message.headers[PAYLOAD] ?? ''}', expected x-rgb8`);
+    const known = ['image/x-rgb8', ...mediaTypes].join(', ');
+    throw new AppError('unsupported-media-type', `${PAYLOAD} is '${named}', expected one of ${known}`);
   }
   const [width, height] = [Number(layout[1]), Number(layout[2])];
-  if (message.payload.length !== width * height * 3) {
-    throw new AppError('invalid-body', `${message.payload.length} bytes are not ${width} x ${height} RGB pixels`);
+  if (payload.length !== width * height * 3) {
+    throw new AppError('invalid-body', `${payload.length} bytes are not ${width} x ${height} RGB pixels`);
   }
-  return {
-    requestId: message.headers[REQUEST_ID] ?? '',
-    deadlineMs: Number(deadline),
-    image: { pixels: message.payload, width, height },
-  };
+  return { pixels: payload, width, height };
 }
 
 export function encodeReply(reply: ClassifyReply): Reply {

@@ -1,10 +1,12 @@
 import type { Attributes } from '@opentelemetry/api';
+import { elapsed } from '../../shared/deadline.ts';
 import type { ModelEntry } from '../../shared/manifest.ts';
 import { softmax, topK } from '../../shared/probabilities.ts';
 import { inSpan, SpanKind } from '../../shared/telemetry.ts';
 import { askExpert } from './experts.ts';
 import { type Candidate, decideRouting } from './gate.ts';
 import { mergeLogLinear } from './merge.ts';
+import { choosePayload } from './payload.ts';
 import type { Decision, Outcome, Reason, Strategy, Task, Tools } from './strategy.ts';
 
 /** Answering must still be possible when the expert's time is up. */
@@ -40,8 +42,9 @@ export function cascade(strategy: string, gate: Gate): Strategy {
         expert: null,
         degraded: null,
         decision,
-        timings: { edgeMs, expertRoundTripMs: 0, expertMs: 0 },
+        timings: { edgeMs, encodeMs: 0, expertRoundTripMs: 0, expertMs: 0 },
         bytesSent: 0,
+        encoding: null,
       };
       if (expert === null) return edge;
       const outcome = await escalate(edge, expert, tools, task);
@@ -65,20 +68,24 @@ async function escalate(edge: Outcome, expert: string, tools: Tools, task: Task)
   if (tools.sheds(task.deadline)) return { ...edge, degraded: 'overloaded' };
   const { manifest } = tools.bundle;
   const entry = manifest.experts.find(({ id }) => id === expert) as ModelEntry;
+  const begun = performance.now();
+  const { picture, encoding } = await choosePayload(task.image, task.original, manifest.routing.encoding);
+  const encodeMs = elapsed(begun);
   const { reply, degraded, bytesSent, roundTripMs } = await askExpert(tools.bus, {
     expert,
-    image: task.image,
+    image: picture,
     requestId: task.requestId,
     timeoutMs: Math.max(1, task.deadline.left - RESERVE_MS),
     labels: manifest.labels.length,
     digest: entry.sha256,
     signal: task.caller,
   });
-  const timings = { ...edge.timings, expertRoundTripMs: roundTripMs, expertMs: reply?.expertMs ?? 0 };
-  if (reply === null) return { ...edge, degraded, timings, bytesSent };
+  const timings = { ...edge.timings, encodeMs, expertRoundTripMs: roundTripMs, expertMs: reply?.expertMs ?? 0 };
+  const sent = { bytesSent, encoding: bytesSent > 0 ? encoding : null, timings };
+  if (reply === null) return { ...edge, ...sent, degraded };
   const answer = softmax(reply.logits, entry.temperature);
   const probabilities = mergeLogLinear(edge.edgeProbabilities, answer, manifest.routing.merge);
-  return { ...edge, probabilities, route: 'expert', expert, timings, bytesSent };
+  return { ...edge, ...sent, probabilities, route: 'expert', expert };
 }
 
 function describe(decision: Decision, expert: string | null, probabilities: Float64Array, tools: Tools): Attributes {

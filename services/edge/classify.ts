@@ -41,8 +41,9 @@ export interface Answer {
   expert: string | null;
   degraded: Outcome['degraded'];
   decision: Outcome['decision'];
-  timings: { decodeMs: number; edgeMs: number; expertRoundTripMs: number; expertMs: number; totalMs: number };
+  timings: { decodeMs: number; totalMs: number } & Outcome['timings'];
   bytesSent: number;
+  encoding: Outcome['encoding'];
   traceId: string;
 }
 
@@ -68,14 +69,15 @@ export async function classify(
   let decodeMs = 0;
   let outcome: Outcome;
   if (known) {
-    const timings = { edgeMs: 0, expertRoundTripMs: 0, expertMs: 0 };
-    outcome = { ...known, decision: { ...known.decision, reason: 'cache-hit' }, timings, bytesSent: 0 };
+    const timings = { edgeMs: 0, encodeMs: 0, expertRoundTripMs: 0, expertMs: 0 };
+    const decision: Outcome['decision'] = { ...known.decision, reason: 'cache-hit' };
+    outcome = { ...known, decision, timings, bytesSent: 0, encoding: null };
   } else {
     using work = dependencies.pace.begin();
     const decode = () => unlessAborted(deadline.signal, dependencies.decode(bytes, deadline.signal));
     const image = await inSpan('decode', SpanKind.INTERNAL, decode);
     decodeMs = performance.now() - begun;
-    const task = { image, requestId: id, deadline, caller: options.caller, threshold, work };
+    const task = { image, original: bytes, requestId: id, deadline, caller: options.caller, threshold, work };
     outcome = await strategies[options.strategy](dependencies, task);
     if (outcome.degraded === null) cache.set(key, outcome);
     observe(metrics, outcome, decodeMs);
@@ -102,11 +104,13 @@ export async function classify(
     timings: {
       decodeMs: round(decodeMs, 3),
       edgeMs: round(outcome.timings.edgeMs, 3),
+      encodeMs: outcome.timings.encodeMs,
       expertRoundTripMs: outcome.timings.expertRoundTripMs,
       expertMs: outcome.timings.expertMs,
       totalMs,
     },
     bytesSent: outcome.bytesSent,
+    encoding: outcome.encoding,
     traceId: trace.getActiveSpan()?.spanContext().traceId ?? id.replaceAll('-', ''),
   };
 }

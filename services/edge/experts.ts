@@ -6,6 +6,7 @@ import {
   type ClassifyReply,
   classifySubject,
   decodeReply,
+  type EncodedImage,
   encodeRequest,
   type RawImage,
   sizeOnBus,
@@ -16,7 +17,7 @@ export type Degraded = 'timeout' | 'no-expert' | 'overloaded' | 'expert-error' |
 
 export interface Question {
   expert: string;
-  image: RawImage;
+  image: RawImage | EncodedImage;
   requestId: string;
   /** Milliseconds to wait for the answer. */
   timeoutMs: number;

@@ -32,11 +32,13 @@ export const answerSchema = ranked.extend({
   timings: z.object({
     decodeMs: z.number(),
     edgeMs: z.number(),
+    encodeMs: z.number(),
     expertRoundTripMs: z.number(),
     expertMs: z.number(),
     totalMs: z.number(),
   }),
   bytesSent: z.number().int(),
+  encoding: z.string().nullable().describe('how the picture travelled to the expert'),
   traceId: z.string(),
 });
 

@@ -22,6 +22,8 @@ export interface Tools {
 
 export interface Task {
   image: RawImage;
+  /** The file that the image was decoded from, if there was one. */
+  original?: Uint8Array;
   requestId: string;
   deadline: Deadline;
   /** Aborts when the caller has gone; the deadline's own signal does so, too. */
@@ -52,6 +54,8 @@ export interface Outcome {
   expert: string | null;
   degraded: Degraded | null;
   decision: Decision;
-  timings: { edgeMs: number; expertRoundTripMs: number; expertMs: number };
+  timings: { edgeMs: number; encodeMs: number; expertRoundTripMs: number; expertMs: number };
   bytesSent: number;
+  /** How the picture travelled; null if it did not. */
+  encoding: string | null;
 }

@@ -1,18 +1,20 @@
 import { trace } from '@opentelemetry/api';
 import type { BusMessage, Reply } from '../../shared/bus.ts';
-import { Deadline, elapsed } from '../../shared/deadline.ts';
+import { Deadline, elapsed, unlessAborted } from '../../shared/deadline.ts';
 import { AppError, toAppError } from '../../shared/errors.ts';
 import type { Inference } from '../../shared/inference.ts';
 import type { ModelEntry } from '../../shared/manifest.ts';
 import type { ExpertMetrics } from '../../shared/metrics.ts';
 import type { Pace } from '../../shared/pace.ts';
 import { extractContext, inSpan, SpanKind } from '../../shared/telemetry.ts';
-import { decodeRequest, encodeReply } from '../../shared/wire.ts';
+import { decodeRequest, encodeReply, type RawImage } from '../../shared/wire.ts';
 
 export interface HandlerOptions {
   expert: ModelEntry;
   /** Side of the square of pixels that the bundle's models take. */
   inputSize: number;
+  /** A file's bytes -> that square. Rejects with AppError. */
+  decode(bytes: Uint8Array): Promise<RawImage>;
   infer(pixels: Uint8Array, deadline: Deadline): Promise<Inference>;
   /** Of all experts of this process together. */
   pace: Pace;
@@ -20,13 +22,13 @@ export interface HandlerOptions {
 }
 
 /** One request to one expert: check, compute unless the deadline has passed, answer with the logits. */
-export function createHandler({ expert, inputSize, infer, pace, metrics }: HandlerOptions) {
+export function createHandler({ expert, inputSize, decode, infer, pace, metrics }: HandlerOptions) {
   async function classify(message: BusMessage): Promise<Reply> {
     const arrived = performance.now();
-    const { image, deadlineMs, requestId } = decodeRequest(message);
+    const { image: sent, deadlineMs, requestId } = decodeRequest(message);
     trace.getActiveSpan()?.setAttribute('ask.request_id', requestId);
-    if (image.width !== inputSize || image.height !== inputSize) {
-      const sizes = `${image.width} x ${image.height} pixels, expected ${inputSize} x ${inputSize}`;
+    if ('pixels' in sent && (sent.width !== inputSize || sent.height !== inputSize)) {
+      const sizes = `${sent.width} x ${sent.height} pixels, expected ${inputSize} x ${inputSize}`;
       throw new AppError('invalid-parameter', sizes);
     }
     if (deadlineMs <= 0) throw new AppError('deadline-exceeded', 'the deadline had passed on arrival');
@@ -36,6 +38,7 @@ export function createHandler({ expert, inputSize, infer, pace, metrics }: Handl
     }
     using deadline = new Deadline(deadlineMs);
     using work = pace.begin();
+    const image = 'pixels' in sent ? sent : await unlessAborted(deadline.signal, decode(sent.bytes));
     const { outputs, queueMs, runMs } = await infer(image.pixels, deadline);
     work.done();
     metrics.duration.observe({ expert: expert.id, stage: 'queue' }, queueMs / 1000);

@@ -2,6 +2,7 @@ import type { Registry } from 'prom-client';
 import type { Bus, BusMessage } from '../../shared/bus.ts';
 import type { Config } from '../../shared/config.ts';
 import { elapsed } from '../../shared/deadline.ts';
+import { decodeImage } from '../../shared/image.ts';
 import { InferencePool } from '../../shared/inference.ts';
 import type { Log } from '../../shared/log.ts';
 import { type Bundle, BundleError, type ModelEntry } from '../../shared/manifest.ts';
@@ -52,12 +53,13 @@ export async function startExpert({ bus, bundle, config, log, registry }: Expert
   const responder = createResponder({ bus, queue: EXPERT_QUEUE, capacity: config.ASK_EXPERT_QUEUE });
   const metrics = createExpertMetrics(() => responder.inFlight, registry);
   const pace = createPace();
+  const { input } = bundle.manifest;
+  const decode = (bytes: Uint8Array) => decodeImage(bytes, input, config.ASK_MAX_PIXELS);
   const announcements = experts.map((expert, i) => {
     const max = config.ASK_BATCH_MAX ?? (config.ASK_EXECUTION_PROVIDERS[0] === 'cpu' ? 1 : 8);
     const batching = { max, waitMs: config.ASK_BATCH_WAIT_MS };
     const batcher = createBatcher(pool, models[i] as (typeof models)[number], batching);
-    const { size } = bundle.manifest.input;
-    const handle = createHandler({ expert, inputSize: size, infer: batcher.run, pace, metrics });
+    const handle = createHandler({ expert, inputSize: input.size, decode, infer: batcher.run, pace, metrics });
     const stats: ExpertStats = { requests: 0, errors: 0, lastError: '', processingMs: 0 };
     responder.serve(classifySubject(expert.id), (message) => counted(stats, handle, message));
     return announce(bus, expert, stats);

@@ -6,10 +6,12 @@ import { loadBundle } from '../../shared/manifest.ts';
 import { findNatsServer } from '../support/find-nats-server.ts';
 import { edgeLatency, escalation, type Settings, start, throughput } from './figures.ts';
 import { grid, type Row } from './grid.ts';
+import { comparePeers, type PeerRow } from './peers.ts';
 
 /**
- * `npm run -s bench -- [--json] [--seconds N] [--rounds N] [--grid]`: the service beside the raw model in one run, in
- * turns, loaded from another process. With `--grid` also every workload of `grid.ts`.
+ * `npm run -s bench -- [--json] [--seconds N] [--rounds N] [--grid] [--peers]`: the service beside the raw model in one
+ * run, in turns, loaded from another process. With `--grid` also every workload of `grid.ts`, with `--peers` beside the
+ * servers of `peers.ts`, whose first run installs them into `.cache/peers`.
  */
 const { values: options } = parseArgs({
   options: {
@@ -17,6 +19,7 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '5' },
     rounds: { type: 'string', default: '5' },
     grid: { type: 'boolean', default: false },
+    peers: { type: 'boolean', default: false },
   },
 });
 
@@ -38,6 +41,7 @@ for (const [what, measure] of [
   Object.assign(figures, await measure());
 }
 const rows: Row[] = options.grid ? await grid(settings, say) : [];
+const others = options.peers ? await comparePeers(settings, say) : undefined;
 const machine = {
   date: new Date().toISOString(),
   cpu: cpus()[0]?.model ?? 'unknown',
@@ -47,9 +51,29 @@ const machine = {
   load: loadavg()[0],
 };
 if (options.json) {
-  process.stdout.write(`${JSON.stringify({ ...figures, ...settings, machine, workloads: rows })}\n`);
+  const peers = others && worstByPeer(others.rows);
+  process.stdout.write(
+    `${JSON.stringify({ ...figures, peers, ...settings, machine, workloads: rows, peerRows: others })}\n`,
+  );
 } else {
   for (const [name, value] of Object.entries(figures)) process.stdout.write(`${name.padEnd(26)}${value}\n`);
   if (rows.length > 0) console.table(rows);
+  if (others) {
+    console.table(others.rows);
+    for (const [name, why] of Object.entries(others.absent)) process.stdout.write(`${name} did not run: ${why}\n`);
+  }
   process.stdout.write(`${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, ${machine.date}\n`);
+}
+
+/** The least favourable workload of each peer. */
+function worstByPeer(found: PeerRow[]): Record<string, { throughputRatio: number; p99Ratio: number }> {
+  const worst: Record<string, { throughputRatio: number; p99Ratio: number }> = {};
+  for (const { peer, throughputRatio, p99Ratio } of found) {
+    const known = worst[peer] ?? { throughputRatio, p99Ratio };
+    worst[peer] = {
+      throughputRatio: Math.min(known.throughputRatio, throughputRatio),
+      p99Ratio: Math.max(known.p99Ratio, p99Ratio),
+    };
+  }
+  return worst;
 }

@@ -31,7 +31,15 @@ export async function edgeLatency(settings: Settings) {
   for (let i = 0; i < settings.rounds; i++) {
     const lone = await floor(settings, ['generalist']);
     const { seconds } = settings;
-    const spec = { url: service.url, clients: 1, seconds, warmUpSeconds, picture, repeat: 0, query: '?strategy=edge' };
+    const spec = {
+      url: service.url,
+      clients: 1,
+      seconds,
+      warmUpSeconds,
+      picture,
+      repeat: 0,
+      path: '/classify?strategy=edge',
+    };
     const { latency } = await load(spec);
     over.push(latency.p50 - lone.total.p50);
     tail.push(latency.p99 - latency.p50);
@@ -59,7 +67,7 @@ export async function throughput(settings: Settings) {
       warmUpSeconds,
       picture,
       repeat: 0,
-      query: '?strategy=edge',
+      path: '/classify?strategy=edge',
     });
     const after = await metrics(service.url);
     ratios.push(loaded.perSecond / lone.reduce((sum, { perSecond }) => sum + perSecond, 0));
@@ -94,7 +102,7 @@ export async function escalation(settings: Settings, expert: string) {
       warmUpSeconds,
       picture,
       repeat: 0,
-      query: '?strategy=expert',
+      path: '/classify?strategy=expert',
     });
     if (escalated !== answers) throw new Error(`only ${escalated} of ${answers} answers came from an expert`);
     over.push(latency.p50 - lone.total.p50);

@@ -32,11 +32,11 @@ export async function grid({ seconds }: Settings, say: (text: string) => void): 
   for (const [name, picture] of Object.entries(PICTURES) as [string, Picture][]) {
     const thresholds = await shares(service.url, picture);
     for (const share of ESCALATED) {
-      const query = `?threshold=${thresholds(share)}&deadlineMs=10000`;
+      const path = `/classify?threshold=${thresholds(share)}&deadlineMs=10000`;
       for (const repeat of [0, 0.5]) {
         for (const clients of CLIENTS) {
           say(`${name}, ${100 * share} % escalated, ${100 * repeat} % repeated, ${clients} clients`);
-          const spec = { url: service.url, clients, seconds, warmUpSeconds: 1, picture, repeat, query };
+          const spec = { url: service.url, clients, seconds, warmUpSeconds: 1, picture, repeat, path };
           const measure = async (rate?: number) => {
             const before = await metrics(service.url);
             const result = await load({ ...spec, ...(rate === undefined ? {} : { rate, clients: 512 }) });
@@ -72,7 +72,7 @@ export async function grid({ seconds }: Settings, say: (text: string) => void): 
 }
 
 /** The threshold below which a share of such pictures lies, from a hundred of them. */
-async function shares(url: string, picture: Picture): Promise<(share: number) => number> {
+export async function shares(url: string, picture: Picture): Promise<(share: number) => number> {
   const values: number[] = [];
   for (const image of (await distinct(picture)).slice(0, 100)) {
     const { body } = await postImage(url, image, '?strategy=edge', picture.type);

@@ -2,10 +2,16 @@ import { describe, expect, test } from 'vitest';
 import type { Reply } from '../../shared/bus.ts';
 import { classifySubject, decodeReply, encodeRequest } from '../../shared/wire.ts';
 import { buses, startTinySystem } from '../support/system.ts';
-import { SIZE } from '../support/tiny-bundle.ts';
+import { flatPng, SIZE } from '../support/tiny-bundle.ts';
 
 const image = { pixels: new Uint8Array(SIZE * SIZE * 3).fill(120), width: SIZE, height: SIZE };
 const question = (deadlineMs = 5000, picture = image) => encodeRequest({ requestId: 'r', deadlineMs, image: picture });
+const colours: [number, number, number, number][] = [
+  [1, 0, 0, 0],
+  [0, 1, 0, 0],
+  [0, 0, 1, 0],
+  [0, 0, 0, 0],
+];
 const slow = { rows: [1, 2, 3, 4].map((bias): [number, number, number, number] => [0, 0, 0, bias]), work: 400 };
 
 describe.each(buses)('over %s', (_, open) => {
@@ -38,6 +44,23 @@ describe.each(buses)('over %s', (_, open) => {
     const metrics = await system.experts?.metrics.registry.metrics();
     expect(metrics).toContain('ask_expert_requests_total{expert="warm",outcome="deadline-exceeded"} 1');
     expect(metrics).not.toContain('stage="compute"');
+  });
+
+  test('a file is decoded as the edge would, and a broken one or a bomb is refused by name', async () => {
+    await using system = await startTinySystem({
+      open,
+      models: { warm: { rows: colours } },
+      env: { ASK_MAX_PIXELS: '9999' },
+    });
+    const send = async (bytes: Uint8Array) =>
+      ask(system, encodeRequest({ requestId: 'r', deadlineMs: 5000, image: { bytes, type: 'image/png' } }));
+    const file = await flatPng([120, 60, 30], 50, 40);
+    const { logits } = decodeReply(await send(file), 4);
+    expect(Array.from(logits, (value) => Math.round(value))).toEqual([120, 60, 30, 0]);
+    const errorOf = async (bytes: Uint8Array) => (await send(bytes)).headers['Nats-Service-Error'];
+    expect(await errorOf(file.subarray(0, 60))).toBe('corrupt-image');
+    expect(await errorOf(Buffer.from('nonsense'))).toBe('not-an-image');
+    expect(await errorOf(await flatPng([0, 0, 0], 100, 100))).toBe('too-many-pixels');
   });
 
   test('only the experts named by ASK_EXPERTS are there', async () => {

@@ -5,6 +5,8 @@ import type { Manifest } from '../../shared/manifest.ts';
 export interface MadePicture {
   label: number;
   held: boolean;
+  /** Which picture of the training data it is; kept if all have one. */
+  row?: number;
   /** Logits of each model, by its id. */
   logits: Record<string, number[]>;
 }
@@ -16,7 +18,7 @@ export async function writePredictions(directory: string, pictures: MadePicture[
   const digests = Object.fromEntries(models.map(({ id, sha256 }) => [id, sha256]));
   const tensors = new Map<string, { dtype: string; shape: number[]; bytes: Uint8Array }>();
   const n = pictures.length;
-  const bytesOf = (values: Uint16Array | Float16Array) => new Uint8Array(values.buffer);
+  const bytesOf = (values: Uint16Array | Uint32Array | Float16Array) => new Uint8Array(values.buffer);
   for (const { id } of models) {
     const values = Float16Array.from(pictures.flatMap(({ logits }) => logits[id] as number[]));
     tensors.set(id, { dtype: 'F16', shape: [n, manifest.labels.length], bytes: bytesOf(values) });
@@ -24,6 +26,10 @@ export async function writePredictions(directory: string, pictures: MadePicture[
   const labels = Uint16Array.from(pictures, ({ label }) => label);
   tensors.set('labels', { dtype: 'U16', shape: [n], bytes: bytesOf(labels) });
   tensors.set('held', { dtype: 'U8', shape: [n], bytes: Uint8Array.from(pictures, ({ held }) => Number(held)) });
+  if (pictures.every(({ row }) => row !== undefined)) {
+    const rows = Uint32Array.from(pictures, ({ row }) => row as number);
+    tensors.set('rows', { dtype: 'U32', shape: [n], bytes: bytesOf(rows) });
+  }
   const header: Record<string, unknown> = { __metadata__: { models: JSON.stringify(digests) } };
   let offset = 0;
   for (const [name, { dtype, shape, bytes }] of tensors) {

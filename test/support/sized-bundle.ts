@@ -53,6 +53,7 @@ export async function writeSizedBundle(directory: string, classes: number, exper
       threshold: 0.9,
       classToExpert: labels.map(owner),
       merge: { method: 'log-linear', generalistWeight: 0.5, expertWeight: 0.5 },
+      encoding: { format: 'rgb8' },
     },
     provenance: { made: 'to measure the service' },
   };

@@ -74,6 +74,7 @@ export async function makeTinyBundle(options: TinyOptions = {}): Promise<TinyBun
       threshold: 0.9,
       classToExpert: ['warm', 'cold', 'cold', 'warm'],
       merge: { method: 'log-linear', generalistWeight: 0, expertWeight: 1 },
+      encoding: { format: 'rgb8' },
     },
     provenance: { made: 'by the test' },
   };

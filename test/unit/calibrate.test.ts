@@ -167,6 +167,7 @@ describe('the best metric', () => {
   const predictions = {
     labels: Uint16Array.from(pictures, ({ label }) => label),
     held: Uint8Array.from(pictures, (_, i) => i % 2),
+    rows: undefined,
     logits: new Map([
       ['generalist', pictures.map(({ edge }) => edge)],
       ['only', pictures.map(({ expert }) => expert)],

@@ -36,6 +36,13 @@ describe('request', () => {
     expect(encodeRequest(request).payload).toEqual(image.pixels);
   });
 
+  test('a file travels as it is, under its media type', () => {
+    const file = { bytes: Uint8Array.of(1, 2, 3), type: 'image/webp' as const };
+    const message = encodeRequest({ ...request, image: file });
+    expect([message.payload, message.headers['Ask-Payload']]).toEqual([file.bytes, 'image/webp']);
+    expect(decodeRequest(message).image).toEqual(file);
+  });
+
   test.each([
     ['no deadline', { 'Ask-Deadline-Ms': '' }, 'invalid-parameter'],
     ['a negative deadline', { 'Ask-Deadline-Ms': '-5' }, 'invalid-parameter'],

@@ -1,6 +1,6 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Bundle, type Calibration, loadBundle } from '../../../shared/manifest.ts';
+import { changeManifest } from '../change-manifest.ts';
 import { UsageError } from '../usage.ts';
 import { choose, type Goal } from './choose.ts';
 import { affordable, measureTimes } from './cost.ts';
@@ -58,7 +58,12 @@ export async function calibrate(options: CalibrateArguments, directory: string):
     return 1;
   }
   const calibration = { metric, ...describe(choice.point, points, n, goal, numbers, delta) };
-  if (!options['dry-run']) await write(directory, calibration);
+  if (!options['dry-run']) {
+    await changeManifest(directory, (manifest) => {
+      Object.assign(manifest.routing, { metric: calibration.metric, threshold: calibration.threshold });
+      manifest.calibration = calibration;
+    });
+  }
   process.stdout.write(options.json ? `${JSON.stringify(calibration)}\n` : render(calibration));
   process.stderr.write(options['dry-run'] ? 'nothing was written\n' : `written: ${join(directory, 'manifest.json')}\n`);
   return 0;
@@ -145,22 +150,6 @@ function everyTwentieth(points: Point[], n: number): Point[] {
     if (taken) next = (Math.floor((20 * escalated) / n) + 1) * (n / 20);
     return taken;
   });
-}
-
-async function write(directory: string, calibration: Calibration): Promise<void> {
-  const path = join(directory, 'manifest.json');
-  const manifest = JSON.parse(await readFile(path, 'utf8'));
-  manifest.routing.metric = calibration.metric;
-  manifest.routing.threshold = calibration.threshold;
-  manifest.calibration = calibration;
-  const partial = `${path}.partial`;
-  try {
-    await writeFile(partial, `${JSON.stringify(manifest, null, 1)}\n`);
-    await rename(partial, path);
-  } catch (error) {
-    await rm(partial, { force: true });
-    throw error;
-  }
 }
 
 function render({ metric, threshold, escalated, accuracy, confidence, guarantee, curve: points }: Calibration): string {

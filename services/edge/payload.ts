@@ -1,0 +1,29 @@
+import { encodeImage, mediaTypeOf } from '../../shared/image.ts';
+import type { Encoding } from '../../shared/manifest.ts';
+import type { EncodedImage, RawImage } from '../../shared/wire.ts';
+
+export interface Payload {
+  picture: RawImage | EncodedImage;
+  /** `rgb8`, `png`, `webp-80` and the like, or `original`: what the answer says of it. */
+  encoding: string;
+}
+
+/**
+ * What an escalation sends: the picture as the manifest says (`npm run -s ask -- encodings` chose it), or the caller's
+ * `original` file where that has fewer bytes; experts make the same pixels of it.
+ */
+export async function choosePayload(
+  image: RawImage,
+  original: Uint8Array | undefined,
+  encoding: Encoding,
+): Promise<Payload> {
+  const made = encoding.format === 'rgb8' ? image : await encodeImage(image, encoding);
+  const size = 'pixels' in made ? made.pixels.length : made.bytes.length;
+  const type = original && mediaTypeOf(original);
+  if (original && type && original.length < size) return { picture: { bytes: original, type }, encoding: 'original' };
+  return { picture: made, encoding: encodingName(encoding) };
+}
+
+export function encodingName(encoding: Encoding): string {
+  return 'quality' in encoding ? `${encoding.format}-${encoding.quality}` : encoding.format;
+}

@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { loadBundle } from '../../shared/manifest.ts';
+import { randomNumbers, writePredictions } from '../support/predictions.ts';
+import { postImage, spawnHttp, spawnService, waitForLog } from '../support/service.ts';
+import { makeTinyBundle, type TinyBundle, UNSURE_WARM } from '../support/tiny-bundle.ts';
+
+const COUNT = 200;
+const [RED, GREY] = [0, 3];
+let bundle: TinyBundle;
+let data: string;
+
+/** Noise that is red or grey by half a level of its mean red: what a coarse encoding does not keep. */
+beforeEach(async () => {
+  const exact = {
+    rows: [
+      [20, 0, 0, -20 * 120],
+      [0, 0, 0, -99],
+      [0, 0, 0, -99],
+      [-20, 0, 0, 20 * 120],
+    ],
+  } as const;
+  const random = randomNumbers(5);
+  const records: Buffer[] = [];
+  const pictures = Array.from({ length: COUNT }, (_, i) => {
+    const label = i % 2 === 0 ? RED : GREY;
+    const planes = [label === RED ? 120.5 : 119.5, 120, 120].map((mean) => {
+      const half = Array.from({ length: 512 }, () => Math.floor(60 * random()));
+      return half.flatMap((shift) => [Math.floor(mean) + shift, Math.ceil(mean) - shift]);
+    });
+    records.push(Buffer.from([0, label, ...planes.flat()]));
+    const unsure = [1, 0.9, 0, 0.9];
+    const expert = [0, 1, 2, 3].map((at) => (at === label ? 9 : 0));
+    return { label, held: i % 2 === 1, row: i, logits: { generalist: unsure, warm: expert, cold: expert } };
+  });
+  const content = Buffer.concat(records);
+  const dataSha256 = createHash('sha256').update(content).digest('hex');
+  bundle = await makeTinyBundle({
+    models: { warm: { rows: exact.rows.map((row) => [...row]) as [number, number, number, number][] } },
+    change: (manifest) => {
+      manifest.provenance.dataSha256 = dataSha256;
+    },
+  });
+  await writePredictions(bundle.directory, pictures);
+  data = join(bundle.directory, 'train.bin');
+  await writeFile(data, content);
+});
+afterEach(() => bundle.remove());
+
+async function encodings(...args: string[]) {
+  await using service = spawnService('cli', { ASK_MODELS_DIR: bundle.directory }, ['encodings', ...args]);
+  return { status: await service.exited, output: service.output(), errors: service.log() };
+}
+
+test('the cheapest encoding within the loss is chosen, written with its table, and used for escalations', async () => {
+  const { status, output, errors } = await encodings('--data', data, '--max-loss', '0', '--json');
+  expect(status, errors).toBe(0);
+  const found = JSON.parse(output);
+  const { manifest } = await loadBundle(bundle.directory);
+  expect(manifest.encodings).toMatchObject({ pictures: COUNT, escalated: COUNT, maxLoss: 0, table: found.table });
+  expect(manifest.routing.encoding).toEqual(found.encoding);
+  const row = found.table.find(
+    ({ encoding }: { encoding: object }) => JSON.stringify(encoding) === JSON.stringify(found.encoding),
+  );
+  expect(row.loss).toBeLessThanOrEqual(0);
+  const cheaper = found.table.filter(({ bytes }: { bytes: number }) => bytes < row.bytes);
+  expect(cheaper.length).toBeGreaterThan(0); // or this test would not have told good from bad
+  for (const { loss } of cheaper) expect(loss).toBeGreaterThan(0);
+
+  const generous = JSON.parse((await encodings('--data', data, '--max-loss', '1', '--json')).output);
+  const least = Math.min(...generous.table.map(({ bytes }: { bytes: number }) => bytes));
+  expect(generous.table.find(({ bytes }: { bytes: number }) => bytes === least).encoding).toEqual(generous.encoding);
+
+  await using service = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
+  await waitForLog(service, 'experts are ready');
+  const [r, g, b] = UNSURE_WARM;
+  const large = await sharp({ create: { width: 300, height: 300, channels: 3, background: { r, g, b } } })
+    .jpeg()
+    .toBuffer();
+  const { body } = await postImage(service.url, large, '', 'image/jpeg');
+  const { format, quality } = generous.encoding;
+  expect(body).toMatchObject({ route: 'expert', encoding: `${format}-${quality}` });
+  expect(body.timings.encodeMs).toBeGreaterThan(0);
+});
+
+test('a dry run and part of the pictures: nothing is written', async () => {
+  const before = await readFile(join(bundle.directory, 'manifest.json'), 'utf8');
+  const { status, output } = await encodings('--data', data, '--limit', '20', '--dry-run');
+  expect(status).toBe(0);
+  expect(output).toMatch(/^encoding +bytes[\s\S]*\nrgb8 +192 [\s\S]*\nchosen: /);
+  expect(await readFile(join(bundle.directory, 'manifest.json'), 'utf8')).toBe(before);
+});
+
+describe('is refused', () => {
+  test.each([
+    [[], 'encodings needs --data'],
+    [['--data', 'package.json'], 'the bundle was trained on'],
+    [['--data', 'nowhere.bin'], 'nowhere.bin'],
+    [['--data', 'package.json', '--max-loss', '2'], '--max-loss 2 is not between 0 and 1'],
+    [['--data', 'package.json', '--limit', '0'], '--limit 0 is not a positive number'],
+  ])('%j', async (args, message) => {
+    const { status, errors } = await encodings(...args);
+    expect([status === 0, errors]).toEqual([false, expect.stringContaining(message)]);
+  });
+});
