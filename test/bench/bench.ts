@@ -1,27 +1,42 @@
 import { execFileSync } from 'node:child_process';
-import { availableParallelism, cpus, loadavg } from 'node:os';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { readConfig } from '../../shared/config.ts';
 import { loadBundle } from '../../shared/manifest.ts';
 import { findNatsServer } from '../support/find-nats-server.ts';
+import { writeSizedBundle } from '../support/sized-bundle.ts';
 import { edgeLatency, escalation, type Settings, start, throughput } from './figures.ts';
-import { grid, type Row } from './grid.ts';
-import { comparePeers, type PeerRow } from './peers.ts';
+import { grid } from './grid.ts';
+import { memory, overload } from './overload.ts';
+import { comparePeers } from './peers.ts';
+import { profile } from './profile.ts';
+import { markdown, type Results, worstByPeer } from './report.ts';
+import { drawScaling, scaling } from './scaling.ts';
+import { round } from './statistics.ts';
 
 /**
- * `npm run -s bench -- [--json] [--seconds N] [--rounds N] [--grid] [--peers]`: the service beside the raw model in one
- * run, in turns, loaded from another process. With `--grid` also every workload of `grid.ts`, with `--peers` beside the
- * servers of `peers.ts`, whose first run installs them into `.cache/peers`.
+ * `npm run -s bench -- [--json] [--seconds N] [--rounds N] [parts]`: the service beside the raw model in one run, in
+ * turns, loaded from another process. Parts, each added by its name: `--grid` every workload of `grid.ts`; `--peers` the
+ * servers of `peers.ts`, which the first run installs into `.cache/peers`; `--overload` twice saturation for a minute;
+ * `--memory` 200,000 requests; `--scaling` experts and classes; `--profile` where the time goes; `--all`. `--save` writes
+ * `results/`.
  */
+const flag = { type: 'boolean', default: false } as const;
+const parts = { grid: flag, peers: flag, overload: flag, memory: flag, scaling: flag, profile: flag };
 const { values: options } = parseArgs({
   options: {
-    json: { type: 'boolean', default: false },
+    ...parts,
+    all: flag,
+    json: flag,
+    save: flag,
     seconds: { type: 'string', default: '5' },
     rounds: { type: 'string', default: '5' },
-    grid: { type: 'boolean', default: false },
-    peers: { type: 'boolean', default: false },
   },
 });
+const wants = (part: keyof typeof parts) => options.all || options[part];
 
 const bundle = readConfig().ASK_MODELS_DIR;
 const { manifest } = await loadBundle(bundle);
@@ -30,50 +45,57 @@ if (!(settings.seconds > 0) || !(settings.rounds >= 1)) throw new Error('--secon
 process.env.NATS_SERVER_BIN ??= await findNatsServer();
 
 const say = (text: string) => void process.stderr.write(`${text}\n`);
-const figures: Record<string, number> = {};
-for (const [what, measure] of [
-  ['start to first answer', () => start(settings)],
-  ['edge, one client', () => edgeLatency(settings)],
-  ['edge, saturated', () => throughput(settings)],
-  ['escalation over NATS, one client', () => escalation(settings, manifest.experts[0]?.id as string)],
-] satisfies [string, () => Promise<Record<string, number>>][]) {
-  say(what);
-  Object.assign(figures, await measure());
-}
-const rows: Row[] = options.grid ? await grid(settings, say) : [];
-const others = options.peers ? await comparePeers(settings, say) : undefined;
-const machine = {
-  date: new Date().toISOString(),
-  cpu: cpus()[0]?.model ?? 'unknown',
-  cores: availableParallelism(),
-  node: process.version,
-  commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
-  load: loadavg()[0],
+const results: Results = {
+  figures: {},
+  machine: {
+    date: new Date().toISOString(),
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: availableParallelism(),
+    node: process.version,
+    commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
+    load: loadavg()[0] ?? 0,
+    seconds: settings.seconds,
+    rounds: settings.rounds,
+    command: `npm run -s bench -- ${process.argv.slice(2).join(' ')}`.trim(),
+  },
 };
-if (options.json) {
-  const peers = others && worstByPeer(others.rows);
-  process.stdout.write(
-    `${JSON.stringify({ ...figures, peers, ...settings, machine, workloads: rows, peerRows: others })}\n`,
-  );
-} else {
-  for (const [name, value] of Object.entries(figures)) process.stdout.write(`${name.padEnd(26)}${value}\n`);
-  if (rows.length > 0) console.table(rows);
-  if (others) {
-    console.table(others.rows);
-    for (const [name, why] of Object.entries(others.absent)) process.stdout.write(`${name} did not run: ${why}\n`);
-  }
-  process.stdout.write(`${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, ${machine.date}\n`);
-}
+const measure = async (what: string, part: Promise<Record<string, number>>) => {
+  say(what);
+  Object.assign(results.figures, await part);
+};
 
-/** The least favourable workload of each peer. */
-function worstByPeer(found: PeerRow[]): Record<string, { throughputRatio: number; p99Ratio: number }> {
-  const worst: Record<string, { throughputRatio: number; p99Ratio: number }> = {};
-  for (const { peer, throughputRatio, p99Ratio } of found) {
-    const known = worst[peer] ?? { throughputRatio, p99Ratio };
-    worst[peer] = {
-      throughputRatio: Math.min(known.throughputRatio, throughputRatio),
-      p99Ratio: Math.max(known.p99Ratio, p99Ratio),
-    };
-  }
-  return worst;
+await measure('start to first answer', start(settings));
+await measure('edge, one client', edgeLatency(settings));
+await measure('edge, saturated', throughput(settings));
+await measure('escalation over NATS, one client', escalation(settings, manifest.experts[0]?.id as string));
+if (wants('overload')) await measure('twice saturation', overload({ ...settings, overloadSeconds: 60 }));
+if (wants('memory')) {
+  const folder = await mkdtemp(join(tmpdir(), 'ask-memory-'));
+  await writeSizedBundle(folder, 100, 5);
+  await measure('200,000 requests', memory(200_000, folder)).finally(() => rm(folder, { recursive: true }));
+}
+if (wants('scaling')) {
+  say('experts and classes');
+  results.scaling = await scaling(settings.rounds, settings.seconds / 2);
+  const at = (classes: number, experts: number) =>
+    results.scaling?.find((row) => row.classes === classes && row.experts === experts)?.p50 as number;
+  results.figures.scalingExperts = round(at(100, 100) / at(100, 5));
+  results.figures.scalingClasses = round(at(1000, 10) / at(10, 10));
+}
+if (wants('profile')) results.profile = await profile(settings.seconds);
+if (wants('peers')) results.peers = await comparePeers(settings, say);
+if (wants('grid')) results.workloads = await grid(settings, say);
+
+if (options.save) {
+  const folder = fileURLToPath(new URL('./results', import.meta.url));
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'results.json'), `${JSON.stringify(results, null, 1)}\n`);
+  await writeFile(join(folder, 'README.md'), markdown(results));
+  if (results.scaling) await drawScaling(results.scaling, join(folder, 'scaling.svg'));
+}
+if (options.json) {
+  const peers = results.peers && worstByPeer(results.peers.rows);
+  process.stdout.write(`${JSON.stringify({ ...results.figures, ...results, peers, peerRows: results.peers })}\n`);
+} else {
+  process.stdout.write(markdown(results));
 }

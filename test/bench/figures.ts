@@ -84,7 +84,7 @@ export async function throughput(settings: Settings) {
   };
 }
 
-/** Milliseconds that an escalation over a real nats-server takes one client beyond both models and decoding. */
+/** Milliseconds that an escalation over a real nats-server takes one client beyond decoding, both models and encoding. */
 export async function escalation(settings: Settings, expert: string) {
   await using nats: NatsServer = await startNats();
   const env = { ...quiet, NATS_URL: nats.url, ASK_WORKERS: '1' };
@@ -95,7 +95,7 @@ export async function escalation(settings: Settings, expert: string) {
   for (let i = 0; i < settings.rounds; i++) {
     const lone = await floor(settings, ['generalist', expert]);
     const { seconds } = settings;
-    const { latency, escalated, answers } = await load({
+    const { latency, escalated, answers, encodeMs } = await load({
       url: edge.url,
       clients: 1,
       seconds,
@@ -105,7 +105,7 @@ export async function escalation(settings: Settings, expert: string) {
       path: '/classify?strategy=expert',
     });
     if (escalated !== answers) throw new Error(`only ${escalated} of ${answers} answers came from an expert`);
-    over.push(latency.p50 - lone.total.p50);
+    over.push(latency.p50 - lone.total.p50 - (encodeMs ?? 0));
   }
   return { escalationOverheadP50Ms: round(median(over)) };
 }

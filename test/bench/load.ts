@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { type Answer, Connection } from './http-client.ts';
 import { distinct, type Picture, repeated } from './pictures.ts';
-import { type Distribution, summarise } from './statistics.ts';
+import { type Distribution, median, summarise } from './statistics.ts';
 
 /**
  * Load on `/classify`, as a process of its own: `node load.ts '<LoadSpec as JSON>'`; prints a LoadResult as JSON.
@@ -44,6 +44,8 @@ export interface LoadResult {
   /** Answers by HTTP status; `failed` counts broken connections. */
   statuses: Record<string, number>;
   escalated: number;
+  /** Median milliseconds that the answers say encoding took; null if none does. */
+  encodeMs: number | null;
   /** Milliseconds of the answers with status 200. */
   latency: Distribution;
   /** What this process itself used, per answer. */
@@ -61,6 +63,7 @@ const request = (picture: Buffer) => ({ path, type, body: forms[form](picture) }
 const byExpert = /"route\\?": ?\\?"expert/; // a server may put its JSON into a string of JSON
 
 const latencies: number[] = [];
+const encodings: number[] = [];
 const statuses: Record<string, number> = {};
 let escalated = 0;
 const begun = performance.now();
@@ -77,7 +80,12 @@ function count(answer: Answer | undefined, due: number): void {
   const key = answer ? String(answer.status) : 'failed';
   statuses[key] = (statuses[key] ?? 0) + 1;
   if (answer?.status !== 200) return;
-  if (byExpert.test(answer.body.toString('latin1'))) escalated += 1;
+  const text = answer.body.toString('latin1');
+  if (byExpert.test(text)) {
+    escalated += 1;
+    const encodeMs = /"encodeMs":([\d.]+)/.exec(text)?.[1];
+    if (encodeMs !== undefined) encodings.push(Number(encodeMs));
+  }
   latencies.push(now - due);
 }
 
@@ -118,6 +126,7 @@ const result: LoadResult = {
   perSecond: latencies.length / spec.seconds,
   statuses,
   escalated,
+  encodeMs: encodings.length === 0 ? null : median(encodings),
   latency: summarise(latencies),
   clientCpuMs: (user + system) / 1000 / Math.max(1, latencies.length),
 };

@@ -72,7 +72,7 @@ export interface PeerRow {
 export async function comparePeers(settings: Settings, say: (text: string) => void) {
   const rows: PeerRow[] = [];
   const absent: Record<string, string> = {};
-  await using ours = await spawnHttp('local', { ASK_CACHE_BYTES: '0', LOG_LEVEL: 'warn', ASK_EDGE_QUEUE: '512' });
+  await using ours = await spawnHttp('local', { ASK_CACHE_BYTES: '0', LOG_LEVEL: 'info', ASK_EDGE_QUEUE: '512' });
   await waitForLog(ours, 'experts are ready');
   for (const peer of peers) {
     try {
@@ -183,8 +183,8 @@ async function start(peer: Peer, picture: Picture, env: Record<string, string>) 
     } catch {} // all gone
   };
   const url = `http://127.0.0.1:${port}`;
-  const probe = { url, clients: 1, seconds: 0.5, warmUpSeconds: 0, picture, repeat: 0, ...peer.request };
-  for (let tries = 0; tries < 60 && child.exitCode === null; tries++) {
+  const probe = { url, clients: 1, seconds: 3, warmUpSeconds: 0, picture, repeat: 0, ...peer.request };
+  for (let tries = 0; tries < 20 && child.exitCode === null; tries++) {
     if ((await load(probe)).answers > 0) return { url, [Symbol.asyncDispose]: end };
     await new Promise((done) => setTimeout(done, 500));
   }
