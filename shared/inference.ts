@@ -1,9 +1,8 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { setPriority } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import type { ChildProcess } from 'node:child_process';
 import { type Deadline, unlessAborted } from './deadline.ts';
 import { DueQueue } from './due-queue.ts';
 import { AppError } from './errors.ts';
+import { type ProcessOptions, startModelProcess } from './inference.process.ts';
 import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
 import type { Log } from './log.ts';
 import type { RunnableModel } from './runnable.ts';
@@ -17,18 +16,10 @@ export interface Inference {
   loaded: boolean;
 }
 
-export interface PoolOptions {
-  /** The program that runs the workers. Default: this very Node. */
-  execPath?: string;
+export interface PoolOptions extends ProcessOptions {
   workers: number;
-  /** Threads of onnxruntime in each worker. */
-  threads: number;
-  /** Onnxruntime's execution providers, the preferred first. Default: cpu. */
-  providers?: string[];
   /** Jobs that may wait; one more is refused with `overloaded`. */
   queueLimit: number;
-  /** What the sessions of one worker may take; the least recently used is released. Default: no limit. */
-  memoryBytes?: number;
   /** A run longer than this is taken for hung, and its process is killed. */
   runLimitMs?: number;
   log: Log;
@@ -43,6 +34,8 @@ interface Job {
   attempts: number;
   /** Only this process may do it. */
   worker: Worker | undefined;
+  /** Nobody waits for it any more. */
+  abandoned: boolean;
   settled: PromiseWithResolvers<Inference>;
 }
 
@@ -60,8 +53,6 @@ interface RunOptions {
   deadline?: Pick<Deadline, 'at' | 'signal'>;
 }
 
-// Runs give way to whoever must take requests and answers in and out, and fill the time that this leaves.
-const YIELDING = 5;
 const ATTEMPTS = 2; // a job whose process died is tried once more, on another one
 const HOPELESS = 5; // so many processes in a row that never came up: what waits is refused
 
@@ -123,7 +114,16 @@ export class InferencePool {
     const request = { job: this.#nextJob++, model, pixels, count };
     const settled = Promise.withResolvers<Inference>();
     const due = deadline?.at ?? Number.POSITIVE_INFINITY;
-    const job: Job = { request, due, queuedAt: performance.now(), startedAt: 0, attempts: 0, worker, settled };
+    const job: Job = {
+      request,
+      due,
+      queuedAt: performance.now(),
+      startedAt: 0,
+      attempts: 0,
+      worker,
+      abandoned: false,
+      settled,
+    };
     this.#queue.add(job);
     this.#dispatch();
     try {
@@ -131,6 +131,7 @@ export class InferencePool {
     } finally {
       // Aborted while it waited: it never runs. A run in progress cannot be stopped; its result is dropped.
       this.#queue.remove(job);
+      job.abandoned = true;
       this.#endIfIdle();
     }
   }
@@ -150,19 +151,7 @@ export class InferencePool {
   }
 
   #spawn(): void {
-    const {
-      threads,
-      providers = ['cpu'],
-      memoryBytes = Number.MAX_SAFE_INTEGER,
-      execPath = process.execPath,
-    } = this.#options;
-    const file = fileURLToPath(new URL('./inference.worker.ts', import.meta.url));
-    const child = fork(file, [String(threads), String(memoryBytes), ...providers], {
-      execPath,
-      execArgv: [],
-      serialization: 'advanced',
-    });
-    if (child.pid !== undefined) setPriority(child.pid, YIELDING);
+    const child = startModelProcess(this.#options);
     const worker: Worker = { child, ready: false, job: undefined, timer: undefined };
     this.#workers.add(worker);
     child.on('message', (reply: WorkerReply) => this.#settle(worker, reply));
@@ -200,7 +189,7 @@ export class InferencePool {
     const { job } = worker;
     if (job) {
       job.worker = undefined;
-      if (job.attempts < ATTEMPTS) this.#queue.add(job);
+      if (job.attempts < ATTEMPTS && !job.abandoned) this.#queue.add(job);
       else job.settled.reject(new AppError('model-failed', `the process running ${job.request.model.id} died twice`));
     }
     this.#deaths += 1;

@@ -12,15 +12,18 @@ export interface Work {
  */
 export interface Pace {
   begin(): Work;
-  /** Milliseconds until what was begun will be done; 0 while nothing waits or nothing is known. */
+  /** Milliseconds until what was begun will be done, at the pace so far; 0 while nothing waits or nothing is known. */
   readonly waitMs: number;
 }
 
-const MEMORY = 0.05; // weight of the newest interval in the mean: about the last twenty count
+const MEMORY = 0.05; // least weight of the newest interval in the mean: about the last twenty count
+const LEAP = 4; // one stall must not be taken for the new pace: an interval counts as at most so many means
 
-export function createPace(now: () => number = () => performance.now()): Pace {
+/** `servers`: how many pieces are done side by side. */
+export function createPace(servers: number, now: () => number = () => performance.now()): Pace {
   let backlog = 0;
-  let interval = 0;
+  let known = 0;
+  let interval = 0; // mean time between two pieces done while all servers are busy
   let since = 0; // when the last piece was done, or the first began after a pause
   return {
     begin() {
@@ -34,16 +37,21 @@ export function createPace(now: () => number = () => performance.now()): Pace {
       return {
         done() {
           if (over) return;
-          end();
           const at = now();
-          interval = interval === 0 ? at - since : interval + MEMORY * (at - since - interval);
+          // With fewer pieces than servers some of these were idle: all busy, the interval would have been shorter.
+          const sample = ((at - since) * Math.min(backlog, servers)) / servers;
+          known += 1;
+          const bounded = known === 1 ? sample : Math.min(sample, LEAP * interval);
+          interval += Math.max(1 / known, MEMORY) * (bounded - interval);
           since = at;
+          end();
         },
         [Symbol.dispose]: end,
       };
     },
     get waitMs() {
-      return backlog * interval;
+      // Nothing done for longer than usual: it will take at least as long again.
+      return backlog === 0 || known === 0 ? 0 : Math.max(backlog * interval, now() - since - interval);
     },
   };
 }

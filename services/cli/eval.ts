@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { Config } from '../../shared/config.ts';
 import { Deadline } from '../../shared/deadline.ts';
-import { fitPixels } from '../../shared/image.ts';
+import { encodeImage, fitPixels } from '../../shared/image.ts';
 import { createLog } from '../../shared/log.ts';
 import { createPace } from '../../shared/pace.ts';
 import { topK } from '../../shared/probabilities.ts';
@@ -96,14 +96,16 @@ async function runAll(tools: Tools, strategy: StrategyName, records: LabelledIma
   const { input, routing } = tools.bundle.manifest;
   const outcomes: Outcome[] = [];
   const caller = new AbortController().signal;
-  const pace = createPace();
+  const pace = createPace(1);
   let next = 0;
   async function work(): Promise<void> {
     for (let i = next++; i < records.length; i = next++) {
-      const image = await fitPixels((records[i] as LabelledImage).image, input);
+      const record = (records[i] as LabelledImage).image;
+      const image = await fitPixels(record, input);
+      const { bytes: original } = await encodeImage(record, { format: 'png' }); // as a caller would send it
       using deadline = new Deadline(60_000);
       using work = pace.begin();
-      const task = { image, requestId: String(i), deadline, caller, threshold: routing.threshold, work };
+      const task = { image, original, requestId: String(i), deadline, caller, threshold: routing.threshold, work };
       outcomes[i] = await strategies[strategy](tools, task);
     }
   }

@@ -43,7 +43,7 @@ export function createAdmission(limit: number, pace: Pace): Admission {
       waiting = [];
     },
     sheds(deadlineMs) {
-      return count > SHED_COUNT * limit || pace.waitMs > SHED * deadlineMs;
+      return count > Math.max(1, SHED_COUNT * limit) || pace.waitMs > SHED * deadlineMs;
     },
     async idle() {
       if (count > 0) await new Promise<void>((resolve) => waiting.push(resolve));

@@ -1,12 +1,12 @@
 import type { Attributes } from '@opentelemetry/api';
-import { elapsed } from '../../shared/deadline.ts';
-import type { ModelEntry } from '../../shared/manifest.ts';
+import { elapsed, unlessAborted } from '../../shared/deadline.ts';
+import type { Encoding, ModelEntry } from '../../shared/manifest.ts';
 import { softmax, topK } from '../../shared/probabilities.ts';
 import { inSpan, SpanKind } from '../../shared/telemetry.ts';
 import { askExpert } from './experts.ts';
 import { type Candidate, decideRouting } from './gate.ts';
 import { mergeLogLinear } from './merge.ts';
-import { choosePayload } from './payload.ts';
+import { choosePayload, type Payload } from './payload.ts';
 import type { Decision, Outcome, Reason, Strategy, Task, Tools } from './strategy.ts';
 
 /** Answering must still be possible when the expert's time is up. */
@@ -69,13 +69,19 @@ async function escalate(edge: Outcome, expert: string, tools: Tools, task: Task)
   const { manifest } = tools.bundle;
   const entry = manifest.experts.find(({ id }) => id === expert) as ModelEntry;
   const begun = performance.now();
-  const { picture, encoding } = await choosePayload(task.image, task.original, manifest.routing.encoding);
+  const packed = await pack(manifest.routing.encoding, task);
   const encodeMs = elapsed(begun);
+  const timeoutMs = task.deadline.left - RESERVE_MS;
+  if (packed === null || timeoutMs < 1) {
+    const degraded: Outcome['degraded'] = timeoutMs < 1 ? 'timeout' : 'expert-error';
+    return { ...edge, degraded, timings: { ...edge.timings, encodeMs } };
+  }
+  const { picture, encoding } = packed;
   const { reply, degraded, bytesSent, roundTripMs } = await askExpert(tools.bus, {
     expert,
     image: picture,
     requestId: task.requestId,
-    timeoutMs: Math.max(1, task.deadline.left - RESERVE_MS),
+    timeoutMs,
     labels: manifest.labels.length,
     digest: entry.sha256,
     signal: task.caller,
@@ -86,6 +92,16 @@ async function escalate(edge: Outcome, expert: string, tools: Tools, task: Task)
   const answer = softmax(reply.logits, entry.temperature);
   const probabilities = mergeLogLinear(edge.edgeProbabilities, answer, manifest.routing.merge);
   return { ...edge, ...sent, probabilities, route: 'expert', expert };
+}
+
+/** What to send, ready in time for an answer; null if it cannot be made. Rejects only when the caller has gone. */
+async function pack(encoding: Encoding, { image, original, deadline, caller }: Task): Promise<Payload | null> {
+  try {
+    return await unlessAborted(deadline.signal, choosePayload(image, original, encoding));
+  } catch {
+    caller.throwIfAborted();
+    return null;
+  }
 }
 
 function describe(decision: Decision, expert: string | null, probabilities: Float64Array, tools: Tools): Attributes {

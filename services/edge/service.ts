@@ -42,7 +42,7 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
     queueLimit: config.ASK_EDGE_QUEUE,
     log,
   });
-  const pace = createPace();
+  const pace = createPace(config.ASK_WORKERS);
   const admission = createAdmission(config.ASK_EDGE_QUEUE, pace);
   const decoders = pLimit(DECODERS);
   const dependencies: AppDependencies = {

@@ -52,7 +52,7 @@ export async function startExpert({ bus, bundle, config, log, registry }: Expert
 
   const responder = createResponder({ bus, queue: EXPERT_QUEUE, capacity: config.ASK_EXPERT_QUEUE });
   const metrics = createExpertMetrics(() => responder.inFlight, registry);
-  const pace = createPace();
+  const pace = createPace(config.ASK_WORKERS);
   const { input } = bundle.manifest;
   const decode = (bytes: Uint8Array) => decodeImage(bytes, input, config.ASK_MAX_PIXELS);
   const announcements = experts.map((expert, i) => {

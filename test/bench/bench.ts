@@ -20,7 +20,7 @@ import { round } from './statistics.ts';
 /**
  * `npm run -s bench -- [--json] [--seconds N] [--rounds N] [parts]`: the service beside the raw model in one run, in
  * turns, loaded from another process. Parts, each added by its name: `--grid` every workload of `grid.ts`; `--peers` the
- * servers of `peers.ts`, which the first run installs into `.cache/peers`; `--overload` twice saturation for a minute;
+ * servers of `peers.ts`, which the first run installs into `.cache/peers`, or with `--peer NAME` one of them; `--overload` twice saturation for a minute;
  * `--memory` 200,000 requests; `--scaling` experts and classes; `--profile` where the time goes; `--all`. `--save` writes
  * `results/`.
  */
@@ -32,6 +32,7 @@ const { values: options } = parseArgs({
     all: flag,
     json: flag,
     save: flag,
+    peer: { type: 'string' },
     seconds: { type: 'string', default: '5' },
     rounds: { type: 'string', default: '5' },
   },
@@ -82,8 +83,8 @@ if (wants('scaling')) {
   results.figures.scalingExperts = round(at(100, 100) / at(100, 5));
   results.figures.scalingClasses = round(at(1000, 10) / at(10, 10));
 }
-if (wants('profile')) results.profile = await profile(settings.seconds);
-if (wants('peers')) results.peers = await comparePeers(settings, say);
+if (wants('profile')) results.profile = await profile(bundle, settings.seconds);
+if (wants('peers') || options.peer) results.peers = await comparePeers(settings, say, options.peer);
 if (wants('grid')) results.workloads = await grid(settings, say);
 
 if (options.save) {

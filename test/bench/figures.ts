@@ -7,7 +7,7 @@ import { median, round } from './statistics.ts';
 
 const cores = availableParallelism();
 const picture = PICTURES['png-32'];
-const quiet = { ASK_CACHE_BYTES: '0', LOG_LEVEL: 'info' };
+const quiet = (bundle: string) => ({ ASK_MODELS_DIR: bundle, ASK_CACHE_BYTES: '0', LOG_LEVEL: 'info' });
 
 export interface Settings {
   bundle: string;
@@ -24,7 +24,8 @@ const floor = ({ bundle, seconds }: Settings, models: string[]) =>
 
 /** Milliseconds that an answer from the edge takes one client beyond decoding and the model, and its tail. */
 export async function edgeLatency(settings: Settings) {
-  await using service = await spawnHttp('local', quiet);
+  const { bundle } = settings;
+  await using service = await spawnHttp('local', quiet(bundle));
   await waitForLog(service, 'experts are ready');
   const over: number[] = [];
   const tail: number[] = [];
@@ -49,7 +50,8 @@ export async function edgeLatency(settings: Settings) {
 
 /** Answers a second of a saturated edge over those of as many raw processes as it has model processes. */
 export async function throughput(settings: Settings) {
-  await using service = await spawnHttp('local', quiet);
+  const { bundle } = settings;
+  await using service = await spawnHttp('local', quiet(bundle));
   await waitForLog(service, 'experts are ready');
   const ratios: number[] = [];
   const delays: number[] = [];
@@ -87,7 +89,7 @@ export async function throughput(settings: Settings) {
 /** Milliseconds that an escalation over a real nats-server takes one client beyond decoding, both models and encoding. */
 export async function escalation(settings: Settings, expert: string) {
   await using nats: NatsServer = await startNats();
-  const env = { ...quiet, NATS_URL: nats.url, ASK_WORKERS: '1' };
+  const env = { ...quiet(settings.bundle), NATS_URL: nats.url, ASK_WORKERS: '1' };
   await using experts = spawnService('expert', env);
   await using edge = await spawnHttp('edge', env);
   await waitForLog(experts, 'experts are ready');
@@ -111,12 +113,12 @@ export async function escalation(settings: Settings, expert: string) {
 }
 
 /** Milliseconds from the start of the process to its first answer. */
-export async function start({ rounds }: Settings) {
+export async function start({ bundle, rounds }: Settings) {
   const [image] = await distinct(picture);
   const times: number[] = [];
   for (let i = 0; i < rounds; i++) {
     const begun = performance.now();
-    await using service = await spawnHttp('local', quiet);
+    await using service = await spawnHttp('local', quiet(bundle));
     const { status } = await postImage(service.url, image as Buffer, '?strategy=edge');
     if (status !== 200) throw new Error(`the first answer was ${status}`);
     times.push(performance.now() - begun);

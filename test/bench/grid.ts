@@ -25,9 +25,14 @@ const ESCALATED = [0, 0.4, 1];
 const CLIENTS = [1, 8, 64, 256];
 
 /** Every picture with every share of escalations and number of clients; one closed loop, then an open one. */
-export async function grid({ seconds }: Settings, say: (text: string) => void): Promise<Row[]> {
+export async function grid({ bundle, seconds }: Settings, say: (text: string) => void): Promise<Row[]> {
   const rows: Row[] = [];
-  await using service = await spawnHttp('local', { LOG_LEVEL: 'info', ASK_EDGE_QUEUE: '512', ASK_EXPERT_QUEUE: '512' });
+  await using service = await spawnHttp('local', {
+    ASK_MODELS_DIR: bundle,
+    LOG_LEVEL: 'info',
+    ASK_EDGE_QUEUE: '512',
+    ASK_EXPERT_QUEUE: '512',
+  });
   await waitForLog(service, 'experts are ready');
   for (const [name, picture] of Object.entries(PICTURES) as [string, Picture][]) {
     const thresholds = await shares(service.url, picture);

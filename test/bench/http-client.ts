@@ -13,7 +13,7 @@ interface Request {
 
 /**
  * One kept-open HTTP/1.1 connection, one request at a time: so little work per request that the load generator does not
- * compete with what it measures. Takes answers with `content-length` only; whatever else comes is an error.
+ * compete with what it measures. A body that comes in chunks is given with their lengths between them.
  */
 export class Connection {
   readonly #host: string;
@@ -59,16 +59,18 @@ export class Connection {
     const headEnd = this.#received.indexOf('\r\n\r\n');
     if (headEnd < 0) return;
     const head = this.#received.toString('latin1', 0, headEnd);
-    const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
     const status = /^HTTP\/1\.1 (\d{3})/.exec(head)?.[1];
-    if (length === undefined || status === undefined) {
+    const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
+    const chunked = /\r\ntransfer-encoding: *chunked/i.test(head);
+    if (status === undefined || (length === undefined && !chunked)) {
       this.#fail(new Error(`cannot read the answer: ${head}`));
       return;
     }
-    const end = headEnd + 4 + Number(length);
-    if (this.#received.length < end) return;
-    const body = this.#received.subarray(headEnd + 4, end);
-    this.#received = this.#received.subarray(end);
+    const rest = this.#received.subarray(headEnd + 4);
+    const end = chunked ? endOfChunks(rest) : Number(length);
+    if (end === undefined || rest.length < end) return;
+    const body = rest.subarray(0, end);
+    this.#received = rest.subarray(end);
     const pending = this.#pending;
     this.#pending = undefined;
     if (/\r\nconnection: *close/i.test(head)) this.#socket = undefined;
@@ -81,5 +83,16 @@ export class Connection {
     this.#received = Buffer.alloc(0);
     this.#pending?.reject(error);
     this.#pending = undefined;
+  }
+}
+
+/** Where a body in chunks ends; undefined while it goes on. */
+function endOfChunks(received: Buffer): number | undefined {
+  for (let at = 0; ; ) {
+    const line = received.indexOf('\r\n', at);
+    if (line < 0) return undefined;
+    const size = Number.parseInt(received.toString('latin1', at, line), 16);
+    at = line + 2 + size + 2;
+    if (size === 0) return at <= received.length ? at : undefined;
   }
 }

@@ -76,7 +76,7 @@ setTimeout(() => {
 
 function count(answer: Answer | undefined, due: number): void {
   const now = performance.now();
-  if (due < counted || now > end) return;
+  if (due < counted || due > end || (spec.rate === undefined && now > end)) return;
   const key = answer ? String(answer.status) : 'failed';
   statuses[key] = (statuses[key] ?? 0) + 1;
   if (answer?.status !== 200) return;
@@ -115,10 +115,19 @@ async function open(rate: number): Promise<void> {
     if (connection) running.push(serve(connection, due));
     else waiting.push(due);
   }
-  await Promise.race([Promise.all(running), new Promise((resolve) => setTimeout(resolve, 2000))]);
+  await Promise.all(running);
+  for (const due of waiting) count(undefined, due);
 }
 
+// Whoever has not answered well after the end is taken for dead: closing fails what is still pending.
+const patience = setTimeout(
+  () => {
+    for (const connection of connections) connection.close();
+  },
+  (spec.warmUpSeconds + spec.seconds + 10) * 1000,
+);
 await (spec.rate === undefined ? Promise.all(connections.map(closed)) : open(spec.rate));
+clearTimeout(patience);
 const { user, system } = process.cpuUsage(usage);
 for (const connection of connections) connection.close();
 const result: LoadResult = {

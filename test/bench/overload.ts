@@ -7,8 +7,8 @@ import { round } from './statistics.ts';
 const DEADLINE_MS = 2000;
 
 /** Twice what saturates the edge, for `overloadSeconds`, at a fixed rate. */
-export async function overload({ seconds, overloadSeconds }: Settings & { overloadSeconds: number }) {
-  await using service = await spawnHttp('local', { ASK_CACHE_BYTES: '0', LOG_LEVEL: 'info' });
+export async function overload({ bundle, seconds, overloadSeconds }: Settings & { overloadSeconds: number }) {
+  await using service = await spawnHttp('local', { ASK_MODELS_DIR: bundle, ASK_CACHE_BYTES: '0', LOG_LEVEL: 'info' });
   await waitForLog(service, 'experts are ready');
   const path = `/classify?strategy=edge&deadlineMs=${DEADLINE_MS}`;
   const spec = {

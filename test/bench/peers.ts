@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { promisify, stripVTControlCharacters } from 'node:util';
 import { spawnHttp, waitForLog } from '../support/service.ts';
 import { load } from './child.ts';
 import type { Settings } from './figures.ts';
@@ -69,12 +69,18 @@ export interface PeerRow {
 }
 
 /** The service and each peer in turns, same pictures, same load; a peer that cannot be installed or started is named. */
-export async function comparePeers(settings: Settings, say: (text: string) => void) {
+export async function comparePeers(settings: Settings, say: (text: string) => void, only?: string) {
   const rows: PeerRow[] = [];
   const absent: Record<string, string> = {};
-  await using ours = await spawnHttp('local', { ASK_CACHE_BYTES: '0', LOG_LEVEL: 'info', ASK_EDGE_QUEUE: '512' });
+  await using ours = await spawnHttp('local', {
+    ASK_MODELS_DIR: settings.bundle,
+    ASK_CACHE_BYTES: '0',
+    LOG_LEVEL: 'info',
+    ASK_EDGE_QUEUE: '512',
+    ASK_EXPERT_QUEUE: '512',
+  });
   await waitForLog(ours, 'experts are ready');
-  for (const peer of peers) {
+  for (const peer of peers.filter(({ name }) => only === undefined || name === only)) {
     try {
       await install(peer.name, say);
       for (const [name, share] of workloads) {
@@ -88,7 +94,7 @@ export async function comparePeers(settings: Settings, say: (text: string) => vo
         rows.push(await compare(settings, peer, [name, share, threshold], ours.url, theirs.url));
       }
     } catch (error) {
-      absent[peer.name] = (error as Error).message.slice(0, 500);
+      absent[peer.name] = stripVTControlCharacters((error as Error).message).slice(0, 500);
       say(`${peer.name}: ${absent[peer.name]}`);
     }
   }
@@ -174,17 +180,21 @@ async function start(peer: Peer, picture: Picture, env: Record<string, string>) 
       output = (output + chunk).slice(-2000);
     });
   }
-  const exited = new Promise<void>((done) => child.once('exit', () => done()));
+  const exited = new Promise<void>((done) => {
+    child.once('exit', () => done());
+    child.once('error', () => done());
+  });
   const end = async () => {
-    if (child.exitCode === null) process.kill(-(child.pid as number), 'SIGTERM');
-    await Promise.race([exited, new Promise((done) => setTimeout(done, 10_000))]);
-    try {
-      process.kill(-(child.pid as number), 'SIGKILL');
-    } catch {} // all gone
+    for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+      try {
+        process.kill(-(child.pid as number), signal);
+      } catch {} // all gone
+      await Promise.race([exited, new Promise((done) => setTimeout(done, 10_000))]);
+    }
   };
   const url = `http://127.0.0.1:${port}`;
   const probe = { url, clients: 1, seconds: 3, warmUpSeconds: 0, picture, repeat: 0, ...peer.request };
-  for (let tries = 0; tries < 20 && child.exitCode === null; tries++) {
+  for (let tries = 0; tries < 20 && child.exitCode === null && child.signalCode === null; tries++) {
     if ((await load(probe)).answers > 0) return { url, [Symbol.asyncDispose]: end };
     await new Promise((done) => setTimeout(done, 500));
   }

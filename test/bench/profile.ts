@@ -20,11 +20,12 @@ export interface ProfileRow {
 }
 
 /** Where the main process spends its time when the edge is saturated: self time by part, from V8's sampling profiler. */
-export async function profile(seconds: number): Promise<ProfileRow[]> {
+export async function profile(bundle: string, seconds: number): Promise<ProfileRow[]> {
   const folder = await mkdtemp(join(tmpdir(), 'ask-profile-'));
   try {
     const options = `--cpu-prof --cpu-prof-dir=${folder} --cpu-prof-interval=200`;
     await using service = await spawnHttp('edge', {
+      ASK_MODELS_DIR: bundle,
       ASK_CACHE_BYTES: '0',
       LOG_LEVEL: 'info',
       NATS_URL: 'nats://127.0.0.1:9',

@@ -78,6 +78,15 @@ const checks: Record<string, (command: string) => Promise<void>> = {
   'npm run -s ask -- calibrate --max-escalation 0.3 --dry-run': async (command) => {
     expect(await run(command)).toMatch(/\nchosen: max-probability below 0\.\d+, [12]\d\.\d\d % escalated, /);
   },
+  'npm run -s ask -- encodings --data ../shared/data/cifar-100-binary/train.bin --dry-run': async (command) => {
+    // Without those records it must say that it needs them, and nothing else.
+    const path = join(folder, 'test.bin');
+    await expect(run(command.replace(/\S+train\.bin/, path))).rejects.toThrow('the bundle was trained on e8a1e9db');
+  },
+  'npm run -s bench -- --all --save': async (command) => {
+    const output = await run(command.replace('--all --save', '--seconds 0.3 --rounds 1'));
+    expect(output).toMatch(/^# What the service costs[\s\S]*\n\| saturated throughput over raw onnxruntime/);
+  },
   'npm run edge': async (command) => {
     await using edge = await start(command, 'connected to NATS');
     expect(edge.log).toContain('ask-edge');

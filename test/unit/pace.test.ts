@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { createPace } from '../../shared/pace.ts';
 
-function clocked() {
+function clocked(servers = 1) {
   let at = 0;
-  const pace = createPace(() => at);
+  const pace = createPace(servers, () => at);
   const pass = (milliseconds: number) => {
     at += milliseconds;
   };
@@ -49,6 +49,28 @@ test('work that gets slower is noticed, a pause without work is not taken for sl
     work.done();
   });
   expect(slow.pace.waitMs).toBeGreaterThan(45);
+});
+
+test('one piece alone on two servers takes both ways into account', () => {
+  const { pace, pass } = clocked(2);
+  const one = pace.begin();
+  pass(10);
+  one.done();
+  Array.from({ length: 6 }, () => pace.begin());
+  expect(pace.waitMs).toBe(30); // two at a time, ten each
+});
+
+test('one stall is not taken for the new pace, but noticed while it lasts', () => {
+  const { pace, pass } = clocked();
+  const works = Array.from({ length: 41 }, () => pace.begin());
+  for (const work of works.slice(0, 39)) {
+    pass(5);
+    work.done();
+  }
+  pass(5000);
+  expect(pace.waitMs).toBeGreaterThan(4900);
+  works[39]?.done();
+  expect(pace.waitMs).toBeLessThan(10);
 });
 
 test('what was given up leaves the backlog without counting as done, and nothing counts twice', () => {

@@ -69,12 +69,14 @@ def needed(run: Run) -> list[Stage]:
 
 
 def store(path: Path, runs: dict[str, list[dict[str, Any]]]) -> None:
-    """Keeps the variants that earlier commands stored in the same file."""
+    """Keeps what earlier commands stored in the same file of other variants, and of other seeds."""
     known = json.loads(path.read_text())["variants"] if path.exists() else []
-    kept = [variant for variant in known if variant["name"] not in runs]
-    found = [{"name": name, "runs": results} for name, results in runs.items()]
+    merged = {variant["name"]: {run["seed"]: run for run in variant["runs"]} for variant in known}
+    for name, results in runs.items():
+        merged.setdefault(name, {}).update({run["seed"]: run for run in results})
+    variants = [{"name": name, "runs": [found[seed] for seed in sorted(found)]} for name, found in merged.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"columns": COLUMNS, "counts": COUNTS, "variants": kept + found})
+    write_json(path, {"columns": COLUMNS, "counts": COUNTS, "variants": variants})
 
 
 if __name__ == "__main__":

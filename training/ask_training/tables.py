@@ -149,8 +149,9 @@ def comparison(results: dict) -> str:
             cells.append(f"{sum(values) / len(values):.2f} %{spread}")
         for column, (_, unit) in results["counts"].items():
             cells.append(f"{sum(run[column] for run in variant['runs']) / len(variant['runs']) / unit:.1f}")
-        rows.append([variant["name"], *cells])
-    return markdown(["", *results["columns"].values(), *(title for title, _ in results["counts"].values())], rows)
+        seeds = ", ".join(str(run["seed"]) for run in variant["runs"])
+        rows.append([variant["name"], seeds, *cells])
+    return markdown(["", "seeds", *results["columns"].values(), *(title for title, _ in results["counts"].values())], rows)
 
 
 def percent(value: float | None) -> str:

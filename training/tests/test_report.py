@@ -139,7 +139,7 @@ def test_the_auroc_counts_pairs() -> None:
 def test_figures_and_tables_are_renewed_and_the_text_between_them_stays(tmp_path: Path) -> None:
     folder, to = made_bundle(tmp_path / "bundle"), tmp_path / "results"
     to.mkdir()
-    runs = [{"own": 0.8, "system": 0.7, "pictures": 1000}, {"own": 0.9, "system": 0.7, "pictures": 2000}]
+    runs = [{"seed": 1, "own": 0.8, "system": 0.7, "pictures": 1000}, {"seed": 4, "own": 0.9, "system": 0.7, "pictures": 2000}]
     (to / "trained.json").write_text(json.dumps({
         "columns": {"own": "own classes", "system": "system"}, "counts": {"pictures": ["thousands", 1000.0]},
         "variants": [{"name": "static", "runs": runs}],
@@ -151,7 +151,7 @@ def test_figures_and_tables_are_renewed_and_the_text_between_them_stays(tmp_path
     text = (to / "README.md").read_text()
     assert text.startswith("before\n<!-- gate -->\n| gate | AUROC |")
     assert "\nold\n" not in text
-    assert "| static | 85.00 % (10.0) | 70.00 % (0.0) | 1.5 |\n<!-- end -->\n" in text
+    assert "| static | 1, 4 | 85.00 % (10.0) | 70.00 % (0.0) | 1.5 |\n<!-- end -->\n" in text
     assert "<!-- end -->\nbetween\n<!-- trained -->" in text
     figures = {path.name: path.read_bytes() for path in to.glob("*.svg")}
     assert set(figures) == {"risk-coverage.svg", "reliability.svg", "groups.svg", "routing.svg"}

@@ -1,0 +1,23 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+test('the bench prints every figure of the contract, from real processes', async () => {
+  const { stdout } = await promisify(execFile)('npm', [
+    ...['run', '-s', 'bench', '--', '--json', '--seconds', '0.5', '--rounds', '1', '--profile'],
+  ]);
+  const found = JSON.parse(stdout);
+  for (const name of [
+    'edgeP50OverRawMs',
+    'throughputOverRaw',
+    'escalationOverheadP50Ms',
+    'eventLoopDelayP99Ms',
+    'startToFirstAnswerMs',
+    'rssMb',
+  ]) {
+    expect(found[name], name).toEqual(expect.any(Number));
+  }
+  expect(found.throughputOverRaw).toBeGreaterThan(0);
+  expect(found.machine).toMatchObject({ seconds: 0.5, rounds: 1, cores: expect.any(Number) });
+  expect(found.profile.map(({ where }: { where: string }) => where)).toContain('sharp');
+});
