@@ -114,9 +114,13 @@ describe('commands', () => {
     expect(commands.toSorted()).toEqual(Object.keys(checks).toSorted());
   });
 
-  test.each(Object.entries(checks))('%s', async (command, check) => {
-    await check(command);
-  });
+  test.each(Object.entries(checks))(
+    '%s',
+    async (command, check) => {
+      await check(command);
+    },
+    240_000,
+  );
 });
 
 test('the table of settings is the one of the code', () => {
