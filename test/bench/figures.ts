@@ -22,26 +22,18 @@ const LAG_INTERVAL_MS = 10; // Node's histogram holds the time between two looks
 const floor = ({ bundle, seconds }: Settings, models: string[]) =>
   raw({ bundle, models, threads: 1, picture, seconds, warmUpSeconds });
 
+const edgeLoad = (url: string, clients: number, { seconds }: Settings) =>
+  load({ url, clients, seconds, warmUpSeconds, picture, repeat: 0, path: '/classify?strategy=edge' });
+
 /** Milliseconds that an answer from the edge takes one client beyond decoding and the model, and its tail. */
 export async function edgeLatency(settings: Settings) {
-  const { bundle } = settings;
-  await using service = await spawnHttp('local', quiet(bundle));
+  await using service = await spawnHttp('local', quiet(settings.bundle));
   await waitForLog(service, 'experts are ready');
   const over: number[] = [];
   const tail: number[] = [];
   for (let i = 0; i < settings.rounds; i++) {
     const lone = await floor(settings, ['generalist']);
-    const { seconds } = settings;
-    const spec = {
-      url: service.url,
-      clients: 1,
-      seconds,
-      warmUpSeconds,
-      picture,
-      repeat: 0,
-      path: '/classify?strategy=edge',
-    };
-    const { latency } = await load(spec);
+    const { latency } = await edgeLoad(service.url, 1, settings);
     over.push(latency.p50 - lone.total.p50);
     tail.push(latency.p99 - latency.p50);
   }
@@ -50,8 +42,7 @@ export async function edgeLatency(settings: Settings) {
 
 /** Answers a second of a saturated edge over those of as many raw processes as it has model processes. */
 export async function throughput(settings: Settings) {
-  const { bundle } = settings;
-  await using service = await spawnHttp('local', quiet(bundle));
+  await using service = await spawnHttp('local', quiet(settings.bundle));
   await waitForLog(service, 'experts are ready');
   const ratios: number[] = [];
   const delays: number[] = [];
@@ -60,17 +51,7 @@ export async function throughput(settings: Settings) {
   for (let i = 0; i < settings.rounds; i++) {
     const lone = await Promise.all(Array.from({ length: cores }, () => floor(settings, ['generalist'])));
     const before = await metrics(service.url); // event-loop delay counts from the last look
-    const { seconds } = settings;
-    const clients = 8 * cores;
-    const loaded = await load({
-      url: service.url,
-      clients,
-      seconds,
-      warmUpSeconds,
-      picture,
-      repeat: 0,
-      path: '/classify?strategy=edge',
-    });
+    const loaded = await edgeLoad(service.url, 8 * cores, settings);
     const after = await metrics(service.url);
     ratios.push(loaded.perSecond / lone.reduce((sum, { perSecond }) => sum + perSecond, 0));
     delays.push((after.get('nodejs_eventloop_lag_p99_seconds') as number) * 1000 - LAG_INTERVAL_MS);

@@ -22,8 +22,9 @@ interface Peer {
 }
 
 const cores = availableParallelism();
-const folder = fileURLToPath(new URL('./peers', import.meta.url));
-const environments = fileURLToPath(new URL('../../.cache/peers', import.meta.url));
+const root = fileURLToPath(new URL('../../', import.meta.url)); // results are committed: no path of a machine in them
+const folder = resolve(root, 'test/bench/peers');
+const environments = resolve(root, '.cache/peers');
 
 const peers: Peer[] = [
   {
@@ -94,7 +95,9 @@ export async function comparePeers(settings: Settings, say: (text: string) => vo
         rows.push(await compare(settings, peer, [name, share, threshold], ours.url, theirs.url));
       }
     } catch (error) {
-      absent[peer.name] = stripVTControlCharacters((error as Error).message).slice(0, 500);
+      absent[peer.name] = stripVTControlCharacters((error as Error).message)
+        .replaceAll(root, '')
+        .slice(0, 500);
       say(`${peer.name}: ${absent[peer.name]}`);
     }
   }

@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { AppError } from '../../../shared/errors.ts';
 import { extractContext, inSpan, SpanKind } from '../../../shared/telemetry.ts';
+import { mediaTypes } from '../../../shared/wire.ts';
 import type { AppDependencies } from '../app.ts';
 import { classify } from '../classify.ts';
 import { readImage } from '../read-image.ts';
@@ -14,7 +15,7 @@ const problem = { description: 'RFC 9457', content: { 'application/problem+json'
 export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
   const schema = {
     summary: 'Classify one image',
-    consumes: ['image/jpeg', 'image/png', 'image/webp', 'multipart/form-data', 'application/json'],
+    consumes: [...mediaTypes, 'multipart/form-data', 'application/json'],
     body: z.any().describe('The image itself, a form with one file named image, or {"image": base64}'),
     querystring: classifyQuery,
     response: { 200: answerSchema, '4xx': problem, '5xx': problem },
