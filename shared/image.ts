@@ -1,6 +1,7 @@
 import sharp, { type Sharp } from 'sharp';
 import { AppError } from './errors.ts';
 import type { Encoding, Manifest } from './manifest.ts';
+import { readPlainPng } from './png.ts';
 import type { EncodedImage, RawImage } from './wire.ts';
 
 sharp.concurrency(1); // one decode uses one thread: several run side by side, and glibc's arenas stay few
@@ -28,6 +29,8 @@ export type InputRule = Manifest['input'];
  */
 export async function decodeImage(bytes: Uint8Array, rule: InputRule, maxPixels: number): Promise<RawImage> {
   requireImage(bytes);
+  const ready = rule.size ** 2 <= maxPixels ? readPlainPng(bytes, rule.size) : undefined;
+  if (ready) return { pixels: ready, width: rule.size, height: rule.size };
   // libvips decodes only what was recognised above: its other loaders are never reached. It reads the size from the
   // header and refuses a bomb before it decodes a pixel.
   const source = sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: true });
