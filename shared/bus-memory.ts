@@ -75,6 +75,9 @@ export function createMemoryBus(): Bus {
     },
     request,
     requestMany,
+    publish(subject, { payload, headers }) {
+      if (!closed) deliver(subject, payload, headers, () => {});
+    },
     subscribe(subject, handler, queue) {
       const member = { handler, queue };
       const set = members.get(subject) ?? new Set();

@@ -113,6 +113,9 @@ export function connectNats(options: NatsOptions): Bus {
     },
     request,
     requestMany,
+    publish(subject, { payload, headers }) {
+      if (connection && connected) connection.publish(subject, payload, { headers: toHeaders(headers) });
+    },
     subscribe(subject, handler, queue) {
       let subscription: Subscription | undefined;
       let drained = false;

@@ -6,6 +6,8 @@ export interface Bus {
   request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Reply>;
   /** Every reply that arrives within `waitMs`; none is an empty list, not an error. Rejects if disconnected. */
   requestMany(subject: string, waitMs: number): Promise<Reply[]>;
+  /** A message without a reply, lost if nobody listens or the bus is away. */
+  publish(subject: string, message: Reply): void;
   /** `handler` must return at once and must not throw; members of one `queue` share the messages. */
   subscribe(subject: string, handler: (message: BusMessage) => void, queue?: string): Subscription;
   /** Resolves when all replies handed over so far have left. */

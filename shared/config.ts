@@ -45,6 +45,11 @@ const settings = {
     .transform((names) => names.split(','))
     .describe('what onnxruntime may run models on, the preferred first: cuda, tensorrt, webgpu, coreml, dml, cpu'),
   ASK_EDGE_QUEUE: whole(1, 100_000).default(256).describe('requests the edge holds at once; one more is answered 429'),
+  ASK_SECOND_CHOICE: z
+    .enum(['true', 'false'])
+    .default('true')
+    .transform((value) => value === 'true')
+    .describe('whether the runner-up is asked when the first expert is absent, fails or is slow'),
   ASK_EXPERTS: z
     .string()
     .regex(/^[a-z0-9-]+(,[a-z0-9-]+)*$/, 'must be expert ids with commas between')

@@ -5,6 +5,7 @@ import { AppError } from './errors.ts';
 import { type ProcessOptions, startModelProcess } from './inference.process.ts';
 import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
 import type { Log } from './log.ts';
+import { createRunLimit } from './run-limit.ts';
 import type { RunnableModel } from './runnable.ts';
 
 export interface Inference {
@@ -20,7 +21,7 @@ export interface PoolOptions extends ProcessOptions {
   workers: number;
   /** Jobs that may wait; one more is refused with `overloaded`. */
   queueLimit: number;
-  /** A run longer than this is taken for hung, and its process is killed. */
+  /** A run longer than this is taken for hung, and its process is killed. Default: learnt, see `run-limit.ts`. */
   runLimitMs?: number;
   log: Log;
 }
@@ -45,6 +46,8 @@ interface Worker {
   ready: boolean;
   job: Job | undefined;
   timer: NodeJS.Timeout | undefined;
+  /** Paths of the models it has run. */
+  knows: Set<string>;
 }
 
 interface RunOptions {
@@ -54,6 +57,7 @@ interface RunOptions {
 }
 
 const ATTEMPTS = 2; // a job whose process died is tried once more, on another one
+const GRACE_MS = 50;
 const HOPELESS = 5; // so many processes in a row that never came up: what waits is refused
 
 /** Child processes that run models, fed from one bounded queue, most urgent first; a dead process is replaced. */
@@ -61,6 +65,7 @@ export class InferencePool {
   readonly #options: PoolOptions;
   readonly #queue = new DueQueue<Job>();
   readonly #workers = new Set<Worker>();
+  readonly #limit = createRunLimit();
   #nextJob = 0;
   #stopping = false;
   #deaths = 0;
@@ -152,7 +157,7 @@ export class InferencePool {
 
   #spawn(): void {
     const child = startModelProcess(this.#options);
-    const worker: Worker = { child, ready: false, job: undefined, timer: undefined };
+    const worker: Worker = { child, ready: false, job: undefined, timer: undefined, knows: new Set() };
     this.#workers.add(worker);
     child.on('message', (reply: WorkerReply) => this.#settle(worker, reply));
     child.on('error', (error) => {
@@ -177,6 +182,8 @@ export class InferencePool {
       job.settled.reject(new AppError('model-failed', `model ${job.request.model.id}: ${reply.failure}`));
     } else {
       const { outputs, runMs, loaded } = reply;
+      worker.knows.add(job.request.model.path);
+      this.#limit.ended(runMs);
       job.settled.resolve({ outputs, queueMs: job.startedAt - job.queuedAt, runMs, loaded });
     }
     this.#dispatch();
@@ -214,11 +221,19 @@ export class InferencePool {
       job.attempts += 1;
       job.startedAt = performance.now();
       worker.job = job;
-      const kill = () => worker.child.kill('SIGKILL');
-      worker.timer = setTimeout(kill, this.#options.runLimitMs ?? 30_000);
+      this.#watch(worker, job.request.model.path);
       worker.child.send(job.request);
     }
     this.#endIfIdle();
+  }
+
+  /** Kills a process whose run takes so long that it must be hung. */
+  #watch(worker: Worker, model: string): void {
+    // If this process itself was stopped, the reply is there already and is read within the grace.
+    const doubt = () => {
+      worker.timer = setTimeout(() => worker.child.kill('SIGKILL'), GRACE_MS);
+    };
+    worker.timer = setTimeout(doubt, this.#options.runLimitMs ?? this.#limit.allow(worker.knows.has(model)));
   }
 
   #endIfIdle(): void {

@@ -8,8 +8,14 @@ function createRegistry(): Registry {
   return registry;
 }
 
-/** Every metric of the edge, by name; `waiting` is read when the metrics are. */
-export function createEdgeMetrics(waiting: () => number) {
+/** What is read when the metrics are. */
+export interface EdgeState {
+  waiting(): number;
+  circuits(): { expert: string; state: 'closed' | 'open' | 'absent' }[];
+}
+
+/** Every metric of the edge, by name. */
+export function createEdgeMetrics({ waiting, circuits }: EdgeState) {
   const registry = createRegistry();
   const registers = [registry];
   return {
@@ -42,9 +48,26 @@ export function createEdgeMetrics(waiting: () => number) {
     }),
     escalations: new Counter({
       name: 'ask_escalations_total',
-      help: 'Questions to experts, by expert and outcome (answered, or the reason for degrading)',
+      help: 'Questions to experts, by expert and outcome (answered, cancelled, or the reason for degrading)',
       labelNames: ['expert', 'outcome'],
       registers,
+    }),
+    probes: new Counter({
+      name: 'ask_expert_probes_total',
+      help: 'Copies of questions sent to experts whose circuit is open, by outcome',
+      labelNames: ['expert', 'outcome'],
+      registers,
+    }),
+    circuits: new Gauge({
+      name: 'ask_expert_circuit_open',
+      help: '1 while an expert is not asked because it failed (open) or was not there (absent)',
+      labelNames: ['expert', 'state'],
+      registers,
+      collect() {
+        for (const { expert, state } of circuits()) {
+          for (const one of ['open', 'absent'] as const) this.set({ expert, state: one }, state === one ? 1 : 0);
+        }
+      },
     }),
     bytesSent: new Counter({ name: 'ask_bus_bytes_sent_total', help: 'Bytes sent to experts', registers }),
     cache: new Counter({

@@ -54,6 +54,20 @@ export function classifySubject(expertId: string): string {
   return `ask.v1.expert.${expertId}.classify`;
 }
 
+/** Who hears it stops working on the request that the message names; it goes to every member of the queue group. */
+export function cancelSubject(expertId: string): string {
+  return `ask.v1.expert.${expertId}.cancel`;
+}
+
+export function encodeCancel(requestId: string): Reply {
+  return { payload: new Uint8Array(), headers: { [REQUEST_ID]: requestId } };
+}
+
+/** The request that is not wanted any more; empty if the message names none. */
+export function decodeCancel(message: Reply): string {
+  return message.headers[REQUEST_ID] ?? '';
+}
+
 export function encodeRequest(request: ClassifyRequest): Reply {
   const { image } = request;
   const [payload, layout] =

@@ -8,6 +8,7 @@ import { mediaTypes } from '../../shared/wire.ts';
 import type { Admission } from './admission.ts';
 import type { ClassifyDependencies } from './classify.ts';
 import { createErrorHandler, refuseConnection } from './problem.ts';
+import type { Reception } from './reception.ts';
 import { classifyRoutes } from './routes/classify.ts';
 import { consoleRoutes } from './routes/console.ts';
 import { statusRoutes } from './routes/status.ts';
@@ -15,6 +16,7 @@ import { statusRoutes } from './routes/status.ts';
 export interface AppDependencies extends ClassifyDependencies {
   log: Log;
   admission: Admission;
+  reception: Reception;
   maxBodyBytes: number;
   deadlineMs: number;
   /** What the process is doing; `/classify` answers only when it is ready. */

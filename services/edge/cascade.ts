@@ -1,24 +1,17 @@
 import type { Attributes } from '@opentelemetry/api';
-import { elapsed, unlessAborted } from '../../shared/deadline.ts';
-import type { Encoding, ModelEntry } from '../../shared/manifest.ts';
 import { softmax, topK } from '../../shared/probabilities.ts';
 import { inSpan, SpanKind } from '../../shared/telemetry.ts';
-import { askExpert } from './experts.ts';
+import { escalate } from './escalate.ts';
 import { type Candidate, decideRouting } from './gate.ts';
-import { mergeLogLinear } from './merge.ts';
-import { choosePayload, type Payload } from './payload.ts';
 import type { Decision, Outcome, Reason, Strategy, Task, Tools } from './strategy.ts';
-
-/** Answering must still be possible when the expert's time is up. */
-const RESERVE_MS = 5;
 
 /** Says from the generalist's confidence whether its answer stands; only two of the reasons escalate. */
 type Gate = (confidence: number, threshold: number) => Reason;
 const escalating: Reason[] = ['low-confidence', 'always-escalates'];
 
 /**
- * Ask the Expert (arXiv:2602.13334): the generalist answers; if the gate says so, the one best expert by
- * the manifest's scoring is asked, and both outputs are merged. Whatever fails beyond the generalist degrades to it.
+ * Ask the Expert (arXiv:2602.13334): the generalist answers; if the gate says so, the one best expert by the manifest's
+ * scoring is asked, and both outputs are merged. Whatever fails beyond the generalist degrades to it.
  */
 export function cascade(strategy: string, gate: Gate): Strategy {
   return async (tools, task) => {
@@ -47,7 +40,8 @@ export function cascade(strategy: string, gate: Gate): Strategy {
         encoding: null,
       };
       if (expert === null) return edge;
-      const outcome = await escalate(edge, expert, tools, task);
+      const outcome = await escalate(edge, tools, task);
+      span.setAttribute('routing.answered_by', outcome.expert ?? 'generalist');
       if (outcome.degraded !== null) span.setAttribute('routing.degraded', outcome.degraded);
       return outcome;
     });
@@ -61,47 +55,6 @@ function decide(strategy: string, gate: Gate, probabilities: Float64Array, tools
   const { value, candidates } = decideRouting(probabilities, manifest);
   const reason = gate(value, threshold);
   return { strategy, metric, value, threshold, candidates, reason, policyVersion };
-}
-
-/** Asks the expert; its answer merged with the generalist's, or the generalist's marked `degraded`. */
-async function escalate(edge: Outcome, expert: string, tools: Tools, task: Task): Promise<Outcome> {
-  if (tools.sheds(task.deadline)) return { ...edge, degraded: 'overloaded' };
-  const { manifest } = tools.bundle;
-  const entry = manifest.experts.find(({ id }) => id === expert) as ModelEntry;
-  const begun = performance.now();
-  const packed = await pack(manifest.routing.encoding, task);
-  const encodeMs = elapsed(begun);
-  const timeoutMs = task.deadline.left - RESERVE_MS;
-  if (packed === null || timeoutMs < 1) {
-    const degraded: Outcome['degraded'] = timeoutMs < 1 ? 'timeout' : 'expert-error';
-    return { ...edge, degraded, timings: { ...edge.timings, encodeMs } };
-  }
-  const { picture, encoding } = packed;
-  const { reply, degraded, bytesSent, roundTripMs } = await askExpert(tools.bus, {
-    expert,
-    image: picture,
-    requestId: task.requestId,
-    timeoutMs,
-    labels: manifest.labels.length,
-    digest: entry.sha256,
-    signal: task.caller,
-  });
-  const timings = { ...edge.timings, encodeMs, expertRoundTripMs: roundTripMs, expertMs: reply?.expertMs ?? 0 };
-  const sent = { bytesSent, encoding: bytesSent > 0 ? encoding : null, timings };
-  if (reply === null) return { ...edge, ...sent, degraded };
-  const answer = softmax(reply.logits, entry.temperature);
-  const probabilities = mergeLogLinear(edge.edgeProbabilities, answer, manifest.routing.merge);
-  return { ...edge, ...sent, probabilities, route: 'expert', expert };
-}
-
-/** What to send, ready in time for an answer; null if it cannot be made. Rejects only when the caller has gone. */
-async function pack(encoding: Encoding, { image, original, deadline, caller }: Task): Promise<Payload | null> {
-  try {
-    return await unlessAborted(deadline.signal, choosePayload(image, original, encoding));
-  } catch {
-    caller.throwIfAborted();
-    return null;
-  }
 }
 
 function describe(decision: Decision, expert: string | null, probabilities: Float64Array, tools: Tools): Attributes {

@@ -23,7 +23,6 @@ export interface ClassifyOptions {
 
 export interface ClassifyDependencies extends Tools {
   cache: AnswerCache;
-  metrics: EdgeMetrics;
   /** Of decoding and the generalist together. */
   pace: Pace;
   /** Image bytes -> the models' square. Rejects with AppError. */
@@ -116,15 +115,9 @@ export async function classify(
 }
 
 function observe(metrics: EdgeMetrics, outcome: Outcome, decodeMs: number): void {
-  const { edgeMs, expertRoundTripMs } = outcome.timings;
+  const { edgeMs } = outcome.timings;
   metrics.stages.observe({ stage: 'decode' }, decodeMs / 1000);
   metrics.stages.observe({ stage: 'edge' }, edgeMs / 1000);
-  const asked = outcome.route === 'expert' || outcome.degraded !== null;
-  if (!asked) return;
-  metrics.stages.observe({ stage: 'expert-round-trip' }, expertRoundTripMs / 1000);
-  const expert = outcome.decision.candidates[0]?.expert ?? '';
-  metrics.escalations.inc({ expert, outcome: outcome.degraded ?? 'answered' });
-  metrics.bytesSent.inc(outcome.bytesSent);
 }
 
 function round(value: number, digits: number): number {

@@ -4,9 +4,11 @@ import { AppError } from '../../shared/errors.ts';
 import { inSpan, SpanKind, traceHeaders } from '../../shared/telemetry.ts';
 import {
   type ClassifyReply,
+  cancelSubject,
   classifySubject,
   decodeReply,
   type EncodedImage,
+  encodeCancel,
   encodeRequest,
   type RawImage,
   sizeOnBus,
@@ -25,7 +27,7 @@ export interface Question {
   labels: number;
   /** The model that must answer: another one's logits would be merged with the wrong temperature and classes. */
   digest: string;
-  /** Aborts when the caller has gone. */
+  /** Aborts when nobody waits for the answer any more. */
   signal: AbortSignal;
 }
 
@@ -35,8 +37,8 @@ export type ExpertAnswer = { bytesSent: number; roundTripMs: number } & (
 );
 
 /**
- * Asks one expert once. Whatever goes wrong is a `degraded` reason, not an exception; only a caller that has gone is
- * one: the signal's reason.
+ * Asks one expert once. Whatever goes wrong is a `degraded` reason, not an exception. Aborted, it tells the expert not to
+ * go on and resolves at once, with a reason that means nothing.
  */
 export async function askExpert(bus: Bus, question: Question): Promise<ExpertAnswer> {
   const begun = performance.now();
@@ -63,7 +65,10 @@ export async function askExpert(bus: Bus, question: Question): Promise<ExpertAns
       }
       return { reply, degraded: null, bytesSent, roundTripMs: elapsed(begun) };
     } catch (error) {
-      question.signal.throwIfAborted();
+      if (error instanceof BusError && error.failure === 'aborted') {
+        bus.publish(cancelSubject(question.expert), encodeCancel(requestId));
+        return { reply: null, degraded: 'timeout', bytesSent, roundTripMs: elapsed(begun) };
+      }
       const degraded = toDegraded(error);
       span.setAttribute('routing.degraded', degraded);
       span.recordException(error as Error);

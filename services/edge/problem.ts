@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, type ErrorCode, toAppError } from '../../shared/errors.ts';
@@ -26,7 +27,7 @@ const PROBLEM = 'application/problem+json; charset=utf-8';
 /** Answers an error as `application/problem+json` (RFC 9457) and counts it. */
 export function createErrorHandler(metrics: EdgeMetrics) {
   return (thrown: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-    const error = translate(thrown);
+    const error = translate(thrown, request.raw);
     metrics.errors.inc({ code: error.code });
     if (error.status === 500) request.log.error({ err: thrown }, error.code);
     else if (error.status > 500) request.log.warn({ reason: error.message }, error.code);
@@ -39,20 +40,30 @@ export function createErrorHandler(metrics: EdgeMetrics) {
 
 /** Answers a connection whose bytes are no request, and closes it. */
 export function refuseConnection(thrown: Error & { code?: string }, socket: Socket): void {
-  if (thrown.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  if (thrown.code === 'ECONNRESET') return void socket.destroy();
   const detail = 'what was sent is not an HTTP request that this server accepts';
-  const error = new AppError(unreadable[thrown.code ?? ''] ?? 'bad-request', detail);
+  refuseSocket(new AppError(unreadable[thrown.code ?? ''] ?? 'bad-request', detail), socket);
+}
+
+/** Answers a request that has not arrived completely, and gives it up: reading it fails with `error`. */
+export function refuseHalfway(error: AppError, request: IncomingMessage): void {
+  refuseSocket(error, request.socket, () => request.destroy(error));
+}
+
+function refuseSocket(error: AppError, socket: Socket, sent = () => {}): void {
+  if (!socket.writable) return void socket.destroy();
   const body = toProblem(error);
   const head = `HTTP/1.1 ${error.status} ${error.code}\r\ncontent-type: ${PROBLEM}\r\nconnection: close`;
-  socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, sent);
 }
 
 function toProblem({ code, title, status, message }: AppError): string {
   return JSON.stringify({ type: `urn:ask-the-expert:problem:${code}`, title, status, code, detail: message });
 }
 
-function translate(thrown: FastifyError): AppError {
+function translate(thrown: FastifyError, { destroyed, complete }: IncomingMessage): AppError {
   if (thrown instanceof AppError) return thrown;
+  if (destroyed && !complete) return new AppError('client-closed', 'the caller hung up', { cause: thrown });
   if (thrown.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new AppError('unsupported-media-type', MEDIA_TYPES);
   const code = translated[thrown.code];
   if (code) return new AppError(code, thrown.message, { cause: thrown });

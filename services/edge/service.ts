@@ -12,6 +12,9 @@ import { toRunnable } from '../../shared/runnable.ts';
 import { createAdmission } from './admission.ts';
 import { type AppDependencies, buildApp } from './app.ts';
 import { createCache } from './cache.ts';
+import { createExpertHealth, type ExpertHealth } from './expert-health.ts';
+import { createReception } from './reception.ts';
+import { createHedgeBudget } from './second-choice.ts';
 
 export interface EdgeService {
   /** Where the HTTP server listens, e.g. `http://127.0.0.1:8080`. */
@@ -30,6 +33,8 @@ export interface EdgeOptions {
 
 /** Decoding runs on libuv's pool of four threads; what it cannot start yet waits here, where it can be given up. */
 const DECODERS = 4;
+const RECEIVING = 4; // times as many may be sending as are answered at once
+const LARGEST_BODIES = 8; // so many of the largest size fit into the memory for bodies
 
 /** Listens, then loads and warms the generalist; ready when this resolves. Throws BundleError. */
 export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Promise<EdgeService> {
@@ -45,16 +50,28 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
   const pace = createPace(config.ASK_WORKERS);
   const admission = createAdmission(config.ASK_EDGE_QUEUE, pace);
   const decoders = pLimit(DECODERS);
+  const healths = new Map(bundle.manifest.experts.map(({ id }) => [id, createExpertHealth()]));
   const dependencies: AppDependencies = {
     admission,
+    reception: createReception({
+      count: RECEIVING * config.ASK_EDGE_QUEUE,
+      bytes: LARGEST_BODIES * config.ASK_MAX_BODY_BYTES,
+      bodyBytes: config.ASK_MAX_BODY_BYTES,
+    }),
     bundle,
     bus,
     log,
     generalist: (image, deadline) => pool.run(model, image.pixels, { deadline }),
+    health: (expert) => healths.get(expert) as ExpertHealth,
+    secondChoice: config.ASK_SECOND_CHOICE,
+    hedges: createHedgeBudget(),
     sheds: (deadline) => admission.sheds(deadline.milliseconds),
     pace,
     cache: createCache(config.ASK_CACHE_BYTES, config.ASK_CACHE_TTL_S),
-    metrics: createEdgeMetrics(() => pool.waiting),
+    metrics: createEdgeMetrics({
+      waiting: () => pool.waiting,
+      circuits: () => [...healths].map(([expert, { state }]) => ({ expert, state })),
+    }),
     decode: (bytes, signal) =>
       decoders(() => {
         signal.throwIfAborted();
@@ -69,7 +86,7 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
     phase = 'stopping';
     const closed = app.close();
     // Connections that are open without a request, or never finish sending one, must not hold up the stop.
-    await Promise.race([admission.idle(), sleep(0.7 * config.ASK_DRAIN_MS, undefined, { ref: false })]);
+    await Promise.race([dependencies.reception.idle(), sleep(0.7 * config.ASK_DRAIN_MS, undefined, { ref: false })]);
     app.server.closeAllConnections();
     await closed;
     await pool.stop();

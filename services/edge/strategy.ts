@@ -2,10 +2,13 @@ import type { Bus } from '../../shared/bus.ts';
 import type { Deadline } from '../../shared/deadline.ts';
 import type { Inference } from '../../shared/inference.ts';
 import type { Bundle } from '../../shared/manifest.ts';
+import type { EdgeMetrics } from '../../shared/metrics.ts';
 import type { Work } from '../../shared/pace.ts';
 import type { RawImage } from '../../shared/wire.ts';
+import type { ExpertHealth } from './expert-health.ts';
 import type { Degraded } from './experts.ts';
 import type { Candidate, Metric } from './gate.ts';
+import type { HedgeBudget } from './second-choice.ts';
 
 /** A way of sharing the work between this device and others; `strategies.ts` lists them. */
 export type Strategy = (tools: Tools, task: Task) => Promise<Outcome>;
@@ -16,6 +19,12 @@ export interface Tools {
   bus: Bus;
   /** The generalist on this device, off the event loop. */
   generalist(image: RawImage, deadline: Deadline): Promise<Inference>;
+  /** What is known of an expert's presence and speed. */
+  health(expert: string): ExpertHealth;
+  /** The runner-up of the routing is asked as well when the first choice fails or is slow. */
+  secondChoice: boolean;
+  hedges: HedgeBudget;
+  metrics: EdgeMetrics;
   /** This device has too much to do already: whoever would ask an expert answers by himself. */
   sheds(deadline: Deadline): boolean;
 }

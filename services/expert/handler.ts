@@ -7,7 +7,7 @@ import type { ModelEntry } from '../../shared/manifest.ts';
 import type { ExpertMetrics } from '../../shared/metrics.ts';
 import type { Pace } from '../../shared/pace.ts';
 import { extractContext, inSpan, SpanKind } from '../../shared/telemetry.ts';
-import { decodeRequest, encodeReply, type RawImage } from '../../shared/wire.ts';
+import { decodeCancel, decodeRequest, encodeReply, type RawImage } from '../../shared/wire.ts';
 
 export interface HandlerOptions {
   expert: ModelEntry;
@@ -21,8 +21,17 @@ export interface HandlerOptions {
   metrics: ExpertMetrics;
 }
 
-/** One request to one expert: check, compute unless the deadline has passed, answer with the logits. */
-export function createHandler({ expert, inputSize, decode, infer, pace, metrics }: HandlerOptions) {
+export interface Handler {
+  /** One request: check, compute unless the deadline has passed, answer with the logits. */
+  handle(message: BusMessage): Promise<Reply>;
+  /** Nobody waits for the answer to this request any more: unless it is being computed already, it never is. */
+  cancel(message: BusMessage): void;
+}
+
+/** The requests to one expert. */
+export function createHandler({ expert, inputSize, decode, infer, pace, metrics }: HandlerOptions): Handler {
+  const working = new Map<string, AbortController>();
+
   async function classify(message: BusMessage): Promise<Reply> {
     const arrived = performance.now();
     const { image: sent, deadlineMs, requestId } = decodeRequest(message);
@@ -36,7 +45,10 @@ export function createHandler({ expert, inputSize, decode, infer, pace, metrics 
       const backlog = `about ${Math.ceil(pace.waitMs)} ms of work are waiting`;
       throw new AppError('overloaded', `${backlog}, ${deadlineMs} ms are left`);
     }
-    using deadline = new Deadline(deadlineMs);
+    const wanted = new AbortController();
+    if (requestId !== '') working.set(requestId, wanted);
+    using _ = { [Symbol.dispose]: () => working.delete(requestId) };
+    using deadline = new Deadline(deadlineMs, wanted.signal);
     using work = pace.begin();
     const image = 'pixels' in sent ? sent : await unlessAborted(deadline.signal, decode(sent.bytes));
     const { outputs, queueMs, runMs } = await infer(image.pixels, deadline);
@@ -47,7 +59,7 @@ export function createHandler({ expert, inputSize, decode, infer, pace, metrics 
     return encodeReply({ logits, expertMs: elapsed(arrived), modelDigest: expert.sha256 });
   }
 
-  return (message: BusMessage): Promise<Reply> =>
+  const handle = (message: BusMessage): Promise<Reply> =>
     inSpan(
       'process ask.v1.expert.{id}.classify',
       SpanKind.CONSUMER,
@@ -69,4 +81,11 @@ export function createHandler({ expert, inputSize, decode, infer, pace, metrics 
       },
       extractContext(message.headers),
     );
+
+  return {
+    handle,
+    cancel(message) {
+      working.get(decodeCancel(message))?.abort(new AppError('client-closed', 'the answer is not wanted any more'));
+    },
+  };
 }

@@ -1,5 +1,5 @@
 import type { Registry } from 'prom-client';
-import type { Bus, BusMessage } from '../../shared/bus.ts';
+import type { Bus, BusMessage, Subscription } from '../../shared/bus.ts';
 import type { Config } from '../../shared/config.ts';
 import { elapsed } from '../../shared/deadline.ts';
 import { decodeImage } from '../../shared/image.ts';
@@ -10,7 +10,7 @@ import { createExpertMetrics, type ExpertMetrics } from '../../shared/metrics.ts
 import { createPace } from '../../shared/pace.ts';
 import { createResponder } from '../../shared/responder.ts';
 import { toRunnable } from '../../shared/runnable.ts';
-import { classifySubject, EXPERT_QUEUE } from '../../shared/wire.ts';
+import { cancelSubject, classifySubject, EXPERT_QUEUE } from '../../shared/wire.ts';
 import { createBatcher } from './batcher.ts';
 import { announce, type ExpertStats } from './discovery.ts';
 import { createHandler } from './handler.ts';
@@ -55,19 +55,29 @@ export async function startExpert({ bus, bundle, config, log, registry }: Expert
   const pace = createPace(config.ASK_WORKERS);
   const { input } = bundle.manifest;
   const decode = (bytes: Uint8Array) => decodeImage(bytes, input, config.ASK_MAX_PIXELS);
+  const cancellations: Subscription[] = [];
   const announcements = experts.map((expert, i) => {
     const max = config.ASK_BATCH_MAX ?? (config.ASK_EXECUTION_PROVIDERS[0] === 'cpu' ? 1 : 8);
     const batching = { max, waitMs: config.ASK_BATCH_WAIT_MS };
     const batcher = createBatcher(pool, models[i] as (typeof models)[number], batching);
-    const handle = createHandler({ expert, inputSize: input.size, decode, infer: batcher.run, pace, metrics });
+    const { handle, cancel } = createHandler({
+      expert,
+      inputSize: input.size,
+      decode,
+      infer: batcher.run,
+      pace,
+      metrics,
+    });
     const stats: ExpertStats = { requests: 0, errors: 0, lastError: '', processingMs: 0 };
     responder.serve(classifySubject(expert.id), (message) => counted(stats, handle, message));
+    cancellations.push(bus.subscribe(cancelSubject(expert.id), cancel));
     return announce(bus, expert, stats);
   });
   let stopped: Promise<void> | undefined;
   const stop = async () => {
     await Promise.all(announcements.map((announcement) => announcement.stop()));
     await responder.stop();
+    await Promise.all(cancellations.map((subscription) => subscription.drain()));
     await pool.stop();
   };
   const ids = experts.map((expert) => expert.id);

@@ -120,7 +120,7 @@ describe.each(buses)('over %s', (_, open) => {
       {
         status: 'ready',
         bus: { kind: expect.any(String), connected: true },
-        experts: { warm: { instances: 0 }, cold: { instances: 1 } },
+        experts: { warm: { instances: 0, circuit: 'closed' }, cold: { instances: 1, circuit: 'closed' } },
       },
     ]);
     const experts = (await (await fetch(`${system.url}/experts`)).json()) as {

@@ -176,6 +176,15 @@ describe('failure', () => {
     expect((await context.pool.run(context.generalist, blank)).outputs.logits).toHaveLength(4);
   });
 
+  test('a process that stops answering is replaced, and the picture answered by another', async () => {
+    await using context = await setUp();
+    await context.pool.run(context.warm, blank);
+    const [stopped] = children() as [number];
+    process.kill(stopped, 'SIGSTOP');
+    expect((await context.pool.run(context.warm, blank)).outputs.logits).toHaveLength(4);
+    expect(children()).not.toContain(stopped);
+  });
+
   test.each(['/bin/false', '/nowhere'])(
     'processes that never start (%s) fail what waits, and stopping ends',
     async (execPath) => {

@@ -6,6 +6,7 @@ import { extractContext, inSpan, SpanKind } from '../../../shared/telemetry.ts';
 import { mediaTypes } from '../../../shared/wire.ts';
 import type { AppDependencies } from '../app.ts';
 import { classify } from '../classify.ts';
+import { refuseHalfway } from '../problem.ts';
 import { readImage } from '../read-image.ts';
 import { answerSchema, classifyQuery, problemSchema } from '../schemas.ts';
 
@@ -20,11 +21,15 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     querystring: classifyQuery,
     response: { 200: answerSchema, '4xx': problem, '5xx': problem },
   };
+  const arrivals = new WeakMap<FastifyRequest, number>();
   const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
     const phase = dependencies.phase();
     if (phase !== 'ready') throw new AppError(phase, `the service is ${phase}`);
-    dependencies.admission.enter(wanted(request) ?? dependencies.deadlineMs);
-    reply.raw.once('close', dependencies.admission.leave);
+    const deadlineMs = wanted(request) ?? dependencies.deadlineMs;
+    dependencies.admission.check(deadlineMs);
+    const leave = dependencies.reception.take(request.raw, deadlineMs, (why) => refuseHalfway(why, request.raw));
+    reply.raw.once('close', leave);
+    arrivals.set(request, performance.now());
   };
   app.post('/classify', { schema, onRequest }, (request, reply) =>
     inSpan(
@@ -32,11 +37,14 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
       SpanKind.SERVER,
       async (span) => {
         const { query } = request;
-        const answer = await classify(dependencies, await readImage(request), {
-          ...query,
-          deadlineMs: query.deadlineMs ?? dependencies.deadlineMs,
-          caller: whileListening(reply),
-        });
+        const caller = whileListening(reply);
+        const image = await readImage(request);
+        // One deadline, from the headers on: what the body took to arrive is gone.
+        const spent = performance.now() - (arrivals.get(request) as number);
+        const deadlineMs = Math.max(1, (query.deadlineMs ?? dependencies.deadlineMs) - spent);
+        dependencies.admission.enter(deadlineMs);
+        reply.raw.once('close', dependencies.admission.leave);
+        const answer = await classify(dependencies, image, { ...query, deadlineMs, caller });
         span.setAttributes({
           'http.request.method': 'POST',
           'http.route': '/classify',

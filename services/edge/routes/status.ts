@@ -4,7 +4,7 @@ import { createDirectory } from '../directory.ts';
 
 /** Health, readiness, metrics, the experts, and the API's own description. */
 export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
-  const { bus, bundle, metrics, phase } = dependencies;
+  const { admission, bus, bundle, deadlineMs, health, metrics, phase } = dependencies;
   const directory = createDirectory(bus);
 
   app.get('/healthz', async () => ({ status: 'alive' }));
@@ -12,9 +12,13 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
   app.get('/readyz', async (_, reply) => {
     const instances = await directory.look();
     const experts = Object.fromEntries(
-      bundle.manifest.experts.map(({ id }) => [id, { instances: instances.filter((i) => i.expert === id).length }]),
+      bundle.manifest.experts.map(({ id }) => {
+        const present = instances.filter(({ expert }) => expert === id).length;
+        return [id, { instances: present, circuit: health(id).state }];
+      }),
     );
-    const status = phase();
+    // Whoever spreads requests over several edges sends them elsewhere before they are refused here.
+    const status = phase() === 'ready' && admission.nearlyFull(deadlineMs) ? 'overloaded' : phase();
     return reply
       .code(status === 'ready' ? 200 : 503)
       .send({ status, bus: { kind: bus.kind, connected: bus.connected }, experts });

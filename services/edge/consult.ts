@@ -1,0 +1,105 @@
+import { elapsed, unlessAborted } from '../../shared/deadline.ts';
+import type { ModelEntry } from '../../shared/manifest.ts';
+import type { ExpertHealth } from './expert-health.ts';
+import { askExpert, type ExpertAnswer } from './experts.ts';
+import { choosePayload, type Payload } from './payload.ts';
+import type { Task, Tools } from './strategy.ts';
+
+/** What came of asking one expert. */
+export type Consultation = ExpertAnswer & { expert: string };
+
+/** The picture of a task as it travels: made when it is first needed, for whoever is asked. */
+export interface Parcel {
+  /** Null if it cannot be made. Rejects only when the caller has gone. */
+  open(): Promise<Payload | null>;
+  /** Time it took. */
+  readonly encodeMs: number;
+}
+
+/** Answering must still be possible when the expert's time is up. */
+const RESERVE_MS = 5;
+
+export function createParcel({ bundle }: Tools, { image, original, deadline, caller }: Task): Parcel {
+  let made: Promise<Payload | null> | undefined;
+  let encodeMs = 0;
+  const make = async () => {
+    const begun = performance.now();
+    try {
+      const { encoding } = bundle.manifest.routing;
+      return await unlessAborted(deadline.signal, choosePayload(image, original, encoding));
+    } catch {
+      caller.throwIfAborted();
+      return null;
+    } finally {
+      encodeMs = elapsed(begun);
+    }
+  };
+  return {
+    open: () => {
+      made ??= make();
+      return made;
+    },
+    get encodeMs() {
+      return encodeMs;
+    },
+  };
+}
+
+/**
+ * Asks one expert unless that is known to be in vain; then it takes no time, and where a probe is due, the question is
+ * sent as one. `signal` aborts when nobody waits for the answer any more: the expert is told, and it resolves at once.
+ */
+export async function consult(
+  expert: string,
+  parcel: Parcel,
+  tools: Tools,
+  task: Task,
+  signal: AbortSignal,
+): Promise<Consultation> {
+  const health = tools.health(expert);
+  const unasked = (degraded: NonNullable<ExpertAnswer['degraded']>): Consultation => {
+    tools.metrics.escalations.inc({ expert, outcome: degraded });
+    return { expert, reply: null, degraded, bytesSent: 0, roundTripMs: 0 };
+  };
+  if (!tools.bus.connected) return unasked('no-expert');
+  const obstacle = health.obstacle();
+  if (obstacle?.probe) void probe(expert, parcel, tools, task, health);
+  if (obstacle) return unasked(obstacle.degraded);
+  const packed = await parcel.open();
+  const timeoutMs = task.deadline.left - RESERVE_MS;
+  if (timeoutMs < 1) return unasked('timeout');
+  if (packed === null) return unasked('expert-error');
+  const answer = await askExpert(tools.bus, question(expert, packed, tools, task.requestId, timeoutMs, signal));
+  if (!signal.aborted) health.record(answer, timeoutMs);
+  const { metrics } = tools;
+  metrics.escalations.inc({ expert, outcome: signal.aborted ? 'cancelled' : (answer.degraded ?? 'answered') });
+  metrics.bytesSent.inc(answer.bytesSent);
+  metrics.stages.observe({ stage: 'expert-round-trip' }, answer.roundTripMs / 1000);
+  return { ...answer, expert };
+}
+
+/** Its answer is thrown away: it tells whether the expert answers again. */
+async function probe(expert: string, parcel: Parcel, tools: Tools, task: Task, health: ExpertHealth): Promise<void> {
+  const timeoutMs = Math.max(1, task.deadline.left);
+  const nobody = new AbortController().signal;
+  const packed = await parcel.open().catch(() => null);
+  const answer: ExpertAnswer = packed
+    ? await askExpert(tools.bus, question(expert, packed, tools, `${task.requestId}-probe`, timeoutMs, nobody))
+    : { reply: null, degraded: 'timeout', bytesSent: 0, roundTripMs: 0 };
+  health.record(answer, timeoutMs, 'probe');
+  tools.metrics.probes.inc({ expert, outcome: answer.degraded ?? 'answered' });
+  tools.metrics.bytesSent.inc(answer.bytesSent);
+}
+
+function question(
+  expert: string,
+  { picture }: Payload,
+  { bundle }: Tools,
+  requestId: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+) {
+  const { labels, experts } = bundle.manifest;
+  const { sha256 } = experts.find(({ id }) => id === expert) as ModelEntry;
+  return { expert, image: picture, requestId, timeoutMs, labels: labels.length, digest: sha256, signal };
+}

@@ -1,0 +1,64 @@
+import type { ModelEntry } from '../../shared/manifest.ts';
+import { softmax } from '../../shared/probabilities.ts';
+import { type Consultation, consult, createParcel } from './consult.ts';
+import type { Candidate } from './gate.ts';
+import { mergeLogLinear } from './merge.ts';
+import { askEither } from './second-choice.ts';
+import type { Outcome, Task, Tools } from './strategy.ts';
+
+/**
+ * Asks the best expert of the generalist's decision, failing that the runner-up; the answer merged with the
+ * generalist's, or that one marked `degraded`. Rejects only when the caller has gone, with the signal's reason.
+ */
+export async function escalate(edge: Outcome, tools: Tools, task: Task): Promise<Outcome> {
+  const [first, runnerUp] = edge.decision.candidates as [Candidate, Candidate?];
+  if (tools.sheds(task.deadline)) {
+    tools.metrics.escalations.inc({ expert: first.expert, outcome: 'overloaded' });
+    return { ...edge, degraded: 'overloaded' };
+  }
+  const parcel = createParcel(tools, task);
+  const asked: Promise<Consultation>[] = [];
+  using enough = follow(task.caller);
+  const ask = ({ expert }: Candidate) => {
+    const consultation = consult(expert, parcel, tools, task, enough.signal);
+    asked.push(consultation);
+    return consultation;
+  };
+  const consultation =
+    tools.secondChoice && runnerUp
+      ? await askEither({
+          first: () => ask(first),
+          second: () => ask(runnerUp),
+          slowMs: tools.health(first.expert).p95Ms,
+          budget: tools.hedges,
+        })
+      : await ask(first);
+  enough.abort();
+  const bytesSent = (await Promise.all(asked)).reduce((sum, one) => sum + one.bytesSent, 0);
+  task.caller.throwIfAborted();
+
+  const { expert, reply, degraded, roundTripMs } = consultation;
+  const expertMs = reply?.expertMs ?? 0;
+  const timings = { ...edge.timings, encodeMs: parcel.encodeMs, expertRoundTripMs: roundTripMs, expertMs };
+  const encoding = bytesSent > 0 ? ((await parcel.open())?.encoding ?? null) : null;
+  const outcome = { ...edge, bytesSent, encoding, timings };
+  if (reply === null) return { ...outcome, degraded };
+  const { experts, routing } = tools.bundle.manifest;
+  const { temperature } = experts.find(({ id }) => id === expert) as ModelEntry;
+  const answer = softmax(reply.logits, temperature);
+  const probabilities = mergeLogLinear(edge.edgeProbabilities, answer, routing.merge);
+  return { ...outcome, probabilities, route: 'expert', expert };
+}
+
+/** Aborts when `caller` does, or by hand. */
+function follow(caller: AbortSignal) {
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  if (caller.aborted) abort();
+  caller.addEventListener('abort', abort);
+  return {
+    signal: controller.signal,
+    abort,
+    [Symbol.dispose]: () => caller.removeEventListener('abort', abort),
+  };
+}

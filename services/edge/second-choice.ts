@@ -1,0 +1,63 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Consultation } from './consult.ts';
+
+/** Bounds how many questions may be asked twice for slowness: when everything is slow, that would make it slower. */
+export interface HedgeBudget {
+  /** A question was asked. */
+  earn(): void;
+  /** Whether one more may be asked twice. */
+  spend(): boolean;
+}
+
+const SHARE = 0.1;
+const MOST = 10;
+
+export function createHedgeBudget(): HedgeBudget {
+  let saved = MOST;
+  return {
+    earn() {
+      saved = Math.min(MOST, saved + SHARE);
+    },
+    spend() {
+      if (saved < 1) return false;
+      saved -= 1;
+      return true;
+    },
+  };
+}
+
+export interface TwoChoices {
+  first(): Promise<Consultation>;
+  second(): Promise<Consultation>;
+  /** Milliseconds after which the first counts as slow; undefined: never. */
+  slowMs: number | undefined;
+  budget: HedgeBudget;
+}
+
+/**
+ * Asks the runner-up of the routing as well if the first choice fails or is slow; whichever answers first wins. Resolves
+ * with the first choice's failure if neither answers. The caller ends the other question. Rejects as the questions do.
+ * After "The Tail at Scale" (Dean and Barroso, 2013).
+ */
+export async function askEither({ first, second, slowMs, budget }: TwoChoices): Promise<Consultation> {
+  budget.earn();
+  const one = first();
+  const early = await orSlow(one, slowMs);
+  // One that is overloaded shares its machine with the others, as a rule.
+  if (early !== 'slow' && (early.reply !== null || early.degraded === 'overloaded')) return early;
+  if (early === 'slow' && !budget.spend()) return one;
+  const answered = [one, second()].map(async (asked) => {
+    const consultation = await asked;
+    if (consultation.reply === null) throw consultation;
+    return consultation;
+  });
+  return Promise.any(answered).catch(() => one);
+}
+
+async function orSlow(asked: Promise<Consultation>, slowMs: number | undefined): Promise<Consultation | 'slow'> {
+  if (slowMs === undefined) return asked;
+  const over = new AbortController();
+  const timer = sleep(slowMs, 'slow' as const, { signal: over.signal });
+  timer.catch(() => {});
+  return Promise.race([asked, timer]).finally(() => over.abort());
+}

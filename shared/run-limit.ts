@@ -1,0 +1,20 @@
+/** How long a run may take before its process counts as hung, learnt from the runs that ended. */
+export interface RunLimit {
+  /** Milliseconds for the next run of a model that is `loaded` already, or must be first. */
+  allow(loaded: boolean): number;
+  ended(runMs: number): void;
+}
+
+const LOADING_MS = 30_000;
+const LEAST_MS = 1000; // short enough to try again within a usual deadline
+const TIMES = 20; // the longest run so far
+
+export function createRunLimit(): RunLimit {
+  let longestMs = 0;
+  return {
+    allow: (loaded) => (loaded && longestMs > 0 ? Math.max(LEAST_MS, TIMES * longestMs) : LOADING_MS),
+    ended(runMs) {
+      longestMs = Math.max(longestMs, runMs);
+    },
+  };
+}

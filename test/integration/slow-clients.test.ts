@@ -1,0 +1,74 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { postImage } from '../support/service.ts';
+import { startTinySystem } from '../support/system.ts';
+import { flatPng, SURE_RED } from '../support/tiny-bundle.ts';
+import { waitFor } from '../support/wait.ts';
+
+/** A request whose body stops after some bytes. */
+async function beginPost(url: string, length: number, query = '') {
+  const { hostname, port } = new URL(url);
+  const socket: Socket = connect(Number(port), hostname);
+  socket.on('error', () => {});
+  let answer = '';
+  socket.on('data', (chunk) => {
+    answer += chunk;
+  });
+  await once(socket, 'connect');
+  const head = `POST /classify${query} HTTP/1.1\r\nhost: edge\r\ncontent-type: image/png\r\ncontent-length: ${length}`;
+  socket.write(`${head}\r\n\r\n`);
+  return { socket, answer: () => answer, closed: once(socket, 'close') };
+}
+
+const env = { ASK_CACHE_BYTES: '0' };
+
+describe('a body that does not arrive', () => {
+  test('within the deadline is answered 408, and its connection closed', async () => {
+    await using system = await startTinySystem({ env });
+    const slow = await beginPost(system.url, 1000, '?deadlineMs=200');
+    slow.socket.write('x');
+    await slow.closed;
+    expect(slow.answer()).toContain('HTTP/1.1 408');
+    expect(slow.answer()).toContain('"code":"request-timeout"');
+    const metrics = await (await fetch(`${system.url}/metrics`)).text();
+    expect(metrics).toContain('ask_errors_total{code="request-timeout"} 1');
+    expect(metrics).not.toContain('invalid-body');
+  });
+
+  test('shuts nobody out: the oldest gives way when there are too many', async () => {
+    await using system = await startTinySystem({ env: { ...env, ASK_EDGE_QUEUE: '4', ASK_DEADLINE_MS: '60000' } });
+    const slow = await Promise.all(Array.from({ length: 40 }, () => beginPost(system.url, 1000)));
+    const image = await flatPng(SURE_RED);
+    for (let i = 0; i < 5; i++) expect((await postImage(system.url, image)).status).toBe(200);
+    await waitFor(
+      () => slow.filter(({ answer }) => answer().includes('HTTP/1.1 408')).length >= 24,
+      'the oldest to go',
+    );
+    for (const { socket } of slow) socket.destroy();
+  });
+
+  test('takes its time off the deadline', async () => {
+    await using system = await startTinySystem({ env });
+    const image = await flatPng(SURE_RED);
+    const slow = await beginPost(system.url, image.length, '?deadlineMs=1000');
+    slow.socket.write(image.subarray(0, 10));
+    await sleep(400);
+    slow.socket.write(image.subarray(10));
+    await waitFor(() => slow.answer().includes('\r\n\r\n'), 'the answer');
+    expect(slow.answer()).toContain('HTTP/1.1 200');
+    slow.socket.destroy();
+  });
+
+  test('and whose sender goes is counted as such', async () => {
+    await using system = await startTinySystem({ env });
+    const slow = await beginPost(system.url, 1000);
+    slow.socket.write('x');
+    await sleep(50);
+    slow.socket.destroy();
+    const metrics = async () => (await fetch(`${system.url}/metrics`)).text();
+    await waitFor(async () => (await metrics()).includes('ask_errors_total{code="client-closed"} 1'), 'the count');
+    expect(await metrics()).not.toContain('invalid-body');
+  });
+});

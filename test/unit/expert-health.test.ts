@@ -1,0 +1,111 @@
+import { expect, test } from 'vitest';
+import { createExpertHealth } from '../../services/edge/expert-health.ts';
+import type { Degraded, ExpertAnswer } from '../../services/edge/experts.ts';
+
+const failed = (degraded: Degraded): ExpertAnswer => ({ reply: null, degraded, bytesSent: 1, roundTripMs: 1 });
+const answered = (roundTripMs = 10): ExpertAnswer => ({
+  reply: { logits: new Float32Array(), expertMs: 1, modelDigest: '' },
+  degraded: null,
+  bytesSent: 1,
+  roundTripMs,
+});
+
+function setUp() {
+  let time = 0;
+  const health = createExpertHealth(() => time);
+  return {
+    health,
+    pass(milliseconds: number) {
+      time += milliseconds;
+    },
+    fail(times: number, degraded: Degraded = 'timeout', allowedMs = 1000) {
+      for (let i = 0; i < times; i++) health.record(failed(degraded), allowedMs);
+    },
+  };
+}
+
+test('three failures in a row open the circuit; one answer between them does not', () => {
+  const { health, fail } = setUp();
+  fail(2);
+  health.record(answered(), 1000);
+  fail(2, 'expert-error');
+  expect(health.obstacle()).toBeNull();
+  fail(1);
+  expect(health.obstacle()).toEqual({ degraded: 'circuit-open', probe: false });
+  expect(health.state).toBe('open');
+});
+
+test('an open circuit asks for one probe at a time, each later than the one before; an answer closes it', () => {
+  const { health, fail, pass } = setUp();
+  fail(3);
+  const due = () => health.obstacle()?.probe;
+  const waits: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    let waited = 0;
+    while (!due()) {
+      pass(10);
+      waited += 10;
+    }
+    waits.push(waited);
+    expect(due()).toBe(false);
+    health.record(failed('timeout'), 1000, 'probe');
+  }
+  expect(waits).toEqual([250, 500, 1000, 1000, 1000]);
+  pass(1000);
+  expect(due()).toBe(true);
+  health.record(answered(), 1000, 'probe');
+  expect([health.obstacle(), health.state]).toEqual([null, 'closed']);
+});
+
+test('failures that were under way when the circuit opened do not put off the probe', () => {
+  const { health, fail, pass } = setUp();
+  fail(3);
+  pass(200);
+  fail(20);
+  pass(50);
+  expect(health.obstacle()?.probe).toBe(true);
+});
+
+test('absence is believed at once and for a moment, and then anyone may look', () => {
+  const { health, fail, pass } = setUp();
+  fail(1, 'no-expert');
+  expect([health.obstacle(), health.state]).toEqual([{ degraded: 'no-expert', probe: false }, 'absent']);
+  pass(250);
+  expect([health.obstacle(), health.obstacle(), health.state]).toEqual([null, null, 'closed']);
+});
+
+test('an expert found absent by its probe counts as absent', () => {
+  const { health, fail, pass } = setUp();
+  fail(3);
+  pass(250);
+  health.obstacle();
+  health.record(failed('no-expert'), 1000, 'probe');
+  expect(health.state).toBe('absent');
+});
+
+test('one that is overloaded is there', () => {
+  const { health, fail } = setUp();
+  fail(2);
+  fail(1, 'overloaded');
+  fail(2);
+  expect(health.obstacle()).toBeNull();
+});
+
+test('callers who wait too short for anyone do not open it', () => {
+  const { health, fail } = setUp();
+  fail(50, 'timeout', 249);
+  expect(health.state).toBe('closed');
+  for (let i = 0; i < 20; i++) health.record(answered(200), 1000);
+  fail(50, 'timeout', 599);
+  expect(health.state).toBe('closed');
+  fail(3, 'timeout', 600);
+  expect(health.state).toBe('open');
+});
+
+test('the 95th percentile is of the last 64 answers, and known after twenty', () => {
+  const { health } = setUp();
+  for (let i = 0; i < 19; i++) health.record(answered(1), 1000);
+  expect(health.p95Ms).toBeUndefined();
+  for (let i = 1; i <= 100; i++) health.record(answered(i), 1000);
+  expect(health.p95Ms).toBe(97); // of 37 to 100
+});

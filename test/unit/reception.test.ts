@@ -1,0 +1,81 @@
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { describe, expect, test } from 'vitest';
+import { createReception } from '../../services/edge/reception.ts';
+import type { AppError } from '../../shared/errors.ts';
+import { waitFor } from '../support/wait.ts';
+
+const limits = { count: 3, bytes: 1000, bodyBytes: 400 };
+
+/** Requests that say how long they will be (undefined: they do not), and what became of them. */
+function setUp() {
+  const reception = createReception(limits);
+  const dropped: string[] = [];
+  const take = (name: string, length: number | undefined, withinMs = 60_000) => {
+    const headers = length === undefined ? {} : { 'content-length': String(length) };
+    const request = Object.assign(new EventEmitter(), { headers }) as unknown as IncomingMessage;
+    const leave = reception.take(request, withinMs, (why: AppError) => dropped.push(`${name} ${why.code}`));
+    return { leave, arrive: () => request.emit('end') };
+  };
+  return { reception, dropped, take };
+}
+
+describe('reception', () => {
+  test('lets the oldest that is still arriving go when there are too many', () => {
+    const { dropped, take } = setUp();
+    take('a', 1);
+    const b = take('b', 1);
+    take('c', 1);
+    b.arrive();
+    take('d', 1);
+    expect(dropped).toEqual([]);
+    take('e', 1);
+    expect(dropped).toEqual(['a request-timeout']);
+  });
+
+  test('lets as many go as the bytes of a new one need; lengths not announced count as the largest', () => {
+    const { dropped, take } = setUp();
+    take('a', 300);
+    take('b', undefined);
+    take('c', 300);
+    expect(dropped).toEqual([]);
+    take('d', 10_000); // refused later for its length: it never counts for more than is read of it
+    expect(dropped).toEqual(['a request-timeout', 'b request-timeout']);
+  });
+
+  test('refuses when the bytes belong to requests that have arrived, until these are answered', () => {
+    const { dropped, take } = setUp();
+    const guests = ['a', 'b'].map((name) => take(name, 400));
+    for (const { arrive } of guests) arrive();
+    expect(() => take('c', 300)).toThrow('800 bytes of pictures are being worked on already');
+    expect(dropped).toEqual([]);
+    guests[0]?.leave();
+    guests[0]?.leave();
+    take('c', 300);
+    expect(() => take('d', 301)).not.toThrow();
+    expect(dropped).toEqual(['c request-timeout']);
+  });
+
+  test('gives up what does not arrive in time, and nothing that has arrived', async () => {
+    const { dropped, take } = setUp();
+    take('slow', 1, 30);
+    take('quick', 1, 20).arrive();
+    await waitFor(() => dropped.length > 0, 'the slow one to be dropped');
+    expect(dropped).toEqual(['slow request-timeout']);
+  });
+
+  test('is idle when all have left', async () => {
+    const { reception, take } = setUp();
+    const [a, b] = [take('a', 1), take('b', 1)];
+    let idle = false;
+    const done = reception.idle().then(() => {
+      idle = true;
+    });
+    a.leave();
+    await Promise.resolve();
+    expect(idle).toBe(false);
+    b.leave();
+    await done;
+    await reception.idle();
+  });
+});
