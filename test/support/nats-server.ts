@@ -5,20 +5,28 @@ import { waitFor } from './wait.ts';
 export interface NatsServer {
   url: string;
   port: number;
+  kill(signal: NodeJS.Signals): void;
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** A real nats-server on a free port (or `port`), ready for connections. */
 export async function startNats(
-  options: { config?: string; env?: Record<string, string>; port?: number; user?: string; password?: string } = {},
+  options: {
+    config?: string;
+    env?: Record<string, string>;
+    port?: number;
+    user?: string;
+    password?: string;
+    args?: string[];
+  } = {},
 ): Promise<NatsServer> {
   const port = options.port ?? (await freePort());
   const config = options.config ? ['-c', options.config] : [];
   const login = options.user ? ['--user', options.user, '--pass', options.password ?? ''] : [];
   const child = spawn(
     process.env.NATS_SERVER_BIN ?? 'nats-server',
-    [...config, ...login, '-a', '127.0.0.1', '-p', String(port)],
+    [...config, ...login, ...(options.args ?? []), '-a', '127.0.0.1', '-p', String(port)],
     {
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -37,7 +45,8 @@ export async function startNats(
     if (child.exitCode !== null) throw new Error(`nats-server ended with ${child.exitCode}:\n${log}`);
     return log.includes('Server is ready');
   }, 'nats-server to be ready');
-  return { url: `nats://127.0.0.1:${port}`, port, stop, [Symbol.asyncDispose]: stop };
+  const kill = (signal: NodeJS.Signals) => void child.kill(signal);
+  return { url: `nats://127.0.0.1:${port}`, port, kill, stop, [Symbol.asyncDispose]: stop };
 }
 
 export async function freePort(): Promise<number> {

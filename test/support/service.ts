@@ -19,18 +19,19 @@ export function spawnService(
   name: 'edge' | 'expert' | 'local' | 'cli',
   env: Record<string, string>,
   args: string[] = [],
+  { stderr }: { stderr?: number } = {},
 ) {
   const child = spawn(process.execPath, [`services/${name}/main.ts`, ...args], {
     cwd: root,
     env: { PATH: process.env.PATH, LOG_LEVEL: 'info', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', stderr ?? 'pipe'],
   });
   let log = '';
   let output = '';
-  child.stderr.on('data', (chunk) => {
+  child.stderr?.on('data', (chunk) => {
     log += chunk;
   });
-  child.stdout.on('data', (chunk) => {
+  child.stdout?.on('data', (chunk) => {
     output += chunk;
   });
   const exited = new Promise<number | string>((resolve) => {

@@ -1,0 +1,126 @@
+import { writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import setup from '../support/global-setup.ts';
+import { postImage } from '../support/service.ts';
+import { flatPng, SURE_RED, UNSURE_COLD, UNSURE_WARM } from '../support/tiny-bundle.ts';
+import type { Fault } from './fault.ts';
+import { resourcesOf } from './resources.ts';
+import { faults } from './table.ts';
+import { type Outcome, startTraffic } from './traffic.ts';
+import { startWorld, type World } from './world.ts';
+
+// npm run -s test:soak -- [--minutes 60] [--per-second 0] [--seed 1] [--to FILE]
+// One system under traffic for an hour (0 a second: half of what it can take), one fault after the other at random.
+
+const DEADLINE_MS = 1000;
+const SLACK_MS = 300;
+const RECOVERY_MS = 2000;
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '60' },
+    'per-second': { type: 'string', default: '0' },
+    seed: { type: 'string', default: '1' },
+    to: { type: 'string' },
+  },
+});
+
+/** About 4 ms a picture on a core of today. */
+const work = { rows: Array(4).fill([0, 0, 0, 1]) as [number, number, number, number][], work: 8 };
+const chosen = faults.filter(({ world, deadlineMs }) => world === undefined && deadlineMs === undefined);
+
+/** A linear congruential generator (Numerical Recipes): the same seed, the same faults in the same order. */
+function createRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (1664525 * state + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+interface Period {
+  fault: Fault;
+  from: number;
+  healed: number;
+}
+
+await setup();
+await using world = await startWorld({
+  bundle: { models: { warm: work, cold: work } },
+  edge: { OTEL_SDK_DISABLED: 'true' },
+});
+const perSecond = Number(values['per-second']) || (await saturation(world)) / 2;
+const random = createRandom(Number(values.seed));
+const traffic = await startTraffic({ url: () => world.url, perSecond, deadlineMs: DEADLINE_MS });
+const tally = { requests: 0, lost: 0, twice: 0, late: 0, refused: 0, untrue: 0, slowToRecover: 0 };
+const ids = new Set<string>();
+const rss: number[] = [];
+const periods: Period[] = [];
+const minutes = Number(values.minutes);
+const end = performance.now() + minutes * 60_000;
+await sleep(3000);
+
+while (performance.now() < end) {
+  const fault = chosen[Math.floor(random() * chosen.length)] as Fault;
+  const period = { fault, from: performance.now(), healed: Number.POSITIVE_INFINITY };
+  periods.push(period);
+  await fault.inject(world);
+  await sleep(500 + 2500 * random());
+  await fault.heal?.(world);
+  period.healed = performance.now();
+  await sleep(RECOVERY_MS + 1000 + 3000 * random());
+  tallyUp(traffic.outcomes.splice(0));
+  rss.push(resourcesOf(world.edge.pid).rssMb);
+}
+await traffic.stop();
+tallyUp(traffic.outcomes.splice(0));
+tally.lost += traffic.sent - tally.requests;
+
+// Warm-up: the first tenth. Growth between the tenth after it and the last.
+const tenth = Math.max(1, Math.floor(rss.length / 10));
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
+const growth = median(rss.slice(-tenth)) / median(rss.slice(tenth, 2 * tenth)) - 1;
+const result = {
+  date: new Date().toISOString(),
+  minutes,
+  perSecond: Math.round(perSecond),
+  faults: periods.length,
+  ...tally,
+  rssMb: { afterWarmUp: median(rss.slice(tenth, 2 * tenth)), last: median(rss.slice(-tenth)) },
+  rssGrowth: Number(growth.toFixed(4)),
+};
+if (values.to) await writeFile(values.to, `${JSON.stringify(result, null, 1)}\n`);
+process.stdout.write(`${JSON.stringify(result)}\n`);
+const { requests: _, ...violations } = tally;
+process.exitCode = Object.values(violations).some((count) => count > 0) ? 1 : 0;
+
+function tallyUp(outcomes: Outcome[]): void {
+  for (const { at, ms, status, degraded, id } of outcomes) {
+    tally.requests += 1;
+    if (status === null) tally.lost += 1;
+    else if (status !== 200) tally.refused += 1;
+    if (id !== '' && ids.has(id)) tally.twice += 1;
+    ids.add(id);
+    if (ms > DEADLINE_MS + SLACK_MS) tally.late += 1;
+    if (degraded === null) continue;
+    const period = periods.findLast(({ from }) => from < at + ms);
+    const sayable = [...(period?.fault.truth ?? []), ...(period?.fault.also ?? [])] as string[];
+    if (!sayable.includes(degraded)) tally.untrue += 1;
+    if (period && at > period.healed + RECOVERY_MS) tally.slowToRecover += 1;
+  }
+}
+
+/** Requests a second that the system answers when 32 clients ask without pause, a third of them for the edge alone. */
+async function saturation({ url }: World): Promise<number> {
+  const pictures = await Promise.all([SURE_RED, UNSURE_WARM, UNSURE_COLD].map((colour) => flatPng(colour)));
+  const begun = performance.now();
+  let answered = 0;
+  const client = async (_: unknown, first: number) => {
+    for (let i = first; performance.now() < begun + 5000; i++) {
+      const { status } = await postImage(url, pictures[i % 3] as Buffer, '?deadlineMs=10000');
+      if (status === 200) answered += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: 32 }, client));
+  return (1000 * answered) / (performance.now() - begun);
+}
