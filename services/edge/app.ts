@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
 import Fastify, { LogController } from 'fastify';
@@ -11,6 +12,7 @@ import { createErrorHandler, refuseConnection } from './problem.ts';
 import { classifyRoutes } from './routes/classify.ts';
 import { consoleRoutes } from './routes/console.ts';
 import { statusRoutes } from './routes/status.ts';
+import { createSecurityHeaders } from './security-headers.ts';
 
 export interface AppDependencies extends ClassifyDependencies {
   log: Log;
@@ -23,7 +25,8 @@ export interface AppDependencies extends ClassifyDependencies {
 
 /** The HTTP side of the edge: limits, errors and routes. Reads no environment and opens no socket. */
 export async function buildApp(dependencies: AppDependencies) {
-  const errorHandler = createErrorHandler(dependencies.metrics);
+  const { metrics } = dependencies;
+  const errorHandler = createErrorHandler(metrics);
   const app = Fastify({
     loggerInstance: dependencies.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -40,6 +43,8 @@ export async function buildApp(dependencies: AppDependencies) {
   app.setNotFoundHandler((request) => {
     throw new AppError('not-found', `${request.method} ${request.url} is not served here`);
   });
+  const page = await readFile(new URL('./console.html', import.meta.url), 'utf8');
+  app.addHook('onRequest', createSecurityHeaders(page));
   app.addHook('onSend', (_, reply, payload, done) => {
     // A connection that stays open after its last answer would keep a stopping process waiting.
     if (dependencies.phase() === 'stopping') reply.header('connection', 'close');
@@ -56,6 +61,6 @@ export async function buildApp(dependencies: AppDependencies) {
   });
   await app.register(classifyRoutes, dependencies);
   await app.register(statusRoutes, dependencies);
-  await app.register(consoleRoutes);
+  await app.register(consoleRoutes, { page });
   return app;
 }
