@@ -8,15 +8,20 @@ import type { Log } from '../../shared/log.ts';
 import { mediaTypes } from '../../shared/wire.ts';
 import type { Admission } from './admission.ts';
 import type { ClassifyDependencies } from './classify.ts';
+import { createGuard } from './guard.ts';
+import type { KeyRing } from './key-ring.ts';
 import { createErrorHandler, refuseConnection } from './problem.ts';
 import { classifyRoutes } from './routes/classify.ts';
 import { consoleRoutes } from './routes/console.ts';
 import { statusRoutes } from './routes/status.ts';
+import { securitySchemes } from './schemas.ts';
 import { createSecurityHeaders } from './security-headers.ts';
 
 export interface AppDependencies extends ClassifyDependencies {
   log: Log;
   admission: Admission;
+  /** Whose bearers alone may call; undefined: anyone. */
+  keys: KeyRing | undefined;
   maxBodyBytes: number;
   deadlineMs: number;
   /** What the process is doing; `/classify` answers only when it is ready. */
@@ -25,7 +30,7 @@ export interface AppDependencies extends ClassifyDependencies {
 
 /** The HTTP side of the edge: limits, errors and routes. Reads no environment and opens no socket. */
 export async function buildApp(dependencies: AppDependencies) {
-  const { metrics } = dependencies;
+  const { keys, metrics } = dependencies;
   const errorHandler = createErrorHandler(metrics);
   const app = Fastify({
     loggerInstance: dependencies.log,
@@ -45,6 +50,7 @@ export async function buildApp(dependencies: AppDependencies) {
   });
   const page = await readFile(new URL('./console.html', import.meta.url), 'utf8');
   app.addHook('onRequest', createSecurityHeaders(page));
+  if (keys) app.addHook('onRequest', createGuard(keys, metrics));
   app.addHook('onSend', (_, reply, payload, done) => {
     // A connection that stays open after its last answer would keep a stopping process waiting.
     if (dependencies.phase() === 'stopping') reply.header('connection', 'close');
@@ -56,7 +62,7 @@ export async function buildApp(dependencies: AppDependencies) {
     limits: { fileSize: dependencies.maxBodyBytes, files: 2, fields: 1, parts: 3, headerPairs: 50 },
   });
   await app.register(swagger, {
-    openapi: { info: { title: 'Ask the Expert', version: '0.1.0' } },
+    openapi: { info: { title: 'Ask the Expert', version: '0.1.0' }, ...(keys && securitySchemes) },
     transform: jsonSchemaTransform,
   });
   await app.register(classifyRoutes, dependencies);

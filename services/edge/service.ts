@@ -12,6 +12,7 @@ import { toRunnable } from '../../shared/runnable.ts';
 import { createAdmission } from './admission.ts';
 import { type AppDependencies, buildApp } from './app.ts';
 import { createCache } from './cache.ts';
+import { openKeys } from './guard.ts';
 
 export interface EdgeService {
   /** Where the HTTP server listens, e.g. `http://127.0.0.1:8080`. */
@@ -31,9 +32,10 @@ export interface EdgeOptions {
 /** Decoding runs on libuv's pool of four threads; what it cannot start yet waits here, where it can be given up. */
 const DECODERS = 4;
 
-/** Listens, then loads and warms the generalist; ready when this resolves. Throws BundleError. */
+/** Listens, then loads and warms the generalist; ready when this resolves. Throws BundleError and ConfigError. */
 export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Promise<EdgeService> {
   const model = await toRunnable(bundle, bundle.manifest.generalist);
+  const keys = await openKeys(config, log);
   let phase: ReturnType<AppDependencies['phase']> = 'starting';
   const pool = new InferencePool({
     workers: config.ASK_WORKERS,
@@ -47,6 +49,7 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
   const decoders = pLimit(DECODERS);
   const dependencies: AppDependencies = {
     admission,
+    keys,
     bundle,
     bus,
     log,
@@ -67,6 +70,7 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
   const app = await buildApp(dependencies);
   const stop = async () => {
     phase = 'stopping';
+    keys?.close();
     const closed = app.close();
     // Connections that are open without a request, or never finish sending one, must not hold up the stop.
     await Promise.race([admission.idle(), sleep(0.7 * config.ASK_DRAIN_MS, undefined, { ref: false })]);
