@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { KEY, makeKeyFile } from '../support/key-file.ts';
 import { spawnHttp, spawnService } from '../support/service.ts';
 import {
   flatPng,
@@ -92,7 +93,7 @@ describe('key', () => {
     expect(second.errors).toBe(`${heading}\ncamera ${digest(second.output)} 2.5\n`);
   });
 
-  test('--to makes the file for its owner alone, and adds to it; the key opens a service and opens no other file', async () => {
+  test('--to makes the file for its owner alone, and adds to it', async () => {
     const path = file('keys');
     const first = await run(['key', 'camera', '--to', path]);
     expect((await stat(path)).mode & 0o777).toBe(0o600);
@@ -100,18 +101,23 @@ describe('key', () => {
     const second = await run(['key', 'sensor', '--limit', '5', '--to', path]);
     expect(await readFile(path, 'utf8')).toBe(`camera ${digest(first.output)}\nsensor ${digest(second.output)} 5\n`);
     expect(second.errors).toBe(`its line was added to ${path}\n`);
+  });
 
-    const env = { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1', ASK_API_KEYS_FILE: path };
+  test('classify --url sends ASK_API_KEY', async () => {
+    await using keys = await makeKeyFile();
+    const env = { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1', ASK_API_KEYS_FILE: keys.path };
     await using system = await spawnHttp('local', env);
-    const ask = (key: string) => run(['classify', file('red.png'), '--url', system.url], { ASK_API_KEY: key.trim() });
-    expect(await ask(second.output)).toMatchObject({ status: 0, output: expect.stringContaining('red.png: red') });
-    expect(await ask('')).toMatchObject({ status: 1, errors: expect.stringContaining('red.png: 401 missing-key: ') });
-    expect(await ask('guess')).toMatchObject({
-      status: 1,
-      errors: expect.stringContaining('red.png: 403 unknown-key: '),
-    });
-    // The system that it starts for itself asks for none.
-    expect(await run(['classify', file('red.png')], { ASK_API_KEYS_FILE: path })).toMatchObject({ status: 0 });
+    const ask = (ASK_API_KEY: string) => run(['classify', file('red.png'), '--url', system.url], { ASK_API_KEY });
+    const [right, none, guess] = await Promise.all([ask(KEY), ask(''), ask('guess')]);
+    expect(right).toMatchObject({ status: 0, output: expect.stringContaining('red.png: red') });
+    expect(none).toMatchObject({ status: 1, errors: expect.stringContaining('red.png: 401 missing-key: ') });
+    expect(guess).toMatchObject({ status: 1, errors: expect.stringContaining('red.png: 403 unknown-key: ') });
+  });
+
+  test('the system that classify starts for itself asks for none', async () => {
+    await using keys = await makeKeyFile();
+    const env = { HOST: '0.0.0.0', ASK_API_KEYS_FILE: keys.path };
+    expect(await run(['classify', file('red.png')], env)).toMatchObject({ status: 0 });
   });
 
   test('--to adds nothing to what is no key file', async () => {

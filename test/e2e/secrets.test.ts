@@ -88,4 +88,4 @@ test('no key and no password gets into logs, answers, pages, metrics or traces, 
       expect(everything.includes(form), form).toBe(false);
     }
   }
-});
+}, 120_000);
