@@ -26,6 +26,17 @@ const settings = {
     .describe('least severe message that is logged'),
   ASK_NATS_USER: z.string().optional().describe('user name at the NATS server'),
   ASK_NATS_PASSWORD: z.string().optional().describe('its password'),
+  ASK_API_KEYS_FILE: z.string().optional().describe('file of the API keys; with it HTTP callers must send one'),
+  ASK_ALLOW_ANONYMOUS: z
+    .enum(['true', 'false'])
+    .default('false')
+    .transform((value) => value === 'true')
+    .describe('whether anyone may call although `HOST` is not loopback'),
+  ASK_API_KEY: z
+    .string()
+    .regex(/^[!-~]+$/, 'must be visible characters without spaces')
+    .optional()
+    .describe('API key that `ask classify --url` sends'),
   ASK_MODELS_DIR: z.string().min(1).default('models/default').describe('folder of the bundle to serve'),
   ASK_DEADLINE_MS: whole(1, 600_000).default(2000).describe('time for one answer, unless the request says otherwise'),
   ASK_MAX_BODY_BYTES: whole(1, 1024 * megabyte)
@@ -77,7 +88,8 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   const parsed = schema.safeParse(given);
   const wrong = parsed.error?.issues.map((issue) => {
     const name = String(issue.path[0]);
-    const shown = name.includes('NATS') ? name : `${name}=${given[name]}`; // people put passwords into addresses
+    const secret = /NATS|KEY/.test(name); // people put passwords into addresses
+    const shown = secret ? name : `${name}=${given[name]}`;
     return `  ${shown}: ${issue.message}`;
   });
   const unknown = Object.keys(given)
@@ -104,9 +116,9 @@ export function describeSettings(): { name: string; fallback: string; meaning: s
 
 export function helpText(usage: string): string {
   const rows = describeSettings().map(({ name, fallback, meaning }) => {
-    return `  ${name.padEnd(22)}${meaning}${fallback ? ` (${fallback})` : ''}`;
+    return `  ${name.padEnd(24)}${meaning}${fallback ? ` (${fallback})` : ''}`;
   });
-  return `${usage}\n\nSettings, from the environment (default):\n${rows.join('\n')}\n  OTEL_*                the standard OpenTelemetry settings; without them nothing is traced\n`;
+  return `${usage}\n\nSettings, from the environment (default):\n${rows.join('\n')}\n  OTEL_*                  the standard OpenTelemetry settings; without them nothing is traced\n`;
 }
 
 /** Whether an OpenTelemetry setting asks for traces. */

@@ -32,6 +32,12 @@ export function createEdgeMetrics({ waiting, circuits }: EdgeState) {
       labelNames: ['code'],
       registers,
     }),
+    keys: new Counter({
+      name: 'ask_keyed_requests_total',
+      help: "Requests with an accepted API key, by the key's name and outcome (accepted, rate-limited)",
+      labelNames: ['key', 'outcome'],
+      registers,
+    }),
     duration: new Histogram({
       name: 'ask_answer_duration_seconds',
       help: 'Time from the complete request to the answer',

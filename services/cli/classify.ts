@@ -23,14 +23,15 @@ export async function classifyFiles(files: string[], options: ClassifyArguments,
   if (files.length === 0) throw new UsageError('classify needs at least one image file');
   const query = new URLSearchParams({ strategy: options.strategy });
   if (options.threshold !== undefined) query.set('threshold', options.threshold);
-  const quiet = { ...config, HOST: '127.0.0.1', PORT: 0 };
+  const quiet = { ...config, HOST: '127.0.0.1', PORT: 0, ASK_API_KEYS_FILE: undefined };
   const system = options.url ? undefined : await startSystem(quiet, createLog('error', 'ask'));
   const address = `${options.url ?? system?.url}/classify?${query}`;
+  const key = options.url ? config.ASK_API_KEY : undefined;
   let failures = 0;
   try {
     for (const file of files) {
       try {
-        const answer = await post(address, file);
+        const answer = await post(address, file, key);
         process.stdout.write(options.json ? `${JSON.stringify({ file, ...answer })}\n` : `${render(file, answer)}\n`);
       } catch (error) {
         failures += 1;
@@ -43,9 +44,12 @@ export async function classifyFiles(files: string[], options: ClassifyArguments,
   return failures > 0 ? 1 : 0;
 }
 
-async function post(address: string, file: string): Promise<Answer> {
+async function post(address: string, file: string, key: string | undefined): Promise<Answer> {
   const body = await readFile(file);
-  const headers = { 'content-type': types[extname(file).toLowerCase()] ?? 'image/jpeg' };
+  const headers = {
+    'content-type': types[extname(file).toLowerCase()] ?? 'image/jpeg',
+    ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+  };
   const response = await fetch(address, { method: 'POST', headers, body }).catch((error: Error) => {
     throw new Error(`${address} does not answer: ${(error.cause as Error | undefined)?.message ?? error.message}`);
   });

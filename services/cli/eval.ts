@@ -49,7 +49,7 @@ export async function evaluate(options: EvalArguments, config: Config): Promise<
     throw new UsageError(`--strategy ${strategy} is none of ${evaluationNames.join(', ')}`);
   }
   const names = strategy !== undefined ? [strategy] : options.json ? ['ask'] : evaluationNames;
-  const settings = { ...config, HOST: '127.0.0.1', PORT: 0 };
+  const settings = { ...config, HOST: '127.0.0.1', PORT: 0, ASK_API_KEYS_FILE: undefined };
   const system = await startSystem(settings, createLog('error', 'eval'));
   try {
     const tools = system.dependencies;

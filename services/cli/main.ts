@@ -6,20 +6,25 @@ import { calibrate, numericOptions } from './calibrate/calibrate.ts';
 import { classifyFiles } from './classify.ts';
 import { chooseEncoding } from './encodings.ts';
 import { evaluate, evaluationNames } from './eval.ts';
+import { makeKey } from './key.ts';
 import { UsageError } from './usage.ts';
 
 const usage = `npm run -s ask -- classify FILE... [--strategy ${strategyNames.join('|')}] [--threshold 0..1] [--url http://HOST:PORT] [--json]
 npm run -s ask -- calibrate --target-accuracy A | --max-escalation E | --max-latency MS | --max-energy J [--delta 0.05] [--metric NAME|best] [--dry-run] [--json]
     [--edge-ms N] [--expert-ms N] [--network-ms N] [--edge-watts N] [--expert-watts N] [--network-joules N]
 npm run -s ask -- encodings --data FILE.bin [--max-loss 0.002] [--limit N] [--dry-run] [--json]
+npm run -s ask -- key NAME [--limit N] [--to FILE]
 npm run -s eval -- --data FILE.bin [--strategy ${evaluationNames.join('|')}] [--limit N] [--json]
 
-classify  names what is in each image file and the route its answer took; with --url by asking a running service
+classify  names what is in each image file and the route its answer took; with --url by asking a running service,
+          which gets the key ASK_API_KEY
 calibrate chooses the bundle's threshold on the validation pictures held back for it, and certifies what it reaches;
           --metric also what the threshold is of, without it the bundle's metric stays, as does the router;
           --max-latency and --max-energy are means per picture; several goals are met together or not at all
 encodings chooses how pictures travel to experts: the fewest bytes that cost at most so much accuracy, measured on the
           validation pictures in the records that the bundle was trained on
+key       makes an API key and prints it; the line with its sha256 is for the file ASK_API_KEYS_FILE, --to adds it there;
+          with --limit at most N requests a second are answered
 eval      accuracy and cost on CIFAR-100 binary records, by the services' own code; without --strategy: of all`;
 
 async function main(): Promise<number> {
@@ -46,6 +51,14 @@ async function main(): Promise<number> {
     const { values } = parseArgs({ args: rest, options });
     return chooseEncoding(values, readConfig().ASK_MODELS_DIR);
   }
+  if (verb === 'key') {
+    const { values, positionals } = parseArgs({
+      args: rest,
+      options: { limit: text, to: text },
+      allowPositionals: true,
+    });
+    return makeKey(positionals, values);
+  }
   if (verb === 'eval') {
     const { values } = parseArgs({ args: rest, options: { data: text, strategy: text, limit: text, json } });
     await evaluate(values, readConfig());
@@ -62,7 +75,10 @@ try {
     process.stderr.write(`ask: ${message}\n\n${usage}\n`);
     process.exitCode = 2;
   } else {
-    const known = error instanceof ConfigError || error instanceof BundleError || code === 'ENOENT';
+    const known =
+      error instanceof ConfigError ||
+      error instanceof BundleError ||
+      ['ENOENT', 'EACCES', 'EISDIR'].includes(code ?? '');
     process.stderr.write(`ask: ${known ? message : (error as Error).stack}\n`);
     process.exitCode = 1;
   }

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
 import Fastify, { LogController } from 'fastify';
@@ -7,16 +8,22 @@ import type { Log } from '../../shared/log.ts';
 import { mediaTypes } from '../../shared/wire.ts';
 import type { Admission } from './admission.ts';
 import type { ClassifyDependencies } from './classify.ts';
+import { createGuard } from './guard.ts';
+import type { KeyRing } from './key-ring.ts';
 import { createErrorHandler, refuseConnection } from './problem.ts';
 import type { Reception } from './reception.ts';
 import { classifyRoutes } from './routes/classify.ts';
 import { consoleRoutes } from './routes/console.ts';
 import { statusRoutes } from './routes/status.ts';
+import { securitySchemes } from './schemas.ts';
+import { createSecurityHeaders } from './security-headers.ts';
 
 export interface AppDependencies extends ClassifyDependencies {
   log: Log;
   admission: Admission;
   reception: Reception;
+  /** Whose bearers alone may call; undefined: anyone. */
+  keys: KeyRing | undefined;
   maxBodyBytes: number;
   deadlineMs: number;
   /** What the process is doing; `/classify` answers only when it is ready. */
@@ -25,7 +32,8 @@ export interface AppDependencies extends ClassifyDependencies {
 
 /** The HTTP side of the edge: limits, errors and routes. Reads no environment and opens no socket. */
 export async function buildApp(dependencies: AppDependencies) {
-  const errorHandler = createErrorHandler(dependencies.metrics);
+  const { keys, metrics } = dependencies;
+  const errorHandler = createErrorHandler(metrics);
   const app = Fastify({
     loggerInstance: dependencies.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -42,6 +50,9 @@ export async function buildApp(dependencies: AppDependencies) {
   app.setNotFoundHandler((request) => {
     throw new AppError('not-found', `${request.method} ${request.url} is not served here`);
   });
+  const page = await readFile(new URL('./console.html', import.meta.url), 'utf8');
+  app.addHook('onRequest', createSecurityHeaders(page));
+  if (keys) app.addHook('onRequest', createGuard(keys, metrics));
   app.addHook('onSend', (_, reply, payload, done) => {
     // A connection that stays open after its last answer would keep a stopping process waiting.
     if (dependencies.phase() === 'stopping') reply.header('connection', 'close');
@@ -53,11 +64,11 @@ export async function buildApp(dependencies: AppDependencies) {
     limits: { fileSize: dependencies.maxBodyBytes, files: 2, fields: 1, parts: 3, headerPairs: 50 },
   });
   await app.register(swagger, {
-    openapi: { info: { title: 'Ask the Expert', version: '0.1.0' } },
+    openapi: { info: { title: 'Ask the Expert', version: '0.1.0' }, ...(keys && securitySchemes) },
     transform: jsonSchemaTransform,
   });
   await app.register(classifyRoutes, dependencies);
   await app.register(statusRoutes, dependencies);
-  await app.register(consoleRoutes);
+  await app.register(consoleRoutes, { page });
   return app;
 }

@@ -31,6 +31,7 @@ export function createErrorHandler(metrics: EdgeMetrics) {
     metrics.errors.inc({ code: error.code });
     if (error.status === 500) request.log.error({ err: thrown }, error.code);
     else if (error.status > 500) request.log.warn({ reason: error.message }, error.code);
+    if (error.status === 401) reply.header('www-authenticate', 'Bearer');
     if (error.status === 429 || error.status === 503) {
       reply.header('retry-after', String(Math.ceil(error.retryAfterMs / 1000)));
     }

@@ -42,10 +42,37 @@ export const answerSchema = ranked.extend({
   traceId: z.string(),
 });
 
-export const problemSchema = z.object({
+const problemSchema = z.object({
   type: z.string(),
   title: z.string(),
   status: z.number().int(),
   code: z.string(),
   detail: z.string(),
 });
+
+const problem = (description: string) => ({
+  description,
+  content: { 'application/problem+json': { schema: problemSchema } },
+});
+
+export const problems = { '4xx': problem('RFC 9457'), '5xx': problem('RFC 9457') };
+
+/** Answers of every address but the open ones. */
+export const refusals = {
+  401: problem('An API key is asked for and missing'),
+  403: problem('An API key is asked for and another one came'),
+};
+
+/** Marks an address that needs no key: published as OpenAPI, and heeded by `guard.ts`. */
+export const open = { security: [] };
+
+/** What the description says when keys are asked for. */
+export const securitySchemes = {
+  components: {
+    securitySchemes: {
+      bearer: { type: 'http' as const, scheme: 'bearer' },
+      header: { type: 'apiKey' as const, in: 'header', name: 'x-api-key' },
+    },
+  },
+  security: [{ bearer: [] }, { header: [] }] as Record<string, string[]>[],
+};

@@ -13,6 +13,7 @@ import { createAdmission } from './admission.ts';
 import { type AppDependencies, buildApp } from './app.ts';
 import { createCache } from './cache.ts';
 import { createExpertHealth, type ExpertHealth } from './expert-health.ts';
+import { openKeys } from './guard.ts';
 import { createReception } from './reception.ts';
 import { createHedgeBudget } from './second-choice.ts';
 
@@ -36,9 +37,10 @@ const DECODERS = 4;
 const RECEIVING = 4; // times as many may be sending as are answered at once
 const LARGEST_BODIES = 8; // so many of the largest size fit into the memory for bodies
 
-/** Listens, then loads and warms the generalist; ready when this resolves. Throws BundleError. */
+/** Listens, then loads and warms the generalist; ready when this resolves. Throws BundleError and ConfigError. */
 export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Promise<EdgeService> {
   const model = await toRunnable(bundle, bundle.manifest.generalist);
+  const keys = await openKeys(config, log);
   let phase: ReturnType<AppDependencies['phase']> = 'starting';
   const pool = new InferencePool({
     workers: config.ASK_WORKERS,
@@ -58,6 +60,7 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
       bytes: LARGEST_BODIES * config.ASK_MAX_BODY_BYTES,
       bodyBytes: config.ASK_MAX_BODY_BYTES,
     }),
+    keys,
     bundle,
     bus,
     log,
@@ -84,6 +87,7 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
   const app = await buildApp(dependencies);
   const stop = async () => {
     phase = 'stopping';
+    keys?.close();
     const closed = app.close();
     // Connections that are open without a request, or never finish sending one, must not hold up the stop.
     await Promise.race([dependencies.reception.idle(), sleep(0.7 * config.ASK_DRAIN_MS, undefined, { ref: false })]);

@@ -1,7 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { KEY, makeKeyFile } from '../support/key-file.ts';
 import { spawnHttp, spawnService } from '../support/service.ts';
 import {
   flatPng,
@@ -77,6 +79,56 @@ describe('classify', () => {
   });
 });
 
+describe('key', () => {
+  const form = /^ask_[\w-]{43}\n$/;
+  const digest = (key: string) => createHash('sha256').update(key.trim()).digest('hex');
+
+  test('prints a fresh key, and apart from it the line for the file', async () => {
+    const [first, second] = await Promise.all([run(['key', 'camera']), run(['key', 'camera', '--limit', '2.5'])]);
+    expect([first.status, second.status]).toEqual([0, 0]);
+    expect([first.output, second.output]).toEqual([expect.stringMatching(form), expect.stringMatching(form)]);
+    expect(first.output).not.toBe(second.output);
+    const heading = "the key's line for ASK_API_KEYS_FILE:";
+    expect(first.errors).toBe(`${heading}\ncamera ${digest(first.output)}\n`);
+    expect(second.errors).toBe(`${heading}\ncamera ${digest(second.output)} 2.5\n`);
+  });
+
+  test('--to makes the file for its owner alone, and adds to it', async () => {
+    const path = file('keys');
+    const first = await run(['key', 'camera', '--to', path]);
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    await writeFile(path, (await readFile(path, 'utf8')).trimEnd());
+    const second = await run(['key', 'sensor', '--limit', '5', '--to', path]);
+    expect(await readFile(path, 'utf8')).toBe(`camera ${digest(first.output)}\nsensor ${digest(second.output)} 5\n`);
+    expect(second.errors).toBe(`its line was added to ${path}\n`);
+  });
+
+  test('classify --url sends ASK_API_KEY', async () => {
+    await using keys = await makeKeyFile();
+    const env = { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1', ASK_API_KEYS_FILE: keys.path };
+    await using system = await spawnHttp('local', env);
+    const ask = (ASK_API_KEY: string) => run(['classify', file('red.png'), '--url', system.url], { ASK_API_KEY });
+    const [right, none, guess] = await Promise.all([ask(KEY), ask(''), ask('guess')]);
+    expect(right).toMatchObject({ status: 0, output: expect.stringContaining('red.png: red') });
+    expect(none).toMatchObject({ status: 1, errors: expect.stringContaining('red.png: 401 missing-key: ') });
+    expect(guess).toMatchObject({ status: 1, errors: expect.stringContaining('red.png: 403 unknown-key: ') });
+  });
+
+  test('the system that classify starts for itself asks for none', async () => {
+    await using keys = await makeKeyFile();
+    const env = { HOST: '0.0.0.0', ASK_API_KEYS_FILE: keys.path };
+    expect(await run(['classify', file('red.png')], env)).toMatchObject({ status: 0 });
+  });
+
+  test('--to adds nothing to what is no key file', async () => {
+    const { status, output, errors } = await run(['key', 'camera', '--to', file('broken.png')]);
+    expect([status, output]).toEqual([1, '']);
+    expect(errors).toMatch(/^ask: .*broken.png, line 1: after the name must come the key's sha256/);
+    expect(await readFile(file('broken.png'), 'utf8')).toBe('hello');
+    expect((await run(['key', 'camera', '--to', folder])).errors).toMatch(/^ask: EISDIR/);
+  });
+});
+
 describe('eval', () => {
   test('--json prints the figures of one strategy', async () => {
     const { status, output } = await run(['eval', '--data', file('records.bin'), '--json']);
@@ -129,6 +181,10 @@ describe('a command that makes no sense ends with status 2 and the usage', () =>
     ['an unknown option', ['classify', 'x.png', '--loud'], "Unknown option '--loud'"],
     ['no data', ['eval'], 'eval needs --data'],
     ['an unknown strategy', ['eval', '--data', 'x', '--strategy', 'guess'], '--strategy guess is none of'],
+    ['a key of nobody', ['key'], 'key needs one name'],
+    ['a key of two', ['key', 'a', 'b'], 'key needs one name'],
+    ['a name of several words', ['key', 'a b'], "the name 'a b' must be letters"],
+    ['a key that may not be used', ['key', 'a', '--limit', '0'], '--limit 0 is not a positive number'],
     ['an impossible limit', ['eval', '--data', 'x', '--limit', '0'], '--limit 0'],
   ])('%s', async (_, args, message) => {
     const { status, output, errors } = await run(args);

@@ -2,6 +2,7 @@ import { appendFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { makeKeyFile } from '../support/key-file.ts';
 import { freePort, startNats } from '../support/nats-server.ts';
 import { postImage, spawnHttp, spawnService, waitForLog } from '../support/service.ts';
 import {
@@ -207,6 +208,24 @@ describe('a start that cannot succeed ends with status 1 and a message without a
     await using bundle = await makeTinyBundle({ models: { generalist: { rows: [[0, 0, 0, 1]] } } });
     const log = await endOf('edge', { ASK_MODELS_DIR: bundle.directory, PORT: '0' });
     expect(log).toMatch(/^ask-edge: model generalist: output 'logits' has 1 values, expected 1 x 4 float32/);
+  });
+
+  test.each(['edge', 'local'] as const)('%s where others can call, without keys', async (name) => {
+    await using bundle = await makeTinyBundle();
+    const log = await endOf(name, { ASK_MODELS_DIR: bundle.directory, HOST: '0.0.0.0', PORT: '0' });
+    expect(log).toMatch(/^ask-[a-z-]+: HOST=0\.0\.0\.0 may let others in: set ASK_API_KEYS_FILE .*\n$/);
+  });
+
+  test('a key file that is not there, or has none', async () => {
+    await using bundle = await makeTinyBundle();
+    const env = { ASK_MODELS_DIR: bundle.directory, PORT: '0' };
+    expect(await endOf('edge', { ...env, ASK_API_KEYS_FILE: '/nowhere' })).toMatch(
+      /^ask-edge: the API keys cannot be read: ENOENT.*'\/nowhere'\n$/,
+    );
+    await using file = await makeKeyFile('# none yet\n');
+    expect(await endOf('edge', { ...env, ASK_API_KEYS_FILE: file.path })).toBe(
+      `ask-edge: ${file.path}: there is no key in it\n`,
+    );
   });
 
   test('a port that is taken', async () => {

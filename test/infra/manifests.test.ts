@@ -1,3 +1,4 @@
+import { dirname } from 'node:path/posix';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Config, readConfig } from '../../shared/config.ts';
 import {
@@ -127,6 +128,20 @@ for (const { source, available, load } of sources) {
         expect(config).toMatchObject({ NATS_URL: 'nats://nats:4222', ASK_NATS_USER: name });
         const secrets = container.env.flatMap(({ valueFrom }) => valueFrom?.secretKeyRef ?? []);
         expect(secrets).toEqual([{ name: expect.stringMatching(/^nats-passwords/), key: name }]);
+      });
+
+      test('serves callers with a key from a mounted Secret, or says that anyone may call', () => {
+        const { ASK_API_KEYS_FILE: path, ASK_ALLOW_ANONYMOUS: anonymous } = config;
+        expect([path !== undefined, anonymous]).toEqual(
+          name === 'expert' ? [false, false] : source.includes('local') ? [false, true] : [true, false],
+        );
+        const secrets = pod.volumes.filter((volume) => volume.secret);
+        const mounts = container.volumeMounts.filter((mount) => secrets.some((volume) => volume.name === mount.name));
+        // Whole folders: a file mounted alone (`subPath`) would never be renewed.
+        expect(mounts.map(({ name: _, ...mount }) => mount)).toEqual(
+          path === undefined ? [] : [{ mountPath: dirname(path), readOnly: true }],
+        );
+        expect(secrets.map(({ secret }) => secret?.secretName)).toEqual(path === undefined ? [] : ['api-keys']);
       });
 
       test('has time to drain before it is killed', () => {

@@ -198,6 +198,8 @@ describe('other addresses', () => {
     ]);
     expect(kinds).toEqual([
       ['200', 'application/json'],
+      ['401', 'application/problem+json'],
+      ['403', 'application/problem+json'],
       ['4XX', 'application/problem+json'],
       ['5XX', 'application/problem+json'],
     ]);

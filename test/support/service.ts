@@ -64,10 +64,16 @@ export async function spawnHttp(name: 'edge' | 'local', env: Record<string, stri
   return { ...service, url };
 }
 
-export async function postImage(url: string, image: Uint8Array, query = '', type = 'image/png') {
+export async function postImage(
+  url: string,
+  image: Uint8Array,
+  query = '',
+  type = 'image/png',
+  headers: Record<string, string> = {},
+) {
   const response = await fetch(`${url}/classify${query}`, {
     method: 'POST',
-    headers: { 'content-type': type },
+    headers: { 'content-type': type, ...headers },
     body: Buffer.from(image),
   });
   // biome-ignore lint/suspicious/noExplicitAny: tests look into answers and problems alike

@@ -30,6 +30,11 @@ test('a password in an address is not repeated', () => {
   expect(() => readConfig({ NATS_URL: 'nats://u:secret@x' })).toThrow(/^(?![\s\S]*secret)[\s\S]*ASK_NATS_PASSWORD/);
 });
 
+test('a key that cannot be one is not repeated', () => {
+  const message = 'the configuration has 1 mistake(s):\n  ASK_API_KEY: must be visible characters without spaces';
+  expect(() => readConfig({ ASK_API_KEY: 'ask_secret and more' })).toThrow(expect.objectContaining({ message }));
+});
+
 test.each([' ', '0x50', '1e3', '80.5'])('PORT=%s is not a port', (PORT) => {
   expect(() => readConfig({ PORT })).toThrow('PORT=');
 });

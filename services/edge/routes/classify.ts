@@ -8,9 +8,7 @@ import type { AppDependencies } from '../app.ts';
 import { classify } from '../classify.ts';
 import { refuseHalfway } from '../problem.ts';
 import { readImage } from '../read-image.ts';
-import { answerSchema, classifyQuery, problemSchema } from '../schemas.ts';
-
-const problem = { description: 'RFC 9457', content: { 'application/problem+json': { schema: problemSchema } } };
+import { answerSchema, classifyQuery, problems, refusals } from '../schemas.ts';
 
 /** `POST /classify`. */
 export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
@@ -19,7 +17,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     consumes: [...mediaTypes, 'multipart/form-data', 'application/json'],
     body: z.any().describe('The image itself, a form with one file named image, or {"image": base64}'),
     querystring: classifyQuery,
-    response: { 200: answerSchema, '4xx': problem, '5xx': problem },
+    response: { 200: answerSchema, ...refusals, ...problems },
   };
   const arrivals = new WeakMap<FastifyRequest, number>();
   const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {

@@ -1,15 +1,19 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
 import type { AppDependencies } from '../app.ts';
 import { createDirectory } from '../directory.ts';
+import { open, refusals } from '../schemas.ts';
+
+const answers = (description: string) => ({ response: { 200: z.any().describe(description), ...refusals } });
 
 /** Health, readiness, metrics, the experts, and the API's own description. */
 export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
   const { admission, bus, bundle, deadlineMs, health, metrics, phase } = dependencies;
   const directory = createDirectory(bus);
 
-  app.get('/healthz', async () => ({ status: 'alive' }));
+  app.get('/healthz', { schema: open }, async () => ({ status: 'alive' }));
 
-  app.get('/readyz', async (_, reply) => {
+  app.get('/readyz', { schema: open }, async (_, reply) => {
     const instances = await directory.look();
     const experts = Object.fromEntries(
       bundle.manifest.experts.map(({ id }) => {
@@ -24,12 +28,12 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
       .send({ status, bus: { kind: bus.kind, connected: bus.connected }, experts });
   });
 
-  app.get('/metrics', async (_, reply) => {
+  app.get('/metrics', { schema: answers('In the text format of Prometheus') }, async (_, reply) => {
     const { registry } = metrics;
     return reply.type(registry.contentType).send(await registry.metrics());
   });
 
-  app.get('/experts', async () => {
+  app.get('/experts', { schema: answers('The experts of the bundle and who hosts them') }, async () => {
     const instances = await directory.look();
     return bundle.manifest.experts.map((expert) => ({
       id: expert.id,
@@ -41,5 +45,5 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
     }));
   });
 
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  app.get('/openapi.json', { schema: { ...open, hide: true } }, async () => app.swagger());
 };

@@ -26,7 +26,7 @@ export interface Container {
     readOnlyRootFilesystem: boolean;
     capabilities: { drop: string[] };
   };
-  volumeMounts: { name: string; mountPath: string }[];
+  volumeMounts: { name: string; mountPath: string; readOnly?: boolean }[];
 }
 
 export interface PodSpec {
@@ -35,7 +35,7 @@ export interface PodSpec {
   securityContext: { runAsNonRoot: boolean; runAsUser: number; seccompProfile: { type: string } };
   containers: Container[];
   initContainers?: Container[];
-  volumes: { name: string; configMap?: { name: string }; emptyDir?: object }[];
+  volumes: { name: string; configMap?: { name: string }; secret?: { secretName: string }; emptyDir?: object }[];
 }
 
 export interface Manifest {

@@ -1,0 +1,163 @@
+import { createHash } from 'node:crypto';
+import { request as httpRequest } from 'node:http';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { KEY, makeKeyFile, SLOW_KEY } from '../support/key-file.ts';
+import { postImage } from '../support/service.ts';
+import { startTinySystem } from '../support/system.ts';
+import { flatPng, SURE_RED } from '../support/tiny-bundle.ts';
+import { waitFor } from '../support/wait.ts';
+
+let file: Awaited<ReturnType<typeof makeKeyFile>>;
+let system: Awaited<ReturnType<typeof startTinySystem>>;
+let url: string;
+beforeAll(async () => {
+  file = await makeKeyFile();
+  system = await startTinySystem({ env: { ASK_API_KEYS_FILE: file.path, ASK_EDGE_QUEUE: '1' } });
+  url = system.url;
+});
+afterAll(async () => {
+  await system[Symbol.asyncDispose]();
+  await file[Symbol.asyncDispose]();
+});
+
+async function get(path: string, headers: Record<string, string> = {}, from = url) {
+  const response = await fetch(`${from}${path}`, { headers });
+  return { status: response.status, headers: response.headers, text: await response.text() };
+}
+
+const post = async (headers: Record<string, string>) =>
+  postImage(url, await flatPng(SURE_RED), '', 'image/png', headers);
+const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
+
+describe('where keys are asked for', () => {
+  test.each(['/healthz', '/readyz', '/', '/openapi.json'])('%s is open', async (path) => {
+    expect((await get(path)).status).toBe(200);
+  });
+
+  test.each(['/experts', '/metrics', '/classify', '/nothing', '/healthz/'])('%s is not', async (path) => {
+    const missing = await get(path);
+    expect([missing.status, missing.headers.get('www-authenticate')]).toEqual([401, 'Bearer']);
+    expect(missing.headers.get('content-type')).toBe('application/problem+json; charset=utf-8');
+    expect(JSON.parse(missing.text)).toMatchObject({ status: 401, code: 'missing-key' });
+    const unknown = await get(path, bearer('ask_guessed'));
+    expect([unknown.status, unknown.headers.get('www-authenticate')]).toEqual([403, null]);
+    expect(JSON.parse(unknown.text)).toMatchObject({ status: 403, code: 'unknown-key' });
+    expect((await get(path, bearer(KEY))).status).toBe(['/experts', '/metrics'].includes(path) ? 200 : 404);
+  });
+
+  test.each<[string, Record<string, string>, number]>([
+    ['Bearer', bearer(KEY), 200],
+    ['bearer in small letters', { authorization: `bearer  ${KEY}` }, 200],
+    ['x-api-key', { 'x-api-key': KEY }, 200],
+    ['x-api-key behind a proxy with a login', { 'x-api-key': KEY, authorization: 'Basic eDp5' }, 200],
+    ['no header', {}, 401],
+    ['another scheme', { authorization: `Basic ${KEY}` }, 401],
+    ['no scheme', { authorization: KEY }, 401],
+    ['an empty key', { 'x-api-key': '' }, 401],
+    ['an unknown key', { 'x-api-key': `${KEY}x` }, 403],
+    ["a key's sha256", { 'x-api-key': createHash('sha256').update(KEY).digest('hex') }, 403],
+    ["a holder's name", { 'x-api-key': 'camera' }, 403],
+  ])('/classify with %s', async (_, headers, status) => {
+    expect((await post(headers)).status).toBe(status);
+  });
+
+  test('a caller without a key is refused before the body, and takes no place; one with a key takes the only one', async () => {
+    const refused = sendHalf({});
+    expect(await refused.status).toBe(401);
+    const held = sendHalf(bearer(KEY));
+    await waitFor(async () => (await post(bearer(KEY))).status === 429, 'the place to be taken');
+    expect([(await post({})).status, (await post(bearer('ask_guessed'))).status]).toEqual([401, 403]);
+    held.destroy();
+    await waitFor(async () => (await post(bearer(KEY))).status === 200, 'the place to be free');
+    refused.destroy();
+  });
+
+  test('a key with a limit is refused beyond it, whatever it asks for; others are not', async () => {
+    expect((await get('/experts', bearer(SLOW_KEY))).status).toBe(200);
+    const { status, headers, body } = await post(bearer(SLOW_KEY));
+    expect([status, body.code, body.detail]).toEqual([
+      429,
+      'rate-limited',
+      "the key 'sensor' may be used 0.001 times a second",
+    ]);
+    expect(Number(headers.get('retry-after'))).toBeGreaterThan(100);
+    expect(Number(headers.get('retry-after'))).toBeLessThanOrEqual(1000);
+    expect((await post(bearer(KEY))).status).toBe(200);
+    const { text } = await get('/metrics', bearer(KEY));
+    expect(text).toContain('ask_keyed_requests_total{key="sensor",outcome="accepted"} 1\n');
+    expect(text).toContain('ask_keyed_requests_total{key="sensor",outcome="rate-limited"} 1\n');
+    expect(text).toMatch(/ask_keyed_requests_total\{key="camera",outcome="accepted"\} \d+\n/);
+    expect(text).toMatch(/ask_errors_total\{code="missing-key"\} \d+\n/);
+  });
+
+  test('the description says so, address by address', async () => {
+    const { components, security, paths } = JSON.parse((await get('/openapi.json')).text);
+    expect(components.securitySchemes).toEqual({
+      bearer: { type: 'http', scheme: 'bearer' },
+      header: { type: 'apiKey', in: 'header', name: 'x-api-key' },
+    });
+    expect(security).toEqual([{ bearer: [] }, { header: [] }]);
+    expect([paths['/healthz'].get.security, paths['/readyz'].get.security]).toEqual([[], []]);
+    for (const operation of [paths['/classify'].post, paths['/experts'].get, paths['/metrics'].get]) {
+      expect(operation.security).toBeUndefined();
+      expect(Object.keys(operation.responses)).toEqual(expect.arrayContaining(['200', '401', '403']));
+    }
+  });
+});
+
+test('where no keys are asked for, none is needed, one that comes does no harm, and the description asks for none', async () => {
+  await using anyone = await startTinySystem({ experts: null });
+  expect((await get('/experts', {}, anyone.url)).status).toBe(200);
+  expect((await get('/experts', bearer('ask_x'), anyone.url)).status).toBe(200);
+  const { security, components } = JSON.parse((await get('/openapi.json', {}, anyone.url)).text);
+  expect([security, components?.securitySchemes]).toEqual([undefined, undefined]);
+});
+
+describe('headers for browsers', () => {
+  test('the page may run its own script and style, as they stand, and nothing else', async () => {
+    const { headers, text } = await get('/');
+    const digest = (element: string) => {
+      const [, content, ...more] = text.split(new RegExp(`<${element}[^>]*>|</${element}>`));
+      expect(more).toHaveLength(1);
+      return `'sha256-${createHash('sha256')
+        .update(content as string)
+        .digest('base64')}'`;
+    };
+    expect(headers.get('content-security-policy')?.split(';')).toEqual([
+      "default-src 'none'",
+      `script-src ${digest('script')}`,
+      `style-src ${digest('style')}`,
+      'img-src blob:',
+      "connect-src 'self'",
+      "base-uri 'none'",
+      "form-action 'none'",
+      "frame-ancestors 'none'",
+    ]);
+    // What such a policy would switch off: style and handlers in attributes, files from elsewhere.
+    expect(text).not.toMatch(/ (style|on\w+)=|<(link|script[^>]* src)|https?:/);
+  });
+
+  test.each<[string, () => Promise<{ headers: Headers }>]>([
+    ['an answer', () => post(bearer(KEY))],
+    ['a refusal', () => post({})],
+    ['a problem', () => get('/nothing', bearer(KEY))],
+    ['metrics', () => get('/metrics', bearer(KEY))],
+  ])('%s has them too, and does not force HTTPS', async (_, ask) => {
+    const { headers } = await ask();
+    expect(headers.get('content-security-policy')).toContain("default-src 'none'");
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+    expect(headers.get('x-frame-options')).toBe('DENY');
+    expect(headers.get('strict-transport-security')).toBeNull();
+  });
+});
+
+/** A request for `/classify` whose body never ends. */
+function sendHalf(headers: Record<string, string>) {
+  const { hostname, port } = new URL(url);
+  const all = { ...headers, 'content-type': 'image/png', 'content-length': '100000' };
+  const request = httpRequest({ hostname, port, path: '/classify', method: 'POST', headers: all });
+  request.on('error', () => {});
+  request.write(Buffer.alloc(5000));
+  const status = new Promise<number | undefined>((resolve) => request.on('response', (r) => resolve(r.statusCode)));
+  return { status, destroy: () => request.destroy() };
+}
