@@ -5,7 +5,6 @@ import { KEY, makeKeyFile, SLOW_KEY } from '../support/key-file.ts';
 import { postImage } from '../support/service.ts';
 import { startTinySystem } from '../support/system.ts';
 import { flatPng, SURE_RED } from '../support/tiny-bundle.ts';
-import { waitFor } from '../support/wait.ts';
 
 let file: Awaited<ReturnType<typeof makeKeyFile>>;
 let system: Awaited<ReturnType<typeof startTinySystem>>;
