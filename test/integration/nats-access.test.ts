@@ -10,12 +10,13 @@ import {
   encodeUser,
   fmtCreds,
 } from '@nats-io/jwt';
-import { expect, test } from 'vitest';
+import { pino } from 'pino';
+import { describe, expect, test } from 'vitest';
 import { connectNats } from '../../shared/bus-nats.ts';
 import { readConfig } from '../../shared/config.ts';
 import { createLog } from '../../shared/log.ts';
 import { natsOptions } from '../../shared/process.ts';
-import { makeFolder } from '../support/nats-identity.ts';
+import { makeCertificate, makeFolder } from '../support/nats-identity.ts';
 import { startNats } from '../support/nats-server.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -83,6 +84,28 @@ test('a name and password are not sent to a server that offers no TLS where TLS 
   await waitFor(() => heard.includes('hush'), 'a client that demands no TLS to give itself away');
   await Promise.all([secure.close(), plain.close()]);
   impostor.close();
+});
+
+describe('a broker is who its certificate says', () => {
+  test.each([
+    ['127.0.0.1', '127.0.0.1', 'connected to NATS'],
+    ['localhost', 'localhost', 'connected to NATS'],
+    ['localhost', '127.0.0.1', "Hostname/IP does not match certificate's altnames"],
+    ['127.0.0.1', 'localhost', "Hostname/IP does not match certificate's altnames"],
+  ])('asked for as %s, with a certificate for %s: %s', async (asked, certified, outcome) => {
+    await using folder = await makeFolder();
+    const { ca, cert, key } = await makeCertificate(folder.path, certified);
+    const config = join(folder.path, 'nats.conf');
+    await writeFile(config, `tls { cert_file: "${cert}", key_file: "${key}" }`);
+    await using broker = await startNats({ config });
+    let lines = '';
+    const spoken = pino({}, { write: (line) => (lines += line) });
+    const env = { NATS_URL: `tls://[::1]:1,tls://${asked}:${broker.port}`, ASK_NATS_CA: ca };
+    const bus = connectNats(natsOptions(readConfig(env), 'test', spoken));
+    await waitFor(() => lines.includes(outcome), outcome);
+    expect(bus.connected).toBe(outcome === 'connected to NATS');
+    await bus.close();
+  });
 });
 
 test('replies come to the prefix of the settings', async () => {
