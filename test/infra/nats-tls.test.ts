@@ -193,20 +193,3 @@ describe('keys and certificates are replaced without a restart of the services',
     await waitForLog(edge, 'connected to NATS');
   });
 });
-
-describe('a broker that wants certificates of its clients', () => {
-  test('admits one with a certificate of its CA, and no other', async () => {
-    const client = await makeCertificate(join(folder.path, 'ours'), 'device-7');
-    const shipped = await readFile('infra/nats/nats-tls.conf', 'utf8');
-    const config = join(folder.path, 'mutual.conf');
-    await copyFile('infra/nats/permissions.conf', join(folder.path, 'permissions.conf'));
-    await writeFile(config, shipped.replace('timeout: 2', `timeout: 2\n  ca_file: "${keys.ca}"\n  verify: true`));
-    await using broker = await startNats({ config, env: keys.env });
-    await using without = await spawnHttp('edge', settings('edge', broker));
-    const env = { ...settings('edge', broker), ASK_NATS_CERT: client.cert, ASK_NATS_KEY: client.key };
-    await using withIt = await spawnHttp('edge', env);
-    await waitForLog(withIt, 'connected to NATS');
-    await waitForLog(without, 'no connection to NATS, trying again');
-    expect(without.log()).not.toContain('connected to NATS');
-  });
-});

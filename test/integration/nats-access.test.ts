@@ -108,6 +108,28 @@ describe('a broker is who its certificate says', () => {
   });
 });
 
+test('a broker that wants certificates of its clients admits one from its CA, and no other', async () => {
+  await using folder = await makeFolder();
+  const { ca, cert, key } = await makeCertificate(folder.path, '127.0.0.1');
+  const client = await makeCertificate(folder.path, 'device-7');
+  const stranger = await makeCertificate(join(folder.path, 'others'), 'device-7');
+  const config = join(folder.path, 'nats.conf');
+  await writeFile(config, `tls { cert_file: "${cert}", key_file: "${key}", ca_file: "${ca}", verify: true }`);
+  await using broker = await startNats({ config });
+  let lines = '';
+  const spoken = pino({}, { write: (line) => (lines += line) });
+  const open = (own: object) => {
+    const env = { NATS_URL: broker.url.replace('nats:', 'tls:'), ASK_NATS_CA: ca, ...own };
+    return connectNats(natsOptions(readConfig(env), 'test', spoken));
+  };
+  const refused = [open({}), open({ ASK_NATS_CERT: stranger.cert, ASK_NATS_KEY: stranger.key })];
+  await waitFor(() => lines.split('trying again').length > 4, 'refusals');
+  const admitted = open({ ASK_NATS_CERT: client.cert, ASK_NATS_KEY: client.key });
+  await waitFor(() => admitted.connected, 'the connection');
+  expect(refused.map((bus) => bus.connected)).toEqual([false, false]);
+  await Promise.all([admitted, ...refused].map((bus) => bus.close()));
+});
+
 test('replies come to the prefix of the settings', async () => {
   await using broker = await startNats();
   const bus = connect({ NATS_URL: broker.url, ASK_NATS_INBOX: '_INBOX_edge-7' });
