@@ -12,14 +12,14 @@ import {
 import { type Bus, BusError, type BusHeaders, type Reply, type RequestOptions, type Subscription } from './bus.ts';
 import { AppError } from './errors.ts';
 import type { Log } from './log.ts';
+import type { NatsAccess } from './nats-access.ts';
 import { encodeError } from './wire.ts';
 
 export interface NatsOptions {
   servers: string[];
-  user?: string;
-  password?: string;
   name: string;
   log: Log;
+  access?: NatsAccess;
 }
 
 /**
@@ -46,11 +46,11 @@ export function connectNats(options: NatsOptions): Bus {
           pingInterval: 10_000,
           timeout: 2000,
           ignoreAuthErrorAbort: true, // a password being rotated must not end the connection for good
-          ...(options.user === undefined ? {} : { user: options.user, pass: options.password ?? '' }),
+          ...options.access,
         });
         break;
       } catch (error) {
-        log.warn({ servers: options.servers, reason: (error as Error).message }, 'NATS is not there, trying again');
+        log.warn({ servers: options.servers, reason: (error as Error).message }, 'no connection to NATS, trying again');
         await new Promise((resolve) => setTimeout(resolve, 500));
       }
     }

@@ -6,6 +6,8 @@ import { decimal } from './decimal.ts';
  * Every setting of every service, and the only reader of `process.env`. A setting left empty counts as not set.
  */
 const whole = (low: number, high: number) => decimal(z.number().int().min(low).max(high));
+const isNatsAddress = (address: string) =>
+  /^((nats|tls):\/\/)?[^\s/@]+$/.test(address) && URL.canParse(address.replace(/^(?!\w+:\/\/)/, 'nats://'));
 const megabyte = 1024 * 1024;
 const cores = availableParallelism();
 
@@ -14,18 +16,31 @@ const settings = {
   PORT: whole(0, 65_535).default(8080).describe('its port; 0 takes a free one'),
   NATS_URL: z
     .string()
-    .regex(
-      /^(nats:\/\/)?[^\s/,@]+(,(nats:\/\/)?[^\s/,@]+)*$/,
-      'must be nats://host:port, or several with commas; name and password go into ASK_NATS_USER and ASK_NATS_PASSWORD',
+    .refine(
+      (list) => list.split(',').every(isNatsAddress),
+      'must be nats://host:port or tls://host:port, or several with commas; name and password go into ASK_NATS_USER and ASK_NATS_PASSWORD',
     )
     .default('nats://127.0.0.1:4222')
-    .describe('NATS servers, separated by commas (`npm start` needs none)'),
+    .describe('NATS servers, separated by commas (`npm start` needs none); `tls://host:port`: only over TLS'),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
     .describe('least severe message that is logged'),
   ASK_NATS_USER: z.string().optional().describe('user name at the NATS server'),
   ASK_NATS_PASSWORD: z.string().optional().describe('its password'),
+  ASK_NATS_NKEY_FILE: z.string().optional().describe('file with the seed of an NKey, instead of name and password'),
+  ASK_NATS_CREDS: z.string().optional().describe('file with NATS credentials (JWT and seed), instead of them'),
+  ASK_NATS_CA: z
+    .string()
+    .optional()
+    .describe("PEM file of the CAs the server's certificate may be from; default: Node's"),
+  ASK_NATS_CERT: z.string().optional().describe('PEM file of a certificate to show to the server'),
+  ASK_NATS_KEY: z.string().optional().describe('PEM file of its key'),
+  ASK_NATS_INBOX: z
+    .string()
+    .regex(/^[^\s.*>]+(\.[^\s.*>]+)*$/, 'must be a subject without wildcards')
+    .default('_INBOX_edge')
+    .describe('where replies come to: the prefix that the server lets this edge subscribe'),
   ASK_API_KEYS_FILE: z.string().optional().describe('file of the API keys; with it HTTP callers must send one'),
   ASK_ALLOW_ANONYMOUS: z
     .enum(['true', 'false'])
@@ -95,11 +110,31 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   const unknown = Object.keys(given)
     .filter((name) => name.startsWith('ASK_') && !Object.hasOwn(settings, name))
     .map((name) => `  ${name}: there is no such setting`);
-  const mistakes = [...(wrong ?? []), ...unknown];
+  const mistakes = [...(wrong ?? []), ...unknown, ...contradictions(given)];
   if (!parsed.success || mistakes.length > 0) {
     throw new ConfigError(`the configuration has ${mistakes.length} mistake(s):\n${mistakes.join('\n')}`);
   }
   return parsed.data;
+}
+
+/** Settings that are each correct and do not go together. */
+function contradictions(given: Record<string, string | undefined>): string[] {
+  const set = (...names: (keyof typeof settings)[]) => names.filter((name) => given[name] !== undefined);
+  const addresses = (given.NATS_URL ?? '').split(',');
+  const secure = addresses.filter((address) => address.startsWith('tls://')).length;
+  const mistakes: string[] = [];
+  if (secure > 0 && secure < addresses.length) mistakes.push('NATS_URL: all addresses must be tls://, or none');
+  const identities = set('ASK_NATS_USER', 'ASK_NATS_NKEY_FILE', 'ASK_NATS_CREDS');
+  if (identities.length > 1) mistakes.push(`${identities.join(', ')}: only one of them can be used`);
+  if (given.ASK_NATS_PASSWORD !== undefined && given.ASK_NATS_USER === undefined)
+    mistakes.push('ASK_NATS_PASSWORD: needs ASK_NATS_USER');
+  if (set('ASK_NATS_CERT', 'ASK_NATS_KEY').length === 1)
+    mistakes.push('ASK_NATS_CERT, ASK_NATS_KEY: neither can be used without the other');
+  if (secure === 0) {
+    for (const name of set('ASK_NATS_CA', 'ASK_NATS_CERT', 'ASK_NATS_KEY'))
+      mistakes.push(`${name}: needs tls:// addresses in NATS_URL`);
+  }
+  return mistakes.map((mistake) => `  ${mistake}`);
 }
 
 /** Defaults that depend on the machine or on other settings. */

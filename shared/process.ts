@@ -3,6 +3,7 @@ import type { NatsOptions } from './bus-nats.ts';
 import { type Config, ConfigError, helpText, readConfig } from './config.ts';
 import { createLog, type Log } from './log.ts';
 import { BundleError } from './manifest.ts';
+import { openNatsAccess } from './nats-access.ts';
 import { startTelemetry } from './telemetry.ts';
 
 /**
@@ -53,12 +54,7 @@ function explain(error: unknown): string {
   return error.stack ?? error.message;
 }
 
+/** Where and how to join the bus. Throws ConfigError if a file that the settings name cannot be used. */
 export function natsOptions(config: Config, name: string, log: Log): NatsOptions {
-  return {
-    servers: config.NATS_URL.split(','),
-    name,
-    log,
-    ...(config.ASK_NATS_USER === undefined ? {} : { user: config.ASK_NATS_USER }),
-    ...(config.ASK_NATS_PASSWORD === undefined ? {} : { password: config.ASK_NATS_PASSWORD }),
-  };
+  return { servers: config.NATS_URL.split(','), name, log, access: openNatsAccess(config, log) };
 }

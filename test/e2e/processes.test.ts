@@ -228,6 +228,20 @@ describe('a start that cannot succeed ends with status 1 and a message without a
     );
   });
 
+  test.each(['edge', 'expert'] as const)(
+    'files of the access to NATS that cannot be used, all at once: %s',
+    async (name) => {
+      await using bundle = await makeTinyBundle();
+      const env = { NATS_URL: 'tls://127.0.0.1:1', ASK_NATS_CA: '/nowhere', ASK_NATS_NKEY_FILE: 'package.json' };
+      expect(await endOf(name, { ...env, ASK_MODELS_DIR: bundle.directory })).toBe(
+        `ask-${name}: access to NATS has 2 mistake(s):
+  ASK_NATS_CA: the file cannot be read (ENOENT)
+  ASK_NATS_NKEY_FILE: the file holds no user's seed (SU...)
+`,
+      );
+    },
+  );
+
   test('a port that is taken', async () => {
     await using bundle = await makeTinyBundle();
     await using first = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });

@@ -12,13 +12,42 @@ import {
 import { packageJson } from './support/repository.ts';
 import { unknownKeys } from './support/unknown-keys.ts';
 
-const sources: { source: string; available: boolean; load: () => Manifest[] }[] = [
-  { source: 'the files of the base', available: true, load: () => readManifests('infra/k3s/base') },
-  ...['infra/k3s/base', 'infra/k3s/overlays/local'].map((directory) => ({
-    source: `kubectl kustomize ${directory}${withoutKubectl}`,
-    available: hasKubectl,
-    load: () => buildManifests(directory),
-  })),
+/** How a service joins the bus: its settings, the secrets in its environment, and those that it mounts. */
+type Joining = (service: string) => { settings: Partial<Config>; variables: object[]; mounted: string[] };
+
+const byPassword: Joining = (service) => ({
+  settings: { NATS_URL: 'nats://nats:4222', ASK_NATS_USER: service },
+  variables: [{ name: expect.stringMatching(/^nats-passwords/), key: service }],
+  mounted: [],
+});
+
+const byKey: Joining = (service) => ({
+  settings: {
+    NATS_URL: 'tls://nats:4222',
+    ASK_NATS_CA: `/etc/nats-${service}/ca.crt`,
+    ASK_NATS_NKEY_FILE: `/etc/nats-${service}/user.nk`,
+  },
+  variables: [],
+  mounted: [`nats-${service}`],
+});
+
+const built = (directory: string, joining: Joining) => ({
+  source: `kubectl kustomize ${directory}${withoutKubectl}`,
+  available: hasKubectl,
+  load: () => buildManifests(directory),
+  joining,
+});
+
+const sources: { source: string; available: boolean; load: () => Manifest[]; joining: Joining }[] = [
+  {
+    source: 'the files of the base',
+    available: true,
+    load: () => readManifests('infra/k3s/base'),
+    joining: byPassword,
+  },
+  built('infra/k3s/base', byPassword),
+  built('infra/k3s/overlays/local', byPassword),
+  built('infra/k3s/overlays/tls', byKey),
 ];
 
 const bytesOf = (quantity: string) => {
@@ -26,7 +55,7 @@ const bytesOf = (quantity: string) => {
   return Number(number) * 2 ** (unit === 'Gi' ? 30 : 20);
 };
 
-for (const { source, available, load } of sources) {
+for (const { source, available, load, joining } of sources) {
   describe.runIf(available)(source, () => {
     const manifests = available ? load() : [];
     const workloads = workloadsOf(manifests);
@@ -124,10 +153,15 @@ for (const { source, available, load } of sources) {
         expect(container.readinessProbe?.httpGet.path).toBe('/readyz');
       });
 
-      test('joins the bus in its own role, with its own password only', () => {
-        expect(config).toMatchObject({ NATS_URL: 'nats://nats:4222', ASK_NATS_USER: name });
-        const secrets = container.env.flatMap(({ valueFrom }) => valueFrom?.secretKeyRef ?? []);
-        expect(secrets).toEqual([{ name: expect.stringMatching(/^nats-passwords/), key: name }]);
+      test('joins the bus in its own role, with its own secret only', () => {
+        const { settings, variables, mounted } = joining(name);
+        expect(config).toMatchObject(settings);
+        expect(container.env.flatMap(({ valueFrom }) => valueFrom?.secretKeyRef ?? [])).toEqual(variables);
+        expect(pod.volumes.flatMap(({ secret }) => secret?.secretName ?? [])).toEqual(mounted);
+        const folders = container.volumeMounts.flatMap((mount) =>
+          mounted.includes(mount.name) ? mount.mountPath : [],
+        );
+        expect(folders).toEqual(mounted.map((secret) => `/etc/${secret}`));
       });
 
       test('serves callers with a key from a mounted Secret, or says that anyone may call', () => {

@@ -1,13 +1,18 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempDisposableSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
   buildManifests,
   findManifest,
   hasKubectl,
   type Manifest,
+  parseManifests,
   withoutKubectl,
   workloadsOf,
 } from './support/manifests.ts';
-import { readText } from './support/repository.ts';
+import { readText, root } from './support/repository.ts';
 
 const build = (directory: string) => (hasKubectl ? buildManifests(directory) : []);
 
@@ -18,13 +23,18 @@ const secretNamesOf = (manifests: Manifest[]) =>
     .flatMap(({ containers }) => containers)
     .flatMap(({ env }) => env.flatMap(({ valueFrom }) => valueFrom?.secretKeyRef.name ?? []));
 
+/** The variables that a configuration of the broker takes from its environment: those that begin with NATS_. */
+const variablesOf = (config: string) => [...config.matchAll(/: \$(NATS_\w+)/g)].map(([, name]) => name).sort();
+
 describe.runIf(hasKubectl)(`what Kustomize generates${withoutKubectl}`, () => {
   const base = build('infra/k3s/base');
   const local = build('infra/k3s/overlays/local');
+  const tls = build('infra/k3s/overlays/tls');
 
   test.each([
     ['base', base],
     ['local', local],
+    ['tls', tls],
   ])('%s puts everything into the namespace', (_, manifests) => {
     for (const { kind, metadata } of manifests) {
       expect(metadata.namespace ?? metadata.name, `${kind}/${metadata.name}`).toBe('ask-the-expert');
@@ -32,12 +42,14 @@ describe.runIf(hasKubectl)(`what Kustomize generates${withoutKubectl}`, () => {
   });
 
   test.each([
-    ['base', base],
-    ['local', local],
-  ])('%s mounts the very files that the tests start a broker with', (_, manifests) => {
+    ['base', base, 'nats.conf'],
+    ['local', local, 'nats.conf'],
+    ['tls', tls, 'nats-tls.conf'],
+  ])('%s mounts the very files that the tests start a broker with', (_, manifests, started) => {
     const config = manifests.find(({ kind }) => kind === 'ConfigMap');
     expect(config?.data).toEqual({
       'nats.conf': readText('infra/nats/nats.conf'),
+      'nats-tls.conf': readText('infra/nats/nats-tls.conf'),
       'permissions.conf': readText('infra/nats/permissions.conf'),
     });
     const [nats] = workloadsOf([findManifest(manifests, 'Deployment', 'nats')]);
@@ -45,7 +57,9 @@ describe.runIf(hasKubectl)(`what Kustomize generates${withoutKubectl}`, () => {
     const mount = container?.volumeMounts.find(({ mountPath }) => mountPath === '/etc/nats');
     const volume = nats?.spec.template.spec.volumes.find(({ name }) => name === mount?.name);
     expect(volume?.configMap?.name).toBe(config?.metadata.name);
-    expect(container?.command).toContain('/etc/nats/nats.conf');
+    expect(container?.command).toContain(`/etc/nats/${started}`);
+    const { env = [] } = container ?? {};
+    expect(env.map(({ name }) => name).sort()).toEqual(variablesOf(readText(`infra/nats/${started}`)));
   });
 
   test('the base names the secret and does not hold it', () => {
@@ -67,4 +81,33 @@ describe.runIf(hasKubectl)(`what Kustomize generates${withoutKubectl}`, () => {
     for (const pod of podsOf(base)) expect(pod).toHaveProperty('nodeSelector');
     for (const pod of podsOf(local)) expect(pod).not.toHaveProperty('nodeSelector');
   });
+
+  test('the tls overlay holds no secret, no password, and uses what the commands of the README make', () => {
+    expect(tls.filter(({ kind }) => kind === 'Secret')).toEqual([]);
+    expect(JSON.stringify(podsOf(tls))).not.toMatch(/password/i);
+    const made = makeSecrets();
+    const mounted = podsOf(tls).flatMap(({ volumes }) => volumes.flatMap(({ secret }) => secret?.secretName ?? []));
+    expect(new Set([...secretNamesOf(tls), ...mounted])).toEqual(new Set(made.keys()));
+    expect(Object.fromEntries(made)).toEqual({
+      'nats-tls': ['tls.crt', 'tls.key'],
+      'nats-nkeys': ['edge', 'expert'],
+      'nats-edge': ['ca.crt', 'user.nk'],
+      'nats-expert': ['ca.crt', 'user.nk'],
+    });
+  });
 });
+
+/** Runs the README's commands that make the Secrets, short of the cluster: the keys of each Secret by its name. */
+function makeSecrets(): Map<string, string[]> {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'ask-secrets-'));
+  const block = /```sh\n(sh infra\/nats\/certificate\.sh[\s\S]*?)```/.exec(readText('infra/README.md'))?.[1] ?? '';
+  const script = block
+    .replaceAll('../ask-keys', folder.path)
+    .replaceAll('kubectl -n ask-the-expert create', 'echo ---; kubectl create --dry-run=client -o yaml');
+  const output = execFileSync('bash', ['-euc', script], { cwd: root, encoding: 'utf8' });
+  return new Map(
+    parseManifests(output)
+      .filter((manifest) => manifest !== null)
+      .map(({ metadata, data }) => [metadata.name, Object.keys(data ?? {}).sort()]),
+  );
+}

@@ -1,5 +1,6 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { usernamePasswordAuthenticator } from '@nats-io/transport-node';
 import { describe, expect, test } from 'vitest';
 import type { Bus, BusError } from '../../shared/bus.ts';
 import { connectNats } from '../../shared/bus-nats.ts';
@@ -185,11 +186,11 @@ describe('NATS - connection', () => {
   });
 
   test('a password that is wrong for a while does not end the connection', async () => {
-    const credentials = { user: 'edge', password: 'right' };
+    const access = { authenticator: usernamePasswordAuthenticator('edge', 'right') };
     const withPassword = (password: string, port?: number) =>
       startNats({ user: 'edge', password, ...(port === undefined ? {} : { port }) });
     const first = await withPassword('right');
-    const bus = connectNats({ servers: [first.url], name: 'patient', log, ...credentials });
+    const bus = connectNats({ servers: [first.url], name: 'patient', log, access });
     await waitFor(() => bus.connected, 'the connection');
     await first.stop();
     const second = await withPassword('wrong', first.port);

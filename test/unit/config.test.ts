@@ -39,9 +39,38 @@ test.each([' ', '0x50', '1e3', '80.5'])('PORT=%s is not a port', (PORT) => {
   expect(() => readConfig({ PORT })).toThrow('PORT=');
 });
 
-test('a list of NATS servers is accepted', () => {
-  const NATS_URL = 'nats://a:4222,b.example:4223';
+test.each(['nats://a:4222,b.example:4223', 'tls://a,tls://[::1]:4223'])('NATS servers %s are accepted', (NATS_URL) => {
   expect(readConfig({ NATS_URL }).NATS_URL).toBe(NATS_URL);
+});
+
+test.each(['nats://a:x', 'a:70000', 'tls://', 'http://a', 'a,,b', 'nats://a/b@c'])(
+  'NATS servers %s are refused',
+  (NATS_URL) => {
+    expect(() => readConfig({ NATS_URL })).toThrow('NATS_URL: must be nats://host:port or tls://host:port');
+  },
+);
+
+test.each<[Record<string, string>, string]>([
+  [{ NATS_URL: 'tls://a,nats://b' }, 'NATS_URL: all addresses must be tls://, or none'],
+  [
+    { ASK_NATS_USER: 'edge', ASK_NATS_NKEY_FILE: 'f' },
+    'ASK_NATS_USER, ASK_NATS_NKEY_FILE: only one of them can be used',
+  ],
+  [
+    { ASK_NATS_NKEY_FILE: 'f', ASK_NATS_CREDS: 'f' },
+    'ASK_NATS_NKEY_FILE, ASK_NATS_CREDS: only one of them can be used',
+  ],
+  [{ ASK_NATS_PASSWORD: 'p' }, 'ASK_NATS_PASSWORD: needs ASK_NATS_USER'],
+  [{ NATS_URL: 'tls://a', ASK_NATS_KEY: 'f' }, 'ASK_NATS_CERT, ASK_NATS_KEY: neither can be used without the other'],
+  [{ ASK_NATS_CA: 'f' }, 'ASK_NATS_CA: needs tls:// addresses in NATS_URL'],
+  [{ NATS_URL: 'nats://a', ASK_NATS_CA: 'f' }, 'ASK_NATS_CA: needs tls:// addresses in NATS_URL'],
+  [{ ASK_NATS_INBOX: '_INBOX.>' }, 'ASK_NATS_INBOX: must be a subject without wildcards'],
+])('%j is refused, saying why', (env, mistake) => {
+  expect(() => readConfig(env)).toThrow(`the configuration has 1 mistake(s):\n  ${mistake}`);
+});
+
+test('contradictions are listed with all other mistakes', () => {
+  expect(() => readConfig({ PORT: 'x', ASK_NATS_CA: 'f', ASK_NATS_PASSWORD: 'p' })).toThrow('has 3 mistake(s)');
 });
 
 test('help names every setting', () => {
