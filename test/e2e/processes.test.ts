@@ -164,6 +164,26 @@ describe('edge and experts as processes on a real nats-server', () => {
     expect(system.log()).toContain('"msg":"stopped"');
   });
 
+  test('a second signal ends a stop that waits for work', async () => {
+    await using bundle = await makeTinyBundle();
+    await using edge = await spawnHttp('edge', {
+      ...environment(bundle, 'nats://127.0.0.1:1'),
+      ASK_DRAIN_MS: '600000',
+    });
+    const socket = connect(Number(new URL(edge.url).port), '127.0.0.1');
+    socket.on('error', () => {});
+    const head = 'host: edge\r\ncontent-type: image/png\r\ncontent-length: 9';
+    socket.write(`POST /classify?deadlineMs=600000 HTTP/1.1\r\n${head}\r\n\r\nx`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    edge.kill('SIGTERM');
+    await waitForLog(edge, '"msg":"stopping"');
+    const ended = await Promise.race([edge.exited, new Promise((resolve) => setTimeout(resolve, 500, 'waits'))]);
+    expect(ended).toBe('waits');
+    edge.kill('SIGTERM');
+    expect(await edge.exited).toBe(1);
+    socket.destroy();
+  });
+
   test('probes of an expert follow its connection', async () => {
     await using bundle = await makeTinyBundle();
     await using nats = await startNats();

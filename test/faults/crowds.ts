@@ -40,10 +40,11 @@ export const crowds = {
     for (let i = 0; i < count; i++) {
       const socket = join(url);
       const send = () => {
+        if (socket.destroyed) return;
         socket.write(head(bytes));
         socket.write(body);
       };
-      socket.on('data', send);
+      socket.on('data', () => setTimeout(send, 200));
       send();
     }
   },

@@ -12,9 +12,11 @@ export interface Fault {
   truth: Degraded[];
   /** What others may say besides. */
   also?: Degraded[];
-  /** Default 500. */
+  /** Statuses that some may get instead of an answer, and why that is right stands beside. Default: none. */
+  refused?: number[];
+  /** Default 1000. */
   deadlineMs?: number;
-  /** How long it lasts. Default 2000. */
+  /** How long it lasts. Default 2500. */
   lastsMs?: number;
   /** The edge soon knows that there is nobody to ask: its answers then take no longer than its own. */
   gone?: boolean;

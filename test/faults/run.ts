@@ -24,17 +24,19 @@ const AFTER_MS = 3000;
 const KNOWN_MS = 800; // by then the edge knows that an expert is gone
 const SLACK_MS = 300; // between a timer and the client that looks at its clock, on two busy cores
 const RECOVERY_MS = 2000;
+const POOLED = 6; // threads that libuv and V8 start when they are first needed, and keep
+const RSS_MB = 300;
 
 /** Lets one thing go wrong under traffic and checks what must hold whatever goes wrong. */
 export async function runFault(fault: Fault): Promise<Row> {
   await using world = await startWorld(await fault.world?.());
-  const deadlineMs = fault.deadlineMs ?? 500;
+  const deadlineMs = fault.deadlineMs ?? 1000;
   const traffic = await startTraffic({ url: () => world.url, perSecond: PER_SECOND, deadlineMs });
   await sleep(BEFORE_MS);
   const before = { ...resourcesOf(world.edge.pid), subscriptions: await world.subscriptions() };
   const injected = performance.now();
   await fault.inject(world);
-  await sleep(fault.lastsMs ?? 2000);
+  await sleep(fault.lastsMs ?? 2500);
   await fault.heal?.(world);
   const healed = performance.now();
   await sleep(AFTER_MS);
@@ -61,7 +63,7 @@ export async function runFault(fault: Fault): Promise<Row> {
   complain(row.twice, `${row.twice} answered twice`);
   complain(row.late, `${row.late} late, the slowest after ${Math.round(Math.max(...outcomes.map(({ ms }) => ms)))} ms`);
   const refused = countBy(
-    outcomes.filter(({ status }) => status !== 200 && status !== null),
+    outcomes.filter(({ status }) => status !== null && ![200, ...(fault.refused ?? [])].includes(status)),
     ({ status }) => String(status),
   );
   complain(Object.keys(refused).length > 0, `answers other than 200: ${JSON.stringify(refused)}`);
@@ -69,7 +71,8 @@ export async function runFault(fault: Fault): Promise<Row> {
   complain(early.length, `${early.length} degraded before anything was wrong`);
   complain(row.recoveryMs > RECOVERY_MS, `degraded ${row.recoveryMs} ms after healing`);
   for (const reason of fault.truth) complain(!row.degraded[reason], `no answer says ${reason}`);
-  const sayable = [...fault.truth, ...(fault.also ?? [])] as string[];
+  // Two cores that also run the tests may be overloaded indeed.
+  const sayable = ['overloaded', ...fault.truth, ...(fault.also ?? [])] as string[];
   const untrue = lasting.filter(({ degraded: reason }) => !sayable.includes(String(reason)));
   complain(untrue.length, `untrue: ${JSON.stringify(countBy(untrue, (o) => String(o.degraded)))}`);
   violations.push(...(await compareMetrics(world, outcomes)));
@@ -128,8 +131,10 @@ async function findLeaks(world: World, before: Resources & { subscriptions: numb
     leaks.length = 0;
     // The clients' connections and a probe's are gone; what remains beyond a file or two is a leak.
     if (after.files > before.files + 2) leaks.push(`files: ${before.files} before, ${after.files} after`);
-    if (after.threads > before.threads + 1) leaks.push(`threads: ${before.threads} before, ${after.threads} after`);
-    if (after.rssMb > before.rssMb + 100) leaks.push(`memory: ${before.rssMb} MB before, ${after.rssMb} MB after`);
+    if (after.threads > before.threads + POOLED)
+      leaks.push(`threads: ${before.threads} before, ${after.threads} after`);
+    if (after.rssMb > Math.max(RSS_MB, before.rssMb + 50))
+      leaks.push(`memory: ${before.rssMb} MB before, ${after.rssMb} MB after`);
     if (after.subscriptions > before.subscriptions) {
       leaks.push(`subscriptions: ${before.subscriptions} before, ${after.subscriptions} after`);
     }
