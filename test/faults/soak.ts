@@ -53,6 +53,7 @@ const perSecond = Number(values['per-second']) || (await saturation(world)) / 2;
 const random = createRandom(Number(values.seed));
 const traffic = await startTraffic({ url: () => world.url, perSecond, deadlineMs: DEADLINE_MS });
 const tally = { requests: 0, lost: 0, twice: 0, late: 0, refused: 0, untrue: 0, slowToRecover: 0 };
+const untruths: Record<string, number> = {};
 const ids = new Set<string>();
 const rss: number[] = [];
 const periods: Period[] = [];
@@ -86,6 +87,7 @@ const result = {
   perSecond: Math.round(perSecond),
   faults: periods.length,
   ...tally,
+  untruths,
   rssMb: { afterWarmUp: median(rss.slice(tenth, 2 * tenth)), last: median(rss.slice(-tenth)) },
   rssGrowth: Number(growth.toFixed(4)),
 };
@@ -104,8 +106,12 @@ function tallyUp(outcomes: Outcome[]): void {
     if (ms > DEADLINE_MS + SLACK_MS) tally.late += 1;
     if (degraded === null) continue;
     const period = periods.findLast(({ from }) => from < at + ms);
-    const sayable = [...(period?.fault.truth ?? []), ...(period?.fault.also ?? [])] as string[];
-    if (!sayable.includes(degraded)) tally.untrue += 1;
+    const sayable = ['overloaded', ...(period?.fault.truth ?? []), ...(period?.fault.also ?? [])] as string[];
+    if (!sayable.includes(degraded)) {
+      tally.untrue += 1;
+      const what = `${period?.fault.name}: ${degraded}`;
+      untruths[what] = (untruths[what] ?? 0) + 1;
+    }
     if (period && at > period.healed + RECOVERY_MS) tally.slowToRecover += 1;
   }
 }

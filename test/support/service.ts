@@ -1,7 +1,10 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import packageJson from '../../package.json' with { type: 'json' };
 import { waitFor } from './wait.ts';
 
+const { edge, expert, start, ask } = packageJson.scripts;
+const scripts = { edge, expert, local: start, cli: ask };
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 export interface ServiceProcess {
@@ -21,7 +24,8 @@ export function spawnService(
   args: string[] = [],
   { stderr }: { stderr?: number } = {},
 ) {
-  const child = spawn(process.execPath, [`services/${name}/main.ts`, ...args], {
+  const [, ...command] = scripts[name].split(' ');
+  const child = spawn(process.execPath, [...command, ...args], {
     cwd: root,
     env: { PATH: process.env.PATH, LOG_LEVEL: 'info', ...env },
     stdio: ['ignore', 'pipe', stderr ?? 'pipe'],

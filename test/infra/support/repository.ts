@@ -9,5 +9,6 @@ export const readText = (path: string) => readFileSync(inRepository(path), 'utf8
 
 export const packageJson = JSON.parse(readText('package.json')) as {
   version: string;
+  scripts: Record<string, string>;
   dependencies: Record<string, string>;
 };
