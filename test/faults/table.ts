@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { crowds } from './crowds.ts';
 import type { Fault } from './fault.ts';
 import { allNan, impostor } from './impostor.ts';
 import { childrenOf } from './resources.ts';
@@ -135,16 +134,15 @@ export const faults: Fault[] = [
   },
   {
     name: 'trace collector down',
-    world: () => ({ collector: 'http://127.0.0.1:9' }),
+    world: () => ({ collector: 'down' }),
     inject: () => {},
     truth: [],
     untraced: true,
   },
   {
     name: 'trace collector that never answers',
-    world: async () => ({ collector: await crowds.blackHole() }),
+    world: () => ({ collector: 'silent' }),
     inject: () => {},
-    heal: () => crowds.disperse(),
     truth: [],
     untraced: true,
   },
@@ -186,19 +184,19 @@ export const faults: Fault[] = [
   {
     name: 'memory limit: a heap of 64 MB and bodies of 8 MB',
     world: () => ({ edge: { NODE_OPTIONS: '--max-old-space-size=64' } }),
-    inject: ({ url }) => crowds.largeBodies(url, 24, 8_000_000),
-    heal: () => crowds.disperse(),
+    inject: ({ crowds }) => crowds.largeBodies(24, 8_000_000),
+    heal: ({ crowds }) => crowds.disperse(),
     deadlineMs: 2000,
     refused: [429], // while the memory for bodies is taken
     truth: [],
   },
   {
     name: 'no file descriptors left',
-    inject: ({ edge, url }) => {
+    inject: ({ edge, crowds }) => {
       limitFiles(edge.pid, 16);
-      return crowds.silent(url, 100);
+      return crowds.silent(100);
     },
-    heal: async ({ edge }) => {
+    heal: async ({ edge, crowds }) => {
       limitFiles(edge.pid, 1024);
       await crowds.disperse();
     },
@@ -206,14 +204,14 @@ export const faults: Fault[] = [
   },
   {
     name: '1,000 clients that connect and say nothing',
-    inject: ({ url }) => crowds.silent(url, 1000),
-    heal: () => crowds.disperse(),
+    inject: ({ crowds }) => crowds.silent(1000),
+    heal: ({ crowds }) => crowds.disperse(),
     truth: [],
   },
   {
     name: '300 slow bodies',
-    inject: ({ url }) => crowds.slowBodies(url, 300),
-    heal: () => crowds.disperse(),
+    inject: ({ crowds }) => crowds.slowBodies(300),
+    heal: ({ crowds }) => crowds.disperse(),
     truth: [],
   },
 ];

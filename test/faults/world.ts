@@ -4,6 +4,7 @@ import { freePort, startNats } from '../support/nats-server.ts';
 import { type ServiceProcess, spawnService, waitForLog } from '../support/service.ts';
 import { makeTinyBundle, type TinyOptions } from '../support/tiny-bundle.ts';
 import { waitFor } from '../support/wait.ts';
+import { createCrowds, startBlackHole } from './crowds.ts';
 import { startLink } from './link.ts';
 
 export interface WorldOptions {
@@ -11,8 +12,8 @@ export interface WorldOptions {
   edge?: Record<string, string>;
   /** File descriptor for the edge's log; default: kept. */
   edgeLog?: number;
-  /** Where traces go; default: a collector that works. */
-  collector?: string;
+  /** The trace collector, if it does not work. */
+  collector?: 'down' | 'silent';
 }
 
 export type ExpertName = 'warm' | 'cold';
@@ -31,10 +32,12 @@ export async function startWorld(options: WorldOptions = {}) {
   const link = stack.use(await startLink(broker.port));
   const collector = stack.use(await startCollector());
   const base = { ASK_MODELS_DIR: files.directory, ASK_WORKERS: '1', ASK_CACHE_BYTES: '0' };
-  const tracing = {
-    ...collector.env,
-    ...(options.collector ? { OTEL_EXPORTER_OTLP_ENDPOINT: options.collector } : {}),
+  const broken = {
+    down: async () => `http://127.0.0.1:${await freePort()}`,
+    silent: async () => stack.use(await startBlackHole()).url,
   };
+  const endpoint = options.collector && { OTEL_EXPORTER_OTLP_ENDPOINT: await broken[options.collector]() };
+  const tracing = { ...collector.env, ...endpoint };
 
   const experts = {} as Record<ExpertName, ServiceProcess>;
   const startExpert = async (name: ExpertName) => {
@@ -59,6 +62,8 @@ export async function startWorld(options: WorldOptions = {}) {
     );
   await waitFor(async () => (await status())?.bus.connected === true, 'the edge to be ready');
 
+  const crowds = createCrowds(url);
+  stack.defer(() => crowds.disperse());
   const running = stack.move();
   return {
     url,
@@ -66,6 +71,7 @@ export async function startWorld(options: WorldOptions = {}) {
     experts,
     startExpert,
     link,
+    crowds,
     bundle,
     spans: collector.spans,
     get broker() {
