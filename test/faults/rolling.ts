@@ -3,10 +3,12 @@ import { freePort, startNats } from '../support/nats-server.ts';
 import { type ServiceProcess, spawnService, waitForLog } from '../support/service.ts';
 import { makeTinyBundle } from '../support/tiny-bundle.ts';
 import { waitFor } from '../support/wait.ts';
+import { saturation } from './saturation.ts';
 import { startTraffic } from './traffic.ts';
 
 export interface RollOut {
   requests: number;
+  perSecond: number;
   /** Anything but 200. */
   failed: number;
   degraded: number;
@@ -19,11 +21,11 @@ interface Edge {
 }
 
 /**
- * Two edges, two instances of every expert, and clients that do not try again, `perSecond` of them a second. Each service
- * in turn is taken out of rotation, stopped with SIGTERM and started anew, until `requests` have been sent and every one
+ * Two edges, two instances of every expert, and clients that do not try again: `perSecond`, by default half of what the
+ * system can take. Each service in turn is taken out of rotation, stopped with SIGTERM and started anew, until `requests` have been sent and every one
  * was restarted at least once. A balancer's part, not to send to an edge that was taken out, is the clients'.
  */
-export async function rollOut(requests: number, perSecond: number): Promise<RollOut> {
+export async function rollOut(requests: number, perSecond?: number): Promise<RollOut> {
   await using stack = new AsyncDisposableStack();
   const files = stack.use(await makeTinyBundle());
   const nats = stack.use(await startNats());
@@ -73,9 +75,10 @@ export async function rollOut(requests: number, perSecond: number): Promise<Roll
   );
   const edges = await Promise.all([startEdge(), startEdge()]);
   const rotation = edges.map(({ url }) => url);
+  const rate = perSecond ?? (await saturation(rotation)) / 2;
   const traffic = await startTraffic({
     url: (count) => rotation[count % rotation.length] as string,
-    perSecond,
+    perSecond: rate,
     deadlineMs: 5000,
   });
   await sleep(1000);
@@ -101,6 +104,7 @@ export async function rollOut(requests: number, perSecond: number): Promise<Roll
   const { outcomes } = traffic;
   return {
     requests: traffic.sent,
+    perSecond: Math.round(rate),
     failed: traffic.sent - outcomes.filter(({ status }) => status === 200).length,
     degraded: outcomes.filter(({ degraded }) => degraded !== null).length,
     restarts,

@@ -2,13 +2,12 @@ import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import setup from '../support/global-setup.ts';
-import { postImage } from '../support/service.ts';
-import { flatPng, SURE_RED, UNSURE_COLD, UNSURE_WARM } from '../support/tiny-bundle.ts';
 import type { Fault } from './fault.ts';
 import { resourcesOf } from './resources.ts';
+import { saturation } from './saturation.ts';
 import { faults } from './table.ts';
 import { type Outcome, startTraffic } from './traffic.ts';
-import { startWorld, type World } from './world.ts';
+import { startWorld } from './world.ts';
 
 // npm run -s test:soak -- [--minutes 60] [--per-second 0] [--seed 1] [--to FILE]
 // One system under traffic for an hour (0 a second: half of what it can take), one fault after the other at random.
@@ -49,7 +48,7 @@ await using world = await startWorld({
   bundle: { models: { warm: work, cold: work } },
   edge: { OTEL_SDK_DISABLED: 'true' },
 });
-const perSecond = Number(values['per-second']) || (await saturation(world)) / 2;
+const perSecond = Number(values['per-second']) || (await saturation([world.url])) / 2;
 const random = createRandom(Number(values.seed));
 const traffic = await startTraffic({ url: () => world.url, perSecond, deadlineMs: DEADLINE_MS });
 const tally = { requests: 0, lost: 0, twice: 0, late: 0, refused: 0, untrue: 0, slowToRecover: 0 };
@@ -114,19 +113,4 @@ function tallyUp(outcomes: Outcome[]): void {
     }
     if (period && at > period.healed + RECOVERY_MS) tally.slowToRecover += 1;
   }
-}
-
-/** Requests a second that the system answers when 32 clients ask without pause, a third of them for the edge alone. */
-async function saturation({ url }: World): Promise<number> {
-  const pictures = await Promise.all([SURE_RED, UNSURE_WARM, UNSURE_COLD].map((colour) => flatPng(colour)));
-  const begun = performance.now();
-  let answered = 0;
-  const client = async (_: unknown, first: number) => {
-    for (let i = first; performance.now() < begun + 5000; i++) {
-      const { status } = await postImage(url, pictures[i % 3] as Buffer, '?deadlineMs=10000');
-      if (status === 200) answered += 1;
-    }
-  };
-  await Promise.all(Array.from({ length: 32 }, client));
-  return (1000 * answered) / (performance.now() - begun);
 }
