@@ -87,6 +87,14 @@ const checks: Record<string, (command: string) => Promise<void>> = {
     const output = await run(command.replace('--all --save', '--seconds 0.3 --rounds 1'));
     expect(output).toMatch(/^# What the service costs[\s\S]*\n\| saturated throughput over raw onnxruntime/);
   },
+  'npm run -s test:faults -- --save': async (command) => {
+    const output = await run(command.replace('--save', '"expert answers NaN"'));
+    expect(output).toMatch(/^\| fault \|.*\n\|.*\n\| expert answers NaN \| \d+ \| 0 \| 0 \| 0 \| .* \| holds \|\n$/);
+  },
+  'npm run -s test:soak -- --minutes 60': async (command) => {
+    const output = await run(`${command.replace('60', '0.02')} --per-second 30`);
+    expect(JSON.parse(output)).toMatchObject({ faults: 1, lost: 0, twice: 0 });
+  },
   'npm run edge': async (command) => {
     await using edge = await start(command, 'connected to NATS');
     expect(edge.log).toContain('ask-edge');

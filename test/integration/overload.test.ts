@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { postImage } from '../support/service.ts';
 import { startTinySystem } from '../support/system.ts';
 import { flatPng, LABELS, SURE_RED, UNSURE_WARM } from '../support/tiny-bundle.ts';
+import { waitFor } from '../support/wait.ts';
 
 // About 30 ms a run on a machine of today; the tests below ask of it only that twenty take longer than one.
 const slow = {
@@ -54,7 +55,15 @@ describe('more than the edge can do in time', () => {
     });
     const image = await flatPng(UNSURE_WARM);
     expect((await postImage(system.url, image)).body).toMatchObject({ route: 'expert', degraded: null });
-    const all = await Promise.all(Array.from({ length: 40 }, () => postImage(system.url, image, '?deadlineMs=60000')));
+    const answers = Array.from({ length: 40 }, () => postImage(system.url, image, '?deadlineMs=60000'));
+    const readiness = async () => {
+      const response = await fetch(`${system.url}/readyz`);
+      return [response.status, ((await response.json()) as { status: string }).status];
+    };
+    await waitFor(async () => (await readiness())[0] === 503, 'readiness to turn before requests are refused');
+    expect((await readiness()).at(-1)).toBe('overloaded');
+    const all = await Promise.all(answers);
+    expect(await readiness()).toEqual([200, 'ready']);
     expect(all.every(({ status }) => status === 200)).toBe(true);
     const given = all.filter(({ body }) => body.degraded === 'overloaded');
     expect(given.length).toBeGreaterThan(0);
