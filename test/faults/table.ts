@@ -71,7 +71,7 @@ export const faults: Fault[] = [
   {
     name: 'expert answers late',
     ...impostor('warm', async (right) => {
-      await sleep(700);
+      await sleep(1300);
       return right;
     }),
     truth: ['timeout', 'circuit-open'],
@@ -106,7 +106,7 @@ export const faults: Fault[] = [
   },
   {
     name: 'slow link',
-    inject: ({ link }) => link.set({ delayMs: 400, bytesPerSecond: 20_000 }),
+    inject: ({ link }) => link.set({ delayMs: 700, bytesPerSecond: 20_000 }),
     heal: ({ link }) => link.heal(),
     truth: ['timeout'],
     also: ['circuit-open'],
