@@ -62,9 +62,7 @@ export async function chooseEncoding(options: EncodingsArguments, directory: str
   if (escalated.length === 0) throw new UsageError('none of these pictures would be escalated');
   const workers = availableParallelism();
   await using pool = new InferencePool({ workers, threads: 1, queueLimit: 1e9, log: createLog('error', 'ask') });
-  const models = new Map(
-    await Promise.all(manifest.experts.map(async (expert) => [expert.id, await toRunnable(bundle, expert)] as const)),
-  );
+  const models = new Map(manifest.experts.map((expert) => [expert.id, toRunnable(bundle, expert)]));
   const table: Row[] = [];
   for (const encoding of candidates) {
     const tries = await each(escalated, 2 * workers, async ({ image, edge, expert, label }) => {

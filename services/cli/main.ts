@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { ConfigError, helpText, readConfig } from '../../shared/config.ts';
+import { AppError } from '../../shared/errors.ts';
 import { BundleError } from '../../shared/manifest.ts';
 import { strategyNames } from '../edge/strategies.ts';
 import { calibrate, numericOptions } from './calibrate/calibrate.ts';
@@ -62,7 +63,8 @@ try {
     process.stderr.write(`ask: ${message}\n\n${usage}\n`);
     process.exitCode = 2;
   } else {
-    const known = error instanceof ConfigError || error instanceof BundleError || code === 'ENOENT';
+    const ours = [AppError, BundleError, ConfigError].some((kind) => error instanceof kind);
+    const known = ours || code === 'ENOENT';
     process.stderr.write(`ask: ${known ? message : (error as Error).stack}\n`);
     process.exitCode = 1;
   }

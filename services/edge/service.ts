@@ -33,7 +33,7 @@ const DECODERS = 4;
 
 /** Listens, then loads and warms the generalist; ready when this resolves. Throws BundleError. */
 export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Promise<EdgeService> {
-  const model = await toRunnable(bundle, bundle.manifest.generalist);
+  const model = toRunnable(bundle, bundle.manifest.generalist);
   let phase: ReturnType<AppDependencies['phase']> = 'starting';
   const pool = new InferencePool({
     workers: config.ASK_WORKERS,

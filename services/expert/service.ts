@@ -34,7 +34,7 @@ export interface ExpertDependencies {
 /** Hosts one or several experts of a bundle: loads and warms them, then takes requests. Throws BundleError. */
 export async function startExpert({ bus, bundle, config, log, registry }: ExpertDependencies): Promise<ExpertService> {
   const experts = chooseExperts(bundle, config.ASK_EXPERTS);
-  const models = await Promise.all(experts.map((expert) => toRunnable(bundle, expert)));
+  const models = experts.map((expert) => toRunnable(bundle, expert));
   const pool = new InferencePool({
     workers: config.ASK_WORKERS,
     threads: config.ASK_THREADS,

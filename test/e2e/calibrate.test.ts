@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadBundle } from '../../shared/manifest.ts';
@@ -86,6 +86,15 @@ test('without times the models are measured', async () => {
   const { status, errors } = await calibrate('--max-latency', '1000', '--dry-run');
   expect(status).toBe(0);
   expect(errors).toMatch(/generalist \d+\.\d\d ms, expert \d+\.\d\d ms \(median of 30 runs on this machine/);
+});
+
+test('altered weights are not measured', async () => {
+  await appendFile(join(bundle.directory, 'warm.onnx'), 'x');
+  const { status, errors } = await calibrate('--max-latency', '1000');
+  expect([status, errors]).toEqual([
+    1,
+    expect.stringMatching(/^ask: model warm: .*\d+ bytes, the manifest says \d+\n$/),
+  ]);
 });
 
 describe('the manifest stays as it is', () => {

@@ -25,7 +25,7 @@ beforeAll(async () => {
   bundle = await loadBundle(directory);
   golden = JSON.parse(await readFile(`${directory}/golden.json`, 'utf8'));
   const { generalist, experts } = bundle.manifest;
-  models = await Promise.all([generalist, ...experts].map((model) => toRunnable(bundle, model)));
+  models = [generalist, ...experts].map((model) => toRunnable(bundle, model));
   pool = new InferencePool({
     workers: 1,
     threads: 1,
