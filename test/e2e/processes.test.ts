@@ -2,6 +2,7 @@ import { appendFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { failedStart } from '../support/failed-start.ts';
 import { freePort, startNats } from '../support/nats-server.ts';
 import { postImage, spawnHttp, spawnService, waitForLog } from '../support/service.ts';
 import {
@@ -178,20 +179,13 @@ describe('edge and experts as processes on a real nats-server', () => {
 });
 
 describe('a start that cannot succeed ends with status 1 and a message without a stack', () => {
-  async function endOf(name: 'edge' | 'expert' | 'local', env: Record<string, string>): Promise<string> {
-    await using service = spawnService(name, { NATS_URL: 'nats://127.0.0.1:1', LOG_LEVEL: 'silent', ...env });
-    expect(await service.exited).toBe(1);
-    expect(service.log()).not.toMatch(/^\s+at /m);
-    return service.log();
-  }
-
   test('wrong settings, all at once', async () => {
-    const log = await endOf('edge', { PORT: 'x', ASK_DEADLINE_MS: 'y' });
+    const log = await failedStart('edge', { PORT: 'x', ASK_DEADLINE_MS: 'y' });
     expect(log).toMatch(/^ask-edge: the configuration has 2 mistake\(s\):\n {2}PORT=x: .*\n {2}ASK_DEADLINE_MS=y: /);
   });
 
   test('no bundle', async () => {
-    expect(await endOf('local', { ASK_MODELS_DIR: '/nowhere' })).toMatch(
+    expect(await failedStart('local', { ASK_MODELS_DIR: '/nowhere' })).toMatch(
       /^ask-the-expert: .*manifest.json cannot be read/,
     );
   });
@@ -199,20 +193,22 @@ describe('a start that cannot succeed ends with status 1 and a message without a
   test('altered weights, at the service that would use them', async () => {
     await using bundle = await makeTinyBundle();
     await appendFile(join(bundle.directory, 'warm.onnx'), 'x');
-    expect(await endOf('expert', { ASK_MODELS_DIR: bundle.directory })).toMatch(/^ask-expert: model warm: .* bytes/);
-    expect(await endOf('local', { ASK_MODELS_DIR: bundle.directory, PORT: '0' })).toMatch(/model warm: .* bytes/);
+    expect(await failedStart('expert', { ASK_MODELS_DIR: bundle.directory })).toMatch(
+      /^ask-expert: model warm: .* bytes/,
+    );
+    expect(await failedStart('local', { ASK_MODELS_DIR: bundle.directory, PORT: '0' })).toMatch(/model warm: .* bytes/);
   });
 
   test('weights that are no model', async () => {
-    await using bundle = await makeTinyBundle({ models: { generalist: { rows: [[0, 0, 0, 1]] } } });
-    const log = await endOf('edge', { ASK_MODELS_DIR: bundle.directory, PORT: '0' });
+    await using bundle = await makeTinyBundle({ models: { generalist: { rows: [[0, 0, 0, 1]] } }, golden: null });
+    const log = await failedStart('edge', { ASK_MODELS_DIR: bundle.directory, PORT: '0' });
     expect(log).toMatch(/^ask-edge: model generalist: output 'logits' has 1 values, expected 1 x 4 float32/);
   });
 
   test('a port that is taken', async () => {
     await using bundle = await makeTinyBundle();
     await using first = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
-    const log = await endOf('local', { ASK_MODELS_DIR: bundle.directory, PORT: new URL(first.url).port });
+    const log = await failedStart('local', { ASK_MODELS_DIR: bundle.directory, PORT: new URL(first.url).port });
     expect(log).toMatch(/address already in use .*set PORT \(or ASK_HEALTH_PORT\) to another one/);
   });
 });

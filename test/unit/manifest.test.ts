@@ -37,6 +37,7 @@ describe('a wrong manifest is refused with the name of the field', () => {
     ['twins', { experts: { 1: { id: 'warm' } } }, "'warm' is used twice"],
     ['labels', { labels: { 1: 'red' } }, 'labels: a label occurs twice'],
     ['path', { generalist: { file: '../x.onnx' } }, 'generalist.file'],
+    ['golden', { golden: { file: '/etc/passwd' } }, 'golden.file'],
     ['metric', { routing: { metric: 'expected-gain' } }, 'routing.metric'],
     ['scoring', { routing: { scoring: { method: 'expected-gain', weights: {}, intercepts: {} } } }, 'routing.scoring'],
     ['version', { schemaVersion: 2 }, 'schemaVersion'],

@@ -53,6 +53,7 @@ def _write(run: Run, target: Path, command: str) -> None:
         "input": {"size": experiment.side, "fit": "cover", "kernel": "lanczos3", "background": [255, 255, 255]},
         "generalist": models[0],
         "experts": models[1:],
+        "golden": write_golden(run, target),
         "routing": rule.manifest(ids) | {
             "metric": "max-probability",
             "threshold": threshold,
@@ -76,7 +77,6 @@ def _write(run: Run, target: Path, command: str) -> None:
     _write_predictions(run, models, held, target)
     if experiment.bundle.checkpoint:
         manifest["provenance"]["checkpoint"] = _write_checkpoint(run, experiment.bundle.checkpoint, target)
-    write_golden(run, target)
     write_json(target / "manifest.json", manifest)
     print(f"bundle: {rule} {figures}")
 

@@ -27,6 +27,11 @@ def test_the_manifest_names_every_model_with_its_digest_and_size(made: Made) -> 
         assert (entry["sha256"], entry["bytes"]) == (hashlib.sha256(content).hexdigest(), len(content))
 
 
+def test_the_manifest_holds_the_golden_file_with_its_digest(made: Made) -> None:
+    content = (made.target / "golden.json").read_bytes()
+    assert made.manifest["golden"] == {"file": "golden.json", "sha256": hashlib.sha256(content).hexdigest()}
+
+
 def test_the_manifest_says_what_each_graph_takes_and_gives(made: Made) -> None:
     assert made.manifest["generalist"]["outputs"] == {"logits": 6, "attention": 4}
     for entry in made.entries:
