@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { BundleError } from './bundle-error.ts';
 import { decodeImage } from './image.ts';
 import type { InferencePool } from './inference.ts';
 import type { Log } from './log.ts';
-import { type Bundle, BundleError } from './manifest.ts';
+import type { Bundle } from './manifest.ts';
 import type { RunnableModel } from './runnable.ts';
 
 /** Of the bundle's golden pictures so many are run before it serves: each costs every model one run. */

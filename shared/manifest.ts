@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { BundleError } from './bundle-error.ts';
 import { type Manifest, manifestSchema } from './manifest.schema.ts';
+import { checkSignature } from './signature.ts';
 
+export { BundleError } from './bundle-error.ts';
 export type { Calibration, Encoding, Encodings, GainWeights, Manifest, ModelEntry } from './manifest.schema.ts';
 
 export interface Bundle {
@@ -12,20 +15,20 @@ export interface Bundle {
   policyVersion: string;
 }
 
-/** A bundle that cannot be used; the message names the file or the field. */
-export class BundleError extends Error {
-  override name = 'BundleError';
-}
-
 /**
- * Reads and checks `manifest.json`. The files it names are not read here: whoever reads one holds it against the
- * manifest's digest then, so that nothing can change in between. Throws BundleError.
+ * Reads and checks `manifest.json`. With `keyFile`, public keys in PEM, its exact bytes must be signed by one of them.
+ * The files it names are not read here: whoever reads one holds it against the manifest's digest then, so that nothing
+ * can change in between. Throws BundleError, and ConfigError for a file without such keys.
  */
-export async function loadBundle(directory: string): Promise<Bundle> {
+export async function loadBundle(directory: string, keyFile?: string): Promise<Bundle> {
   const path = join(directory, 'manifest.json');
+  const bytes = await readFile(path).catch((error: Error) => {
+    throw new BundleError(`${path} cannot be read: ${error.message}`, { cause: error });
+  });
+  if (keyFile !== undefined) await checkSignature(path, bytes, keyFile);
   let content: unknown;
   try {
-    content = JSON.parse(await readFile(path, 'utf8'));
+    content = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
     throw new BundleError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { decodeImage, fitPixels } from '../../shared/image.ts';
 import { InferencePool } from '../../shared/inference.ts';
@@ -104,7 +103,7 @@ export async function chooseEncoding(options: EncodingsArguments, directory: str
   process.stdout.write(
     options.json ? `${JSON.stringify({ encoding, ...encodings })}\n` : [head, ...table.map(line), summary].join(''),
   );
-  process.stderr.write(options['dry-run'] ? 'nothing was written\n' : `written: ${join(directory, 'manifest.json')}\n`);
+  if (options['dry-run']) process.stderr.write('nothing was written\n');
   return 0;
 }
 

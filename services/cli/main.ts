@@ -7,12 +7,14 @@ import { calibrate, numericOptions } from './calibrate/calibrate.ts';
 import { classifyFiles } from './classify.ts';
 import { chooseEncoding } from './encodings.ts';
 import { evaluate, evaluationNames } from './eval.ts';
+import { sign } from './sign.ts';
 import { UsageError } from './usage.ts';
 
 const usage = `npm run -s ask -- classify FILE... [--strategy ${strategyNames.join('|')}] [--threshold 0..1] [--url http://HOST:PORT] [--json]
 npm run -s ask -- calibrate --target-accuracy A | --max-escalation E | --max-latency MS | --max-energy J [--delta 0.05] [--metric NAME|best] [--dry-run] [--json]
     [--edge-ms N] [--expert-ms N] [--network-ms N] [--edge-watts N] [--expert-watts N] [--network-joules N]
 npm run -s ask -- encodings --data FILE.bin [--max-loss 0.002] [--limit N] [--dry-run] [--json]
+npm run -s ask -- sign [--models DIR] --key PRIVATE.pem
 npm run -s eval -- --data FILE.bin [--strategy ${evaluationNames.join('|')}] [--limit N] [--json]
 
 classify  names what is in each image file and the route its answer took; with --url by asking a running service
@@ -21,6 +23,8 @@ calibrate chooses the bundle's threshold on the validation pictures held back fo
           --max-latency and --max-energy are means per picture; several goals are met together or not at all
 encodings chooses how pictures travel to experts: the fewest bytes that cost at most so much accuracy, measured on the
           validation pictures in the records that the bundle was trained on
+sign      signs the bundle's manifest, for services that are given the public key (ASK_MANIFEST_KEY); calibrate and
+          encodings rewrite the manifest and remove its signature
 eval      accuracy and cost on CIFAR-100 binary records, by the services' own code; without --strategy: of all`;
 
 async function main(): Promise<number> {
@@ -46,6 +50,11 @@ async function main(): Promise<number> {
     const options = { data: text, 'max-loss': { ...text, default: '0.002' }, limit: text, 'dry-run': json, json };
     const { values } = parseArgs({ args: rest, options });
     return chooseEncoding(values, readConfig().ASK_MODELS_DIR);
+  }
+  if (verb === 'sign') {
+    const { values } = parseArgs({ args: rest, options: { models: text, key: text } });
+    await sign(values.key, values.models ?? readConfig().ASK_MODELS_DIR);
+    return 0;
   }
   if (verb === 'eval') {
     const { values } = parseArgs({ args: rest, options: { data: text, strategy: text, limit: text, json } });

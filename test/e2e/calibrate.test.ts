@@ -97,6 +97,21 @@ test('altered weights are not measured', async () => {
   ]);
 });
 
+test('a signature of the manifest before is removed, and the operator told; one that still holds stays', async () => {
+  const signature = join(bundle.directory, 'manifest.json.sig');
+  await writeFile(signature, 'of the manifest before');
+  const dry = await calibrate('--max-escalation', '0.4', '--dry-run');
+  expect([dry.errors, await readFile(signature, 'utf8')]).toEqual(['nothing was written\n', 'of the manifest before']);
+  const { errors } = await calibrate('--max-escalation', '0.4');
+  expect(errors).toMatch(
+    /^written: .*manifest\.json\nremoved: .*manifest\.json\.sig, which was of the manifest before;/,
+  );
+  await expect(readFile(signature)).rejects.toThrow('ENOENT');
+  await writeFile(signature, 'of this manifest');
+  expect((await calibrate('--max-escalation', '0.4')).errors).toMatch(/^written: .*manifest\.json\n$/);
+  expect(await readFile(signature, 'utf8')).toBe('of this manifest');
+});
+
 describe('the manifest stays as it is', () => {
   afterEach(async () => expect(await readFile(join(bundle.directory, 'manifest.json'), 'utf8')).toBe(before));
 
