@@ -99,7 +99,7 @@ describe('a file is held against the manifest whenever it is loaded', () => {
       /^model warm: .*warm\.onnx has \d+ bytes, the manifest says \d+$/,
     ],
     ['altered', (bytes) => Buffer.alloc(bytes.length), /^model warm: .*warm\.onnx has sha256 .*, the manifest says /],
-  ])('%s', async (_, change, message) => {
+  ])('%s weights are refused with the name of the model', async (_, change, message) => {
     await using context = await setUp({ memoryBytes: 2000 });
     const { pool, generalist, warm } = context;
     await pool.warm(warm);

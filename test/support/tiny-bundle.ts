@@ -38,7 +38,7 @@ export interface TinyGolden {
 export interface TinyOptions {
   models?: Partial<Record<Id, TinyModel>>;
   change?: (manifest: Manifest) => void;
-  /** Alters the golden inputs; null: there are none. Default: they are what the models say. */
+  /** Alters the golden inputs; null: there are none. Default: what the models say, by their ids after `change`. */
   golden?: ((golden: TinyGolden) => void) | null;
 }
 
@@ -90,28 +90,29 @@ export async function makeTinyBundle(options: TinyOptions = {}): Promise<TinyBun
     },
     provenance: { made: 'by the test' },
   };
-  if (options.golden !== null) {
-    const golden = await makeGolden(models);
-    options.golden?.(golden);
-    manifest.golden = await write('golden.json', Buffer.from(JSON.stringify(golden)));
-  }
+  const entries = [manifest.generalist, ...manifest.experts];
   options.change?.(manifest);
+  if (options.golden !== null) {
+    const inOrder = [models.generalist, models.warm, models.cold];
+    const golden = await makeGolden(entries.map(({ id }, i) => [id, inOrder[i] as TinyModel]));
+    options.golden?.(golden);
+    manifest.golden ??= await write('golden.json', Buffer.from(JSON.stringify(golden)));
+  }
   await writeFile(join(directory, 'manifest.json'), JSON.stringify(manifest));
   const remove = () => rm(directory, { recursive: true, force: true });
   return { directory, remove, [Symbol.asyncDispose]: remove };
 }
 
-async function makeGolden(models: Record<Id, TinyModel>): Promise<TinyGolden> {
+async function makeGolden(models: [id: string, model: TinyModel][]): Promise<TinyGolden> {
   const colours: [number, number, number][] = [
     [200, 40, 90],
     [30, 120, 220],
   ];
   const png = colours.map(async (colour) => (await flatPng(colour, SIZE, SIZE)).toString('base64'));
-  const served = (id: Id) => ({ served: colours.map((colour) => tinyLogits(models[id], colour)) });
-  return {
-    png: await Promise.all(png),
-    models: { generalist: served('generalist'), warm: served('warm'), cold: served('cold') },
-  };
+  const outputs = models.map(([id, model]) => {
+    return [id, { served: colours.map((colour) => tinyLogits(model, colour)) }] as const;
+  });
+  return { png: await Promise.all(png), models: Object.fromEntries(outputs) as TinyGolden['models'] };
 }
 
 /** A flat PNG. [255, 0, 0] makes the generalist sure of red; [130, 120, 120] unsure, and `warm` is asked. */
