@@ -53,6 +53,10 @@ const settings = {
     .optional()
     .describe('API key that `ask classify --url` sends'),
   ASK_MODELS_DIR: z.string().min(1).default('models/default').describe('folder of the bundle to serve'),
+  ASK_MANIFEST_KEY: z
+    .string()
+    .optional()
+    .describe('PEM file of the Ed25519 public keys, one of which must have signed the manifest; default: none must'),
   ASK_DEADLINE_MS: whole(1, 600_000).default(2000).describe('time for one answer, unless the request says otherwise'),
   ASK_MAX_BODY_BYTES: whole(1, 1024 * megabyte)
     .default(20 * megabyte)

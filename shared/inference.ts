@@ -89,10 +89,12 @@ export class InferencePool {
     return this.#run(model, pixels, options, undefined);
   }
 
-  /** Loads a model and runs it once, in every worker: rejects if its shapes are not the manifest's. */
-  async warm(model: RunnableModel): Promise<void> {
-    const blank = new Uint8Array(model.size * model.size * 3);
-    await Promise.all(Array.from(this.#workers, (worker) => this.#run(model, blank, {}, worker)));
+  /**
+   * Loads a model and runs it once in every worker, on a blank picture unless there is another: rejects if the file or
+   * its shapes are not the manifest's. Resolves with what each worker got.
+   */
+  warm(model: RunnableModel, pixels: Uint8Array = new Uint8Array(3 * model.size ** 2)): Promise<Inference[]> {
+    return Promise.all(Array.from(this.#workers, (worker) => this.#run(model, pixels, {}, worker)));
   }
 
   /** Finishes what is queued, then ends the processes. */

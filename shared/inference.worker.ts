@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
 import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
@@ -17,6 +19,7 @@ process.on('disconnect', () => process.exit(0));
 // Onnxruntime keeps packed copies of the weights beside the file's own: resident memory grows by about this factor.
 const MEMORY_PER_FILE_BYTE = 2.5;
 
+/** By the digest of the file they were made from. */
 const sessions = new LRUCache<string, { session: InferenceSession; bytes: number }>({
   maxSize: memoryBytes,
   sizeCalculation: ({ bytes }) => Math.ceil(bytes * MEMORY_PER_FILE_BYTE),
@@ -31,7 +34,7 @@ process.on('message', (request: WorkerRequest) => {
 async function answer(request: WorkerRequest): Promise<void> {
   try {
     const { model, pixels, count } = request;
-    const known = sessions.get(model.path)?.session;
+    const known = sessions.get(model.sha256)?.session;
     const session = known ?? (await open(model));
     const begun = performance.now();
     const input = new Tensor('uint8', pixels, [count, model.size, model.size, 3]);
@@ -61,11 +64,27 @@ async function open(model: WorkerRequest['model']): Promise<InferenceSession> {
   const missing = providers.find((name) => !built.includes(name));
   if (missing) throw new Error(`this onnxruntime has no execution provider '${missing}', it has ${built.join(', ')}`);
   const options = { intraOpNumThreads: threads, interOpNumThreads: 1, executionProviders: providers };
-  const session = await InferenceSession.create(model.path, options).catch((error: Error) => {
+  const content = await read(model);
+  const session = await InferenceSession.create(content, options).catch((error: Error) => {
     throw new Error(`ASK_EXECUTION_PROVIDERS=${providers}: ${error.message}`, { cause: error });
   });
-  sessions.set(model.path, { session, bytes: model.bytes });
+  // Onnxruntime has its own copy; these bytes would stay until a collection, which a quiet process puts off for long.
+  if (content.length === content.buffer.byteLength) content.buffer.transfer(0);
+  sessions.set(model.sha256, { session, bytes: model.bytes });
   return session;
+}
+
+/** The file's bytes, once they are known to be those of the manifest: what is checked is what is loaded. */
+async function read({ path, bytes, sha256 }: WorkerRequest['model']) {
+  const content = await readFile(path).catch((error: Error) => {
+    throw new Error(`${path} cannot be read: ${error.message}`, { cause: error });
+  });
+  if (content.length !== bytes) {
+    throw new Error(`${path} has ${content.length} bytes, the manifest says ${bytes}`);
+  }
+  const digest = createHash('sha256').update(content).digest('hex');
+  if (digest !== sha256) throw new Error(`${path} has sha256 ${digest}, the manifest says ${sha256}`);
+  return content;
 }
 
 function send(reply: WorkerReply): void {

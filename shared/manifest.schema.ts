@@ -3,11 +3,13 @@ import { z } from 'zod';
 const share = z.number().min(0).max(1);
 const id = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be lower-case letters, digits and hyphens');
 const classes = z.array(z.number().int().min(0)).min(1);
+const file = z.string().regex(/^[A-Za-z0-9._-]+$/, 'must be a file name without a folder');
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
 const modelSchema = z.object({
   id,
-  file: z.string().regex(/^[A-Za-z0-9._-]+$/, 'must be a file name without a folder'),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  file,
+  sha256,
   bytes: z.number().int().positive(),
   /** Side in pixels of the square the network works on; the graph resizes to it by itself. */
   inputSize: z.number().int().positive(),
@@ -133,6 +135,8 @@ export const manifestSchema = z
     }),
     generalist: modelSchema,
     experts: z.array(modelSchema),
+    /** Pictures, and what every model said of them when it was exported; see `golden.ts`. */
+    golden: z.object({ file, sha256 }).optional(),
     routing: routingSchema,
     calibration: calibrationSchema.optional(),
     encodings: encodingsSchema.optional(),

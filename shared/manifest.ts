@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Manifest, type ModelEntry, manifestSchema } from './manifest.schema.ts';
+import { BundleError } from './bundle-error.ts';
+import { type Manifest, manifestSchema } from './manifest.schema.ts';
+import { checkSignature } from './signature.ts';
 
+export { BundleError } from './bundle-error.ts';
 export type { Calibration, Encoding, Encodings, GainWeights, Manifest, ModelEntry } from './manifest.schema.ts';
 
 export interface Bundle {
@@ -12,17 +15,20 @@ export interface Bundle {
   policyVersion: string;
 }
 
-/** A bundle that cannot be used; the message names the file or the field. */
-export class BundleError extends Error {
-  override name = 'BundleError';
-}
-
-/** Reads and checks `manifest.json`; weights are checked by `modelPath` where they are used. Throws BundleError. */
-export async function loadBundle(directory: string): Promise<Bundle> {
+/**
+ * Reads and checks `manifest.json`. With `keyFile`, public keys in PEM, its exact bytes must be signed by one of them.
+ * The files it names are not read here: whoever reads one holds it against the manifest's digest then, so that nothing
+ * can change in between. Throws BundleError, and ConfigError for a file without such keys.
+ */
+export async function loadBundle(directory: string, keyFile?: string): Promise<Bundle> {
   const path = join(directory, 'manifest.json');
+  const bytes = await readFile(path).catch((error: Error) => {
+    throw new BundleError(`${path} cannot be read: ${error.message}`, { cause: error });
+  });
+  if (keyFile !== undefined) await checkSignature(path, bytes, keyFile);
   let content: unknown;
   try {
-    content = JSON.parse(await readFile(path, 'utf8'));
+    content = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
     throw new BundleError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
@@ -33,23 +39,4 @@ export async function loadBundle(directory: string): Promise<Bundle> {
   }
   const policy = createHash('sha256').update(JSON.stringify(parsed.data.routing)).digest('hex');
   return { directory, manifest: parsed.data, policyVersion: policy.slice(0, 12) };
-}
-
-/** Path of a model's weights, after checking their size and digest. Throws BundleError. */
-export async function modelPath(bundle: Bundle, model: ModelEntry): Promise<string> {
-  const path = join(bundle.directory, model.file);
-  let content: Buffer;
-  try {
-    content = await readFile(path);
-  } catch (error) {
-    throw new BundleError(`model ${model.id}: ${path} cannot be read: ${(error as Error).message}`, { cause: error });
-  }
-  if (content.length !== model.bytes) {
-    throw new BundleError(`model ${model.id}: ${path} has ${content.length} bytes, the manifest says ${model.bytes}`);
-  }
-  const digest = createHash('sha256').update(content).digest('hex');
-  if (digest !== model.sha256) {
-    throw new BundleError(`model ${model.id}: ${path} has sha256 ${digest}, the manifest says ${model.sha256}`);
-  }
-  return path;
 }

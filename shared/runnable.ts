@@ -1,17 +1,20 @@
-import { type Bundle, type ModelEntry, modelPath } from './manifest.ts';
+import { join } from 'node:path';
+import type { Bundle, ModelEntry } from './manifest.ts';
 
 /** What a model process must know of a model. */
 export interface RunnableModel {
   id: string;
   path: string;
+  /** Size and digest that the file must have when it is loaded. */
   bytes: number;
+  sha256: string;
   /** Side of the square of pixels that the graph takes. */
   size: number;
   outputs: Record<string, number>;
 }
 
-/** Checks a model's file and describes it for the pool. Throws BundleError. */
-export async function toRunnable(bundle: Bundle, model: ModelEntry): Promise<RunnableModel> {
-  const path = await modelPath(bundle, model);
-  return { id: model.id, path, bytes: model.bytes, size: bundle.manifest.input.size, outputs: model.outputs };
+/** Describes a bundle's model for the pool, whose processes check the file as they load it. */
+export function toRunnable({ directory, manifest }: Bundle, model: ModelEntry): RunnableModel {
+  const { id, file, bytes, sha256, outputs } = model;
+  return { id, path: join(directory, file), bytes, sha256, size: manifest.input.size, outputs };
 }

@@ -1,20 +1,35 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { manifestSchema } from '../../shared/manifest.schema.ts';
 import type { Manifest } from '../../shared/manifest.ts';
+import { signaturePath } from '../../shared/signature.ts';
+import { replaceFile } from './replace-file.ts';
 
-/** Rewrites a bundle's manifest as a whole or not at all; what the services do not know of it stays. */
+/**
+ * Rewrites a bundle's manifest as a whole or not at all; what the services do not know of it stays. A signature of the
+ * old one is removed. Says on standard error what was written and removed.
+ */
 export async function changeManifest(directory: string, change: (manifest: Manifest) => void): Promise<void> {
   const path = join(directory, 'manifest.json');
-  const manifest = JSON.parse(await readFile(path, 'utf8'));
+  const before = await readFile(path, 'utf8');
+  const manifest = JSON.parse(before);
   change(manifest);
   manifestSchema.parse(manifest); // a bundle that no service starts with must not be left behind
-  const partial = `${path}.partial`;
+  const after = `${JSON.stringify(manifest, null, 1)}\n`;
+  await replaceFile(path, after);
+  process.stderr.write(`written: ${path}\n`);
+  if (after !== before && (await removed(signaturePath(path)))) {
+    process.stderr.write(`removed: ${signaturePath(path)}, which was of the manifest before; sign the new one\n`);
+  }
+}
+
+/** Whether there was such a file. */
+async function removed(path: string): Promise<boolean> {
   try {
-    await writeFile(partial, `${JSON.stringify(manifest, null, 1)}\n`);
-    await rename(partial, path);
+    await rm(path);
+    return true;
   } catch (error) {
-    await rm(partial, { force: true });
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
     throw error;
   }
 }

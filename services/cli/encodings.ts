@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { decodeImage, fitPixels } from '../../shared/image.ts';
 import { InferencePool } from '../../shared/inference.ts';
@@ -62,9 +61,7 @@ export async function chooseEncoding(options: EncodingsArguments, directory: str
   if (escalated.length === 0) throw new UsageError('none of these pictures would be escalated');
   const workers = availableParallelism();
   await using pool = new InferencePool({ workers, threads: 1, queueLimit: 1e9, log: createLog('error', 'ask') });
-  const models = new Map(
-    await Promise.all(manifest.experts.map(async (expert) => [expert.id, await toRunnable(bundle, expert)] as const)),
-  );
+  const models = new Map(manifest.experts.map((expert) => [expert.id, toRunnable(bundle, expert)]));
   const table: Row[] = [];
   for (const encoding of candidates) {
     const tries = await each(escalated, 2 * workers, async ({ image, edge, expert, label }) => {
@@ -106,7 +103,7 @@ export async function chooseEncoding(options: EncodingsArguments, directory: str
   process.stdout.write(
     options.json ? `${JSON.stringify({ encoding, ...encodings })}\n` : [head, ...table.map(line), summary].join(''),
   );
-  process.stderr.write(options['dry-run'] ? 'nothing was written\n' : `written: ${join(directory, 'manifest.json')}\n`);
+  if (options['dry-run']) process.stderr.write('nothing was written\n');
   return 0;
 }
 

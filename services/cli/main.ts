@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { ConfigError, helpText, readConfig } from '../../shared/config.ts';
+import { AppError } from '../../shared/errors.ts';
 import { BundleError } from '../../shared/manifest.ts';
 import { strategyNames } from '../edge/strategies.ts';
 import { calibrate, numericOptions } from './calibrate/calibrate.ts';
@@ -7,6 +8,7 @@ import { classifyFiles } from './classify.ts';
 import { chooseEncoding } from './encodings.ts';
 import { evaluate, evaluationNames } from './eval.ts';
 import { makeKey } from './key.ts';
+import { sign } from './sign.ts';
 import { UsageError } from './usage.ts';
 
 const usage = `npm run -s ask -- classify FILE... [--strategy ${strategyNames.join('|')}] [--threshold 0..1] [--url http://HOST:PORT] [--json]
@@ -14,6 +16,7 @@ npm run -s ask -- calibrate --target-accuracy A | --max-escalation E | --max-lat
     [--edge-ms N] [--expert-ms N] [--network-ms N] [--edge-watts N] [--expert-watts N] [--network-joules N]
 npm run -s ask -- encodings --data FILE.bin [--max-loss 0.002] [--limit N] [--dry-run] [--json]
 npm run -s ask -- key NAME [--limit N] [--to FILE]
+npm run -s ask -- sign [--models DIR] --key PRIVATE.pem
 npm run -s eval -- --data FILE.bin [--strategy ${evaluationNames.join('|')}] [--limit N] [--json]
 
 classify  names what is in each image file and the route its answer took; with --url by asking a running service,
@@ -25,6 +28,8 @@ encodings chooses how pictures travel to experts: the fewest bytes that cost at 
           validation pictures in the records that the bundle was trained on
 key       makes an API key and prints it; the line with its sha256 is for the file ASK_API_KEYS_FILE, --to adds it there;
           with --limit at most N requests a second are answered
+sign      signs the bundle's manifest, for services that are given the public key (ASK_MANIFEST_KEY); calibrate and
+          encodings rewrite the manifest and remove its signature
 eval      accuracy and cost on CIFAR-100 binary records, by the services' own code; without --strategy: of all`;
 
 async function main(): Promise<number> {
@@ -59,6 +64,11 @@ async function main(): Promise<number> {
     });
     return makeKey(positionals, values);
   }
+  if (verb === 'sign') {
+    const { values } = parseArgs({ args: rest, options: { models: text, key: text } });
+    await sign(values.key, values.models ?? readConfig().ASK_MODELS_DIR);
+    return 0;
+  }
   if (verb === 'eval') {
     const { values } = parseArgs({ args: rest, options: { data: text, strategy: text, limit: text, json } });
     await evaluate(values, readConfig());
@@ -75,10 +85,8 @@ try {
     process.stderr.write(`ask: ${message}\n\n${usage}\n`);
     process.exitCode = 2;
   } else {
-    const known =
-      error instanceof ConfigError ||
-      error instanceof BundleError ||
-      ['ENOENT', 'EACCES', 'EISDIR'].includes(code ?? '');
+    const ours = [AppError, BundleError, ConfigError].some((kind) => error instanceof kind);
+    const known = ours || ['ENOENT', 'EACCES', 'EISDIR'].includes(code ?? '');
     process.stderr.write(`ask: ${known ? message : (error as Error).stack}\n`);
     process.exitCode = 1;
   }

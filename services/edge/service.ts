@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { Bus } from '../../shared/bus.ts';
 import type { Config } from '../../shared/config.ts';
+import { warmGolden } from '../../shared/golden.ts';
 import { decodeImage } from '../../shared/image.ts';
 import { InferencePool } from '../../shared/inference.ts';
 import type { Log } from '../../shared/log.ts';
-import { type Bundle, BundleError } from '../../shared/manifest.ts';
+import type { Bundle } from '../../shared/manifest.ts';
 import { createEdgeMetrics } from '../../shared/metrics.ts';
 import { createPace } from '../../shared/pace.ts';
 import { toRunnable } from '../../shared/runnable.ts';
@@ -37,9 +38,9 @@ const DECODERS = 4;
 const RECEIVING = 4; // times as many may be sending as are answered at once
 const LARGEST_BODIES = 8; // so many of the largest size fit into the memory for bodies
 
-/** Listens, then loads and warms the generalist; ready when this resolves. Throws BundleError and ConfigError. */
+/** Listens, then loads, warms and checks the generalist; ready when this resolves. Throws BundleError and ConfigError. */
 export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Promise<EdgeService> {
-  const model = await toRunnable(bundle, bundle.manifest.generalist);
+  const model = toRunnable(bundle, bundle.manifest.generalist);
   const keys = await openKeys(config, log);
   let phase: ReturnType<AppDependencies['phase']> = 'starting';
   const pool = new InferencePool({
@@ -97,9 +98,7 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
   };
   try {
     const url = await app.listen({ host: config.HOST, port: config.PORT });
-    await pool.warm(model).catch((error: Error) => {
-      throw new BundleError(error.message, { cause: error });
-    });
+    await warmGolden(pool, [model], bundle, log);
     phase = 'ready';
     log.info({ url }, 'ready');
     return { url, dependencies, stop };

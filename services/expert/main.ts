@@ -7,7 +7,7 @@ import { startExpert } from './service.ts';
 const usage = 'npm run expert: one or several experts, asked over NATS';
 
 await runProcess({ name: 'ask-expert', usage }, async (config, log) => {
-  const bundle = await loadBundle(config.ASK_MODELS_DIR);
+  const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
   const bus = connectNats(natsOptions(config, 'ask-expert', log));
   await using started = new AsyncDisposableStack();
   started.defer(() => bus.close());

@@ -2,6 +2,7 @@ import type { Registry } from 'prom-client';
 import type { Bus, BusMessage, Subscription } from '../../shared/bus.ts';
 import type { Config } from '../../shared/config.ts';
 import { elapsed } from '../../shared/deadline.ts';
+import { warmGolden } from '../../shared/golden.ts';
 import { decodeImage } from '../../shared/image.ts';
 import { InferencePool } from '../../shared/inference.ts';
 import type { Log } from '../../shared/log.ts';
@@ -31,10 +32,10 @@ export interface ExpertDependencies {
   registry?: Registry;
 }
 
-/** Hosts one or several experts of a bundle: loads and warms them, then takes requests. Throws BundleError. */
+/** Hosts one or several experts of a bundle: loads, warms and checks them, then takes requests. Throws BundleError. */
 export async function startExpert({ bus, bundle, config, log, registry }: ExpertDependencies): Promise<ExpertService> {
   const experts = chooseExperts(bundle, config.ASK_EXPERTS);
-  const models = await Promise.all(experts.map((expert) => toRunnable(bundle, expert)));
+  const models = experts.map((expert) => toRunnable(bundle, expert));
   const pool = new InferencePool({
     workers: config.ASK_WORKERS,
     threads: config.ASK_THREADS,
@@ -44,10 +45,10 @@ export async function startExpert({ bus, bundle, config, log, registry }: Expert
     log,
   });
   try {
-    for (const model of models) await pool.warm(model);
+    await warmGolden(pool, models, bundle, log);
   } catch (error) {
     await pool.stop();
-    throw new BundleError((error as Error).message, { cause: error });
+    throw error;
   }
 
   const responder = createResponder({ bus, queue: EXPERT_QUEUE, capacity: config.ASK_EXPERT_QUEUE });

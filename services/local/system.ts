@@ -7,7 +7,7 @@ import { startExpert } from '../expert/service.ts';
 
 /** Edge and experts on the bus inside this process. Ready when this resolves. */
 export async function startSystem(config: Config, log: Log): Promise<EdgeService> {
-  const bundle = await loadBundle(config.ASK_MODELS_DIR);
+  const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
   const bus = createMemoryBus();
   const edge = await startEdge({ bus, bundle, config, log });
   const { registry } = edge.dependencies.metrics;

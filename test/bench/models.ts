@@ -18,7 +18,7 @@ const ROUNDS = BLOCKS * (BLOCK - WARM_UP);
 const bundle = await loadBundle(readConfig().ASK_MODELS_DIR);
 const { generalist, experts } = bundle.manifest;
 const entries = [generalist, ...experts];
-const models = await Promise.all(entries.map((entry) => toRunnable(bundle, entry)));
+const models = entries.map((entry) => toRunnable(bundle, entry));
 const pool = new InferencePool({
   workers: 1,
   threads: 1,

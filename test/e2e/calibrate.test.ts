@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadBundle } from '../../shared/manifest.ts';
@@ -86,6 +86,30 @@ test('without times the models are measured', async () => {
   const { status, errors } = await calibrate('--max-latency', '1000', '--dry-run');
   expect(status).toBe(0);
   expect(errors).toMatch(/generalist \d+\.\d\d ms, expert \d+\.\d\d ms \(median of 30 runs on this machine/);
+});
+
+test('altered weights are not measured', async () => {
+  await appendFile(join(bundle.directory, 'warm.onnx'), 'x');
+  const { status, errors } = await calibrate('--max-latency', '1000');
+  expect([status, errors]).toEqual([
+    1,
+    expect.stringMatching(/^ask: model warm: .*\d+ bytes, the manifest says \d+\n$/),
+  ]);
+});
+
+test('a signature of the manifest before is removed, and the operator told; one that still holds stays', async () => {
+  const signature = join(bundle.directory, 'manifest.json.sig');
+  await writeFile(signature, 'of the manifest before');
+  const dry = await calibrate('--max-escalation', '0.4', '--dry-run');
+  expect([dry.errors, await readFile(signature, 'utf8')]).toEqual(['nothing was written\n', 'of the manifest before']);
+  const { errors } = await calibrate('--max-escalation', '0.4');
+  expect(errors).toMatch(
+    /^written: .*manifest\.json\nremoved: .*manifest\.json\.sig, which was of the manifest before;/,
+  );
+  await expect(readFile(signature)).rejects.toThrow('ENOENT');
+  await writeFile(signature, 'of this manifest');
+  expect((await calibrate('--max-escalation', '0.4')).errors).toMatch(/^written: .*manifest\.json\n$/);
+  expect(await readFile(signature, 'utf8')).toBe('of this manifest');
 });
 
 describe('the manifest stays as it is', () => {

@@ -2,6 +2,7 @@ import { appendFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { failedStart } from '../support/failed-start.ts';
 import { makeKeyFile } from '../support/key-file.ts';
 import { freePort, startNats } from '../support/nats-server.ts';
 import { postImage, spawnHttp, spawnService, waitForLog } from '../support/service.ts';
@@ -199,20 +200,13 @@ describe('edge and experts as processes on a real nats-server', () => {
 });
 
 describe('a start that cannot succeed ends with status 1 and a message without a stack', () => {
-  async function endOf(name: 'edge' | 'expert' | 'local', env: Record<string, string>): Promise<string> {
-    await using service = spawnService(name, { NATS_URL: 'nats://127.0.0.1:1', LOG_LEVEL: 'silent', ...env });
-    expect(await service.exited).toBe(1);
-    expect(service.log()).not.toMatch(/^\s+at /m);
-    return service.log();
-  }
-
   test('wrong settings, all at once', async () => {
-    const log = await endOf('edge', { PORT: 'x', ASK_DEADLINE_MS: 'y' });
+    const log = await failedStart('edge', { PORT: 'x', ASK_DEADLINE_MS: 'y' });
     expect(log).toMatch(/^ask-edge: the configuration has 2 mistake\(s\):\n {2}PORT=x: .*\n {2}ASK_DEADLINE_MS=y: /);
   });
 
   test('no bundle', async () => {
-    expect(await endOf('local', { ASK_MODELS_DIR: '/nowhere' })).toMatch(
+    expect(await failedStart('local', { ASK_MODELS_DIR: '/nowhere' })).toMatch(
       /^ask-the-expert: .*manifest.json cannot be read/,
     );
   });
@@ -220,30 +214,32 @@ describe('a start that cannot succeed ends with status 1 and a message without a
   test('altered weights, at the service that would use them', async () => {
     await using bundle = await makeTinyBundle();
     await appendFile(join(bundle.directory, 'warm.onnx'), 'x');
-    expect(await endOf('expert', { ASK_MODELS_DIR: bundle.directory })).toMatch(/^ask-expert: model warm: .* bytes/);
-    expect(await endOf('local', { ASK_MODELS_DIR: bundle.directory, PORT: '0' })).toMatch(/model warm: .* bytes/);
+    expect(await failedStart('expert', { ASK_MODELS_DIR: bundle.directory })).toMatch(
+      /^ask-expert: model warm: .* bytes/,
+    );
+    expect(await failedStart('local', { ASK_MODELS_DIR: bundle.directory, PORT: '0' })).toMatch(/model warm: .* bytes/);
   });
 
   test('weights that are no model', async () => {
-    await using bundle = await makeTinyBundle({ models: { generalist: { rows: [[0, 0, 0, 1]] } } });
-    const log = await endOf('edge', { ASK_MODELS_DIR: bundle.directory, PORT: '0' });
+    await using bundle = await makeTinyBundle({ models: { generalist: { rows: [[0, 0, 0, 1]] } }, golden: null });
+    const log = await failedStart('edge', { ASK_MODELS_DIR: bundle.directory, PORT: '0' });
     expect(log).toMatch(/^ask-edge: model generalist: output 'logits' has 1 values, expected 1 x 4 float32/);
   });
 
   test.each(['edge', 'local'] as const)('%s where others can call, without keys', async (name) => {
     await using bundle = await makeTinyBundle();
-    const log = await endOf(name, { ASK_MODELS_DIR: bundle.directory, HOST: '0.0.0.0', PORT: '0' });
+    const log = await failedStart(name, { ASK_MODELS_DIR: bundle.directory, HOST: '0.0.0.0', PORT: '0' });
     expect(log).toMatch(/^ask-[a-z-]+: HOST=0\.0\.0\.0 may let others in: set ASK_API_KEYS_FILE .*\n$/);
   });
 
   test('a key file that is not there, or has none', async () => {
     await using bundle = await makeTinyBundle();
     const env = { ASK_MODELS_DIR: bundle.directory, PORT: '0' };
-    expect(await endOf('edge', { ...env, ASK_API_KEYS_FILE: '/nowhere' })).toMatch(
+    expect(await failedStart('edge', { ...env, ASK_API_KEYS_FILE: '/nowhere' })).toMatch(
       /^ask-edge: the API keys cannot be read: ENOENT.*'\/nowhere'\n$/,
     );
     await using file = await makeKeyFile('# none yet\n');
-    expect(await endOf('edge', { ...env, ASK_API_KEYS_FILE: file.path })).toBe(
+    expect(await failedStart('edge', { ...env, ASK_API_KEYS_FILE: file.path })).toBe(
       `ask-edge: ${file.path}: there is no key in it\n`,
     );
   });
@@ -253,7 +249,7 @@ describe('a start that cannot succeed ends with status 1 and a message without a
     async (name) => {
       await using bundle = await makeTinyBundle();
       const env = { NATS_URL: 'tls://127.0.0.1:1', ASK_NATS_CA: '/nowhere', ASK_NATS_NKEY_FILE: 'package.json' };
-      expect(await endOf(name, { ...env, ASK_MODELS_DIR: bundle.directory })).toBe(
+      expect(await failedStart(name, { ...env, ASK_MODELS_DIR: bundle.directory })).toBe(
         `ask-${name}: access to NATS has 2 mistake(s):
   ASK_NATS_CA: the file cannot be read (ENOENT)
   ASK_NATS_NKEY_FILE: the file holds no user's seed (SU...)
@@ -265,7 +261,7 @@ describe('a start that cannot succeed ends with status 1 and a message without a
   test('a port that is taken', async () => {
     await using bundle = await makeTinyBundle();
     await using first = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
-    const log = await endOf('local', { ASK_MODELS_DIR: bundle.directory, PORT: new URL(first.url).port });
+    const log = await failedStart('local', { ASK_MODELS_DIR: bundle.directory, PORT: new URL(first.url).port });
     expect(log).toMatch(/address already in use .*set PORT \(or ASK_HEALTH_PORT\) to another one/);
   });
 });

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { AppError } from '../../shared/errors.ts';
 import { InferencePool, type PoolOptions } from '../../shared/inference.ts';
@@ -17,7 +18,7 @@ async function setUp(options: Partial<PoolOptions> = {}, bundleOptions: TinyOpti
   const files = await makeTinyBundle(bundleOptions);
   const bundle = await loadBundle(files.directory);
   const { generalist, experts } = bundle.manifest;
-  const models = await Promise.all([generalist, ...experts].map((model) => toRunnable(bundle, model)));
+  const models = [generalist, ...experts].map((model) => toRunnable(bundle, model));
   const log = createLog('silent', 'test');
   const pool = new InferencePool({ workers: 1, threads: 1, queueLimit: 100, memoryBytes: 1e9, log, ...options });
   return {
@@ -86,6 +87,30 @@ describe('running', () => {
     await expect(context.pool.warm(context.generalist)).rejects.toThrow(
       /^model generalist: needs about \d+ bytes of memory, the budget \(ASK_EXPERT_MEMORY_MB\) is 1000$/,
     );
+  });
+});
+
+describe('a file is held against the manifest whenever it is loaded', () => {
+  test.each<[string, (bytes: Buffer) => Buffer | null, RegExp]>([
+    ['missing', () => null, /^model warm: .*warm\.onnx cannot be read: ENOENT/],
+    [
+      'longer',
+      (bytes) => Buffer.concat([bytes, bytes]),
+      /^model warm: .*warm\.onnx has \d+ bytes, the manifest says \d+$/,
+    ],
+    ['altered', (bytes) => Buffer.alloc(bytes.length), /^model warm: .*warm\.onnx has sha256 .*, the manifest says /],
+  ])('%s weights are refused with the name of the model', async (_, change, message) => {
+    await using context = await setUp({ memoryBytes: 2000 });
+    const { pool, generalist, warm } = context;
+    await pool.warm(warm);
+    const bytes = await readFile(warm.path);
+    const changed = change(bytes);
+    await (changed ? writeFile(warm.path, changed) : rm(warm.path));
+    expect((await pool.run(warm, blank)).loaded).toBe(false);
+    expect((await pool.run(generalist, blank)).loaded).toBe(true); // there is memory for one
+    await expect(pool.run(warm, blank)).rejects.toThrow(message);
+    await writeFile(warm.path, bytes);
+    expect((await pool.run(warm, blank)).loaded).toBe(true);
   });
 });
 

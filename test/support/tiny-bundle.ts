@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import type { Manifest, ModelEntry } from '../../shared/manifest.ts';
-import { buildTinyOnnx, type TinyModel } from './tiny-onnx.ts';
+import { buildTinyOnnx, type TinyModel, tinyLogits } from './tiny-onnx.ts';
 
 /**
  * A bundle whose answers tests can foresee. Labels red, green, blue, grey; expert `warm` owns red and grey, `cold`
@@ -27,9 +27,19 @@ const always = (label: number): TinyModel => ({
   rows: LABELS.map((_, i) => [0, 0, 0, i === label ? 9 : 0]),
 });
 
+type Id = 'generalist' | 'warm' | 'cold';
+
+/** As training writes it. */
+export interface TinyGolden {
+  png: string[];
+  models: Record<Id, { served: number[][] }>;
+}
+
 export interface TinyOptions {
-  models?: Partial<Record<'generalist' | 'warm' | 'cold', TinyModel>>;
+  models?: Partial<Record<Id, TinyModel>>;
   change?: (manifest: Manifest) => void;
+  /** Alters the golden inputs; null: there are none. Default: what the models say, by their ids after `change`. */
+  golden?: ((golden: TinyGolden) => void) | null;
 }
 
 export interface TinyBundle {
@@ -41,13 +51,15 @@ export interface TinyBundle {
 export async function makeTinyBundle(options: TinyOptions = {}): Promise<TinyBundle> {
   const directory = await mkdtemp(join(tmpdir(), 'ask-bundle-'));
   const models = { generalist, warm: always(3), cold: always(2), ...options.models };
-  const entry = async (id: 'generalist' | 'warm' | 'cold', classes: number[]): Promise<ModelEntry> => {
+  const write = async (file: string, bytes: Buffer) => {
+    await writeFile(join(directory, file), bytes);
+    return { file, sha256: createHash('sha256').update(bytes).digest('hex') };
+  };
+  const entry = async (id: Id, classes: number[]): Promise<ModelEntry> => {
     const bytes = buildTinyOnnx(SIZE, models[id]);
-    await writeFile(join(directory, `${id}.onnx`), bytes);
     return {
       id,
-      file: `${id}.onnx`,
-      sha256: createHash('sha256').update(bytes).digest('hex'),
+      ...(await write(`${id}.onnx`, bytes)),
       bytes: bytes.length,
       inputSize: SIZE,
       mean: [0, 0, 0],
@@ -78,10 +90,29 @@ export async function makeTinyBundle(options: TinyOptions = {}): Promise<TinyBun
     },
     provenance: { made: 'by the test' },
   };
+  const entries = [manifest.generalist, ...manifest.experts];
   options.change?.(manifest);
+  if (options.golden !== null) {
+    const inOrder = [models.generalist, models.warm, models.cold];
+    const golden = await makeGolden(entries.map(({ id }, i) => [id, inOrder[i] as TinyModel]));
+    options.golden?.(golden);
+    manifest.golden ??= await write('golden.json', Buffer.from(JSON.stringify(golden)));
+  }
   await writeFile(join(directory, 'manifest.json'), JSON.stringify(manifest));
   const remove = () => rm(directory, { recursive: true, force: true });
   return { directory, remove, [Symbol.asyncDispose]: remove };
+}
+
+async function makeGolden(models: [id: string, model: TinyModel][]): Promise<TinyGolden> {
+  const colours: [number, number, number][] = [
+    [200, 40, 90],
+    [30, 120, 220],
+  ];
+  const png = colours.map(async (colour) => (await flatPng(colour, SIZE, SIZE)).toString('base64'));
+  const outputs = models.map(([id, model]) => {
+    return [id, { served: colours.map((colour) => tinyLogits(model, colour)) }] as const;
+  });
+  return { png: await Promise.all(png), models: Object.fromEntries(outputs) as TinyGolden['models'] };
 }
 
 /** A flat PNG. [255, 0, 0] makes the generalist sure of red; [130, 120, 120] unsure, and `warm` is asked. */

@@ -13,6 +13,11 @@ export interface TinyModel {
   work?: number;
 }
 
+/** What such a model says of a picture that is one colour all over. */
+export function tinyLogits({ rows }: TinyModel, [r, g, b]: [number, number, number]): number[] {
+  return rows.map(([red, green, blue, bias]) => red * r + green * g + blue * b + bias);
+}
+
 const FLOAT = 1;
 const UINT8 = 2;
 const INT64 = 7;

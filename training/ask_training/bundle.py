@@ -26,8 +26,13 @@ CHECKPOINT = "checkpoint.safetensors"
 def write_bundle(run: Run, target: Path, command: str) -> None:
     """Fits the policy on one half of validation, measures it on the other, which stays free for `ask calibrate`, and
     writes ``target``: weights, manifest.json, golden.json, validation.safetensors, perhaps checkpoint.safetensors. If
-    that fails, what was there before stays."""
-    write_folder(target, lambda to: _write(run, to, command), last="manifest.json")
+    that fails, what was there before stays. A signature of another manifest than the new one is removed."""
+    manifest, signature = target / "manifest.json", target / "manifest.json.sig"
+    before = manifest.read_bytes() if manifest.exists() else b""
+    write_folder(target, lambda to: _write(run, to, command), last=manifest.name)
+    if signature.exists() and manifest.read_bytes() != before:
+        signature.unlink()
+        print(f"bundle: removed {signature.name}, which was of the manifest before")
 
 
 def _write(run: Run, target: Path, command: str) -> None:
@@ -53,6 +58,7 @@ def _write(run: Run, target: Path, command: str) -> None:
         "input": {"size": experiment.side, "fit": "cover", "kernel": "lanczos3", "background": [255, 255, 255]},
         "generalist": models[0],
         "experts": models[1:],
+        "golden": write_golden(run, target),
         "routing": rule.manifest(ids) | {
             "metric": "max-probability",
             "threshold": threshold,
@@ -76,7 +82,6 @@ def _write(run: Run, target: Path, command: str) -> None:
     _write_predictions(run, models, held, target)
     if experiment.bundle.checkpoint:
         manifest["provenance"]["checkpoint"] = _write_checkpoint(run, experiment.bundle.checkpoint, target)
-    write_golden(run, target)
     write_json(target / "manifest.json", manifest)
     print(f"bundle: {rule} {figures}")
 

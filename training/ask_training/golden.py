@@ -12,13 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from .export import Served, run_onnx
-from .files import write_atomically
+from .files import digest, write_atomically
 from .run import Run
 
 
 @torch.inference_mode()
-def write_golden(run: Run, target: Path) -> None:
-    """Pictures and, for each model, what PyTorch (float32) and onnxruntime (as served) make of them."""
+def write_golden(run: Run, target: Path) -> dict[str, str]:
+    """Writes golden.json: pictures and, for each model, what PyTorch (float32) and onnxruntime (as served) make of them.
+    Returns what the manifest says of it."""
     side = run.experiment.side
     pixels = golden_pixels(side)
     rows = pixels.permute(0, 2, 3, 1).contiguous()
@@ -31,7 +32,9 @@ def write_golden(run: Run, target: Path) -> None:
         }
     photo, expected = golden_photo(side)
     golden["photo"] = {"png": _png(photo), "pixels": base64.b64encode(expected.tobytes()).decode()}
-    write_atomically(target / "golden.json", lambda to: to.write_text(json.dumps(golden) + "\n"))
+    path = target / "golden.json"
+    write_atomically(path, lambda to: to.write_text(json.dumps(golden) + "\n"))
+    return {"file": path.name, "sha256": digest(path)}
 
 
 def golden_pixels(side: int = 32, count: int = 8) -> Tensor:

@@ -10,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from support import Made
 
+from ask_training.bundle import write_bundle
 from ask_training.data import held_back
 from ask_training.export import open_session, run_onnx
 from ask_training.gain import FEATURES, features
@@ -25,6 +26,25 @@ def test_the_manifest_names_every_model_with_its_digest_and_size(made: Made) -> 
     for entry in made.entries:
         content = (made.target / entry["file"]).read_bytes()
         assert (entry["sha256"], entry["bytes"]) == (hashlib.sha256(content).hexdigest(), len(content))
+
+
+def test_the_manifest_holds_the_golden_file_with_its_digest(made: Made) -> None:
+    content = (made.target / "golden.json").read_bytes()
+    assert made.manifest["golden"] == {"file": "golden.json", "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def test_a_signature_stays_as_long_as_the_manifest_it_is_of(made: Made) -> None:
+    manifest, signature = made.target / "manifest.json", made.target / "manifest.json.sig"
+    signature.write_text("of this manifest\n")
+    try:
+        write_bundle(made.run, made.target, made.manifest["provenance"]["command"])
+        assert signature.read_text() == "of this manifest\n"
+        write_bundle(made.run, made.target, "another command")
+        assert "another command" in manifest.read_text()
+        assert not signature.exists()
+    finally:
+        signature.unlink(missing_ok=True)
+        write_bundle(made.run, made.target, made.manifest["provenance"]["command"])
 
 
 def test_the_manifest_says_what_each_graph_takes_and_gives(made: Made) -> None:

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { type Bundle, type Calibration, loadBundle } from '../../../shared/manifest.ts';
 import { changeManifest } from '../change-manifest.ts';
 import { UsageError } from '../usage.ts';
@@ -65,7 +64,7 @@ export async function calibrate(options: CalibrateArguments, directory: string):
     });
   }
   process.stdout.write(options.json ? `${JSON.stringify(calibration)}\n` : render(calibration));
-  process.stderr.write(options['dry-run'] ? 'nothing was written\n' : `written: ${join(directory, 'manifest.json')}\n`);
+  if (options['dry-run']) process.stderr.write('nothing was written\n');
   return 0;
 }
 

@@ -37,7 +37,7 @@ export async function measureTimes(bundle: Bundle): Promise<Times> {
 }
 
 async function median(pool: InferencePool, bundle: Bundle, entry: ModelEntry): Promise<number> {
-  const model = await toRunnable(bundle, entry);
+  const model = toRunnable(bundle, entry);
   const pixels = Uint8Array.from({ length: model.size ** 2 * 3 }, (_, i) => (i * 37) % 256);
   await pool.run(model, pixels);
   const times: number[] = [];

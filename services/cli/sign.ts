@@ -1,0 +1,31 @@
+import { createPrivateKey, type KeyObject, sign as signBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadBundle } from '../../shared/manifest.ts';
+import { signaturePath } from '../../shared/signature.ts';
+import { replaceFile } from './replace-file.ts';
+import { UsageError } from './usage.ts';
+
+/**
+ * Signs the exact bytes of a bundle's manifest, and by the digests in it the files it names, with an Ed25519 private
+ * key in PEM; writes the signature beside it. Throws UsageError, and BundleError for a manifest that no service takes.
+ */
+export async function sign(keyFile: string | undefined, directory: string): Promise<void> {
+  if (keyFile === undefined) throw new UsageError('sign needs --key PRIVATE.pem');
+  const key = toPrivateKey(await readFile(keyFile, 'utf8'));
+  if (key?.asymmetricKeyType !== 'ed25519') throw new UsageError(`${keyFile} is not an Ed25519 private key in PEM`);
+  await loadBundle(directory);
+  const manifest = join(directory, 'manifest.json');
+  const signature = signBytes(null, await readFile(manifest), key);
+  const path = signaturePath(manifest);
+  await replaceFile(path, `${signature.toString('base64')}\n`);
+  process.stderr.write(`written: ${path}\n`);
+}
+
+function toPrivateKey(pem: string): KeyObject | undefined {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    return undefined;
+  }
+}
