@@ -7,9 +7,9 @@ export interface Obstacle {
 }
 
 /**
- * A circuit breaker for one expert, and how long it takes to answer. Absence is known at once, so it closes off the
- * expert for a moment only, and then anyone may look again. Silence and nonsense cost whoever waits for them: after a
- * few in a row nobody does; copies of questions are sent as probes until one is answered.
+ * A circuit breaker for one expert, and how long it takes to answer. Absence is told at once and believed at once;
+ * silence and nonsense are after a few in a row. From then on nobody waits for that expert: copies of questions are sent
+ * as probes until one is answered. Old news of absence are forgotten, for finding out costs little; of silence they are not.
  */
 export interface ExpertHealth {
   /** Null: ask it. */
@@ -22,7 +22,7 @@ export interface ExpertHealth {
 }
 
 const FAILURES = 3; // in a row
-const ABSENT_MS = 250;
+const ABSENCE_FORGOTTEN_MS = 5000;
 const PROBE_MS = 250; // until the first probe; doubled after each that fails
 const PROBE_MOST_MS = 1000;
 const SAMPLES = 64;
@@ -55,15 +55,14 @@ export function createExpertHealth(now: () => number = () => performance.now()):
   return {
     obstacle() {
       if (shut === null) return null;
-      const over = now() >= shut.until;
-      if (shut.degraded === 'circuit-open') {
-        const probe = over && !probing;
-        probing ||= probe;
-        return { degraded: shut.degraded, probe };
+      const { degraded, until } = shut;
+      if (degraded === 'no-expert' && now() >= until + ABSENCE_FORGOTTEN_MS) {
+        shut = null;
+        return null;
       }
-      if (!over) return { degraded: shut.degraded, probe: false };
-      shut = null;
-      return null;
+      const probe = now() >= until && !probing;
+      probing ||= probe;
+      return { degraded, probe };
     },
     record({ degraded, roundTripMs }, allowedMs, kind = 'question') {
       if (kind === 'probe') probing = false;
@@ -73,7 +72,7 @@ export function createExpertHealth(now: () => number = () => performance.now()):
         shut = null;
       } else if (degraded === 'no-expert') {
         failures = 0;
-        shut = { degraded, until: now() + ABSENT_MS, pauseMs: PROBE_MS };
+        shut = { degraded, until: now() + PROBE_MS, pauseMs: PROBE_MS };
       } else if (degraded !== 'timeout' || wasFair(allowedMs) || kind === 'probe') {
         failures += 1;
         const pauseMs = kind === 'probe' && shut ? Math.min(PROBE_MOST_MS, 2 * shut.pauseMs) : PROBE_MS;

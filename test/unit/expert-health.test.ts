@@ -66,12 +66,17 @@ test('failures that were under way when the circuit opened do not put off the pr
   expect(health.obstacle()?.probe).toBe(true);
 });
 
-test('absence is believed at once and for a moment, and then anyone may look', () => {
+test('absence is believed at once and probed; what was said of it long ago is forgotten', () => {
   const { health, fail, pass } = setUp();
   fail(1, 'no-expert');
   expect([health.obstacle(), health.state]).toEqual([{ degraded: 'no-expert', probe: false }, 'absent']);
   pass(250);
-  expect([health.obstacle(), health.obstacle(), health.state]).toEqual([null, null, 'closed']);
+  expect([health.obstacle()?.probe, health.obstacle()?.probe]).toEqual([true, false]);
+  health.record(failed('no-expert'), 1000, 'probe');
+  pass(5249);
+  expect(health.obstacle()).toEqual({ degraded: 'no-expert', probe: true });
+  pass(1);
+  expect([health.obstacle(), health.state]).toEqual([null, 'closed']);
 });
 
 test('an expert found absent by its probe counts as absent', () => {
