@@ -64,7 +64,19 @@ export function markdown(results: Results): string {
       'Same cascade, same ONNX files, same cores; a model process per core each. Closed loop of 16 clients, and p99 of an open ' +
         `loop at 70 % of what saturates the peer. Goal: throughput at least ${PEER_GOAL.throughputRatio} of theirs, p99 at most ${PEER_GOAL.p99Ratio}.\n`,
       table(
-        ['peer', 'picture', 'escalated', 'ours/s', 'theirs/s', 'ratio', 'our p99 ms', 'their p99 ms', 'ratio', 'goal'],
+        [
+          'peer',
+          'picture',
+          'escalated',
+          'ours/s',
+          'theirs/s',
+          'ratio',
+          'our p99 ms',
+          'their p99 ms',
+          'ratio',
+          'failed: ours, theirs',
+          'goal',
+        ],
         peers.rows.map((row) => [
           row.peer,
           row.picture,
@@ -75,6 +87,7 @@ export function markdown(results: Results): string {
           row.ourP99,
           row.theirP99,
           row.p99Ratio,
+          row.failed.join(', '),
           row.throughputRatio >= PEER_GOAL.throughputRatio && row.p99Ratio <= PEER_GOAL.p99Ratio ? 'met' : 'not met',
         ]),
       ),
