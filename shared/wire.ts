@@ -18,6 +18,8 @@ const MODEL_DIGEST = 'Ask-Model-Digest';
 const ERROR = 'Nats-Service-Error';
 const ERROR_CODE = 'Nats-Service-Error-Code';
 const LOGITS_F16 = 'logits/f16';
+/** Of pixels without a file around them; `; width=W; height=H` says their layout. */
+export const PIXELS_TYPE = 'image/x-rgb8';
 const RGB8 = /^image\/x-rgb8; *width=(\d{1,5}); *height=(\d{1,5})$/;
 
 /** 8-bit RGB, row by row: `pixels.length === width * height * 3`. */
@@ -98,16 +100,24 @@ function readPicture({ headers, payload }: Reply): RawImage | EncodedImage {
   const named = headers[PAYLOAD] ?? '';
   const type = mediaTypes.find((candidate) => candidate === named);
   if (type) return { bytes: payload, type };
-  const layout = RGB8.exec(named);
-  if (!layout) {
-    const known = ['image/x-rgb8', ...mediaTypes].join(', ');
-    throw new AppError('unsupported-media-type', `${PAYLOAD} is '${named}', expected one of ${known}`);
-  }
+  const image = readPixels(named, payload);
+  if (image) return image;
+  const known = [PIXELS_TYPE, ...mediaTypes].join(', ');
+  throw new AppError('unsupported-media-type', `${PAYLOAD} is '${named}', expected one of ${known}`);
+}
+
+/**
+ * Bytes as the picture that a type such as `image/x-rgb8; width=32; height=32` says they are; undefined if it is no such
+ * type. Throws AppError `invalid-body` if they are more, fewer or none.
+ */
+export function readPixels(type: string, bytes: Uint8Array): RawImage | undefined {
+  const layout = RGB8.exec(type);
+  if (!layout) return undefined;
   const [width, height] = [Number(layout[1]), Number(layout[2])];
-  if (payload.length !== width * height * 3) {
-    throw new AppError('invalid-body', `${payload.length} bytes are not ${width} x ${height} RGB pixels`);
+  if (bytes.length === 0 || bytes.length !== width * height * 3) {
+    throw new AppError('invalid-body', `${bytes.length} bytes are not ${width} x ${height} RGB pixels`);
   }
-  return { pixels: payload, width, height };
+  return { pixels: bytes, width, height };
 }
 
 export function encodeReply(reply: ClassifyReply): Reply {

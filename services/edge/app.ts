@@ -5,7 +5,7 @@ import Fastify, { LogController } from 'fastify';
 import { jsonSchemaTransform, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { AppError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/log.ts';
-import { mediaTypes } from '../../shared/wire.ts';
+import { mediaTypes, PIXELS_TYPE } from '../../shared/wire.ts';
 import type { Admission } from './admission.ts';
 import type { ClassifyDependencies } from './classify.ts';
 import { createGuard } from './guard.ts';
@@ -59,7 +59,7 @@ export async function buildApp(dependencies: AppDependencies) {
     done(null, payload);
   });
   app.removeContentTypeParser('text/plain');
-  app.addContentTypeParser([...mediaTypes], { parseAs: 'buffer' }, (_, body, done) => done(null, body));
+  app.addContentTypeParser([...mediaTypes, PIXELS_TYPE], { parseAs: 'buffer' }, (_, body, done) => done(null, body));
   await app.register(multipart, {
     limits: { fileSize: dependencies.maxBodyBytes, files: 2, fields: 1, parts: 3, headerPairs: 50 },
   });

@@ -25,8 +25,8 @@ export interface ClassifyDependencies extends Tools {
   cache: AnswerCache;
   /** Of decoding and the generalist together. */
   pace: Pace;
-  /** Image bytes -> the models' square. Rejects with AppError. */
-  decode(bytes: Uint8Array, signal: AbortSignal): Promise<RawImage>;
+  /** A picture -> the models' square. Rejects with AppError. */
+  decode(picture: Uint8Array | RawImage, signal: AbortSignal): Promise<RawImage>;
 }
 
 /** The body of a successful answer; `schemas.ts` describes it for callers. */
@@ -47,12 +47,12 @@ export interface Answer {
 }
 
 /**
- * Image bytes -> answer. Everything happens within one deadline; only a generalist that cannot answer in time is an
+ * A picture, as a file's bytes or as pixels -> answer. Everything happens within one deadline; only a generalist that cannot answer in time is an
  * error (`deadline-exceeded`). Throws AppError for bad images and when too much is waiting.
  */
 export async function classify(
   dependencies: ClassifyDependencies,
-  bytes: Uint8Array,
+  picture: Uint8Array | RawImage,
   options: ClassifyOptions,
 ): Promise<Answer> {
   const begun = performance.now();
@@ -62,7 +62,8 @@ export async function classify(
   using deadline = new Deadline(options.deadlineMs, options.caller);
   const id = randomUUID();
 
-  const key = cache.key(bytes, `${options.strategy} ${threshold}`);
+  const [bytes, size] = 'pixels' in picture ? [picture.pixels, `${picture.width} x ${picture.height}`] : [picture, ''];
+  const key = cache.key(bytes, `${options.strategy} ${threshold} ${size}`);
   const known = cache.get(key);
   metrics.cache.inc({ result: known ? 'hit' : 'miss' });
   let decodeMs = 0;
@@ -73,10 +74,11 @@ export async function classify(
     outcome = { ...known, decision, timings, bytesSent: 0, encoding: null };
   } else {
     using work = dependencies.pace.begin();
-    const decode = () => unlessAborted(deadline.signal, dependencies.decode(bytes, deadline.signal));
+    const decode = () => unlessAborted(deadline.signal, dependencies.decode(picture, deadline.signal));
     const image = await inSpan('decode', SpanKind.INTERNAL, decode);
     decodeMs = performance.now() - begun;
-    const task = { image, original: bytes, requestId: id, deadline, caller: options.caller, threshold, work };
+    const original = 'pixels' in picture ? {} : { original: picture };
+    const task = { image, ...original, requestId: id, deadline, caller: options.caller, threshold, work };
     outcome = await strategies[options.strategy](dependencies, task);
     if (outcome.degraded === null) cache.set(key, outcome);
     observe(metrics, outcome, decodeMs);

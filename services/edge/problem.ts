@@ -19,7 +19,7 @@ const unreadable: Record<string, ErrorCode> = {
 };
 
 const MEDIA_TYPES =
-  'set content-type to image/jpeg, image/png or image/webp (the image itself), multipart/form-data (a file named ' +
+  'set content-type to image/jpeg, image/png or image/webp (the image itself), image/x-rgb8 (its pixels), multipart/form-data (a file named ' +
   "image) or application/json ({'image': base64})";
 
 const PROBLEM = 'application/problem+json; charset=utf-8';

@@ -1,14 +1,26 @@
 import type { FastifyError, FastifyRequest } from 'fastify';
 import { AppError } from '../../shared/errors.ts';
+import { PIXELS_TYPE, type RawImage, readPixels } from '../../shared/wire.ts';
 
-/** The one image of a request: raw body, multipart field `image`, or JSON `{"image": "<base64>"}`. Throws AppError. */
-export async function readImage(request: FastifyRequest): Promise<Uint8Array> {
+/**
+ * The one image of a request: raw body, multipart field `image`, or JSON `{"image": "<base64>"}`; a raw body may also be
+ * pixels. Throws AppError.
+ */
+export async function readImage(request: FastifyRequest): Promise<Uint8Array | RawImage> {
   if (request.isMultipart()) return readMultipart(request);
-  if (request.body instanceof Uint8Array) return request.body;
+  if (request.body instanceof Uint8Array) return readBody(request.headers['content-type'] ?? '', request.body);
   if (request.body === undefined || request.body === null) {
     throw new AppError('empty-body', 'send a JPEG, PNG or WebP image');
   }
   return readJson(request.body);
+}
+
+function readBody(type: string, body: Uint8Array): Uint8Array | RawImage {
+  if (!type.startsWith(PIXELS_TYPE)) return body;
+  const image = readPixels(type, body);
+  if (!image)
+    throw new AppError('unsupported-media-type', `expected '${PIXELS_TYPE}; width=W; height=H', got '${type}'`);
+  return image;
 }
 
 async function readMultipart(request: FastifyRequest): Promise<Uint8Array> {

@@ -3,7 +3,7 @@ import pLimit from 'p-limit';
 import type { Bus } from '../../shared/bus.ts';
 import type { Config } from '../../shared/config.ts';
 import { warmGolden } from '../../shared/golden.ts';
-import { decodeImage } from '../../shared/image.ts';
+import { decodeImage, fitPixels } from '../../shared/image.ts';
 import { InferencePool } from '../../shared/inference.ts';
 import type { Log } from '../../shared/log.ts';
 import type { Bundle } from '../../shared/manifest.ts';
@@ -76,10 +76,11 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
       waiting: () => pool.waiting,
       circuits: () => [...healths].map(([expert, { state }]) => ({ expert, state })),
     }),
-    decode: (bytes, signal) =>
+    decode: (picture, signal) =>
       decoders(() => {
         signal.throwIfAborted();
-        return decodeImage(bytes, bundle.manifest.input, config.ASK_MAX_PIXELS);
+        const { input } = bundle.manifest;
+        return 'pixels' in picture ? fitPixels(picture, input) : decodeImage(picture, input, config.ASK_MAX_PIXELS);
       }),
     maxBodyBytes: config.ASK_MAX_BODY_BYTES,
     deadlineMs: config.ASK_DEADLINE_MS,

@@ -55,7 +55,7 @@ export interface LoadResult {
 const spec = JSON.parse(process.argv[2] as string) as LoadSpec;
 const { hostname, port } = new URL(spec.url);
 const pool = await distinct(spec.picture);
-const next = repeated(pool, spec.repeat);
+const next = repeated(pool, spec.repeat, spec.picture);
 const connections = Array.from({ length: spec.clients }, () => new Connection(hostname, Number(port)));
 const { path = '/classify', form = 'raw' } = spec;
 const type = form === 'raw' ? spec.picture.type : 'application/json';

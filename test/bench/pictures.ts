@@ -2,42 +2,44 @@ import sharp from 'sharp';
 
 /** What requests carry. Made from noise, so that no two are alike and no file is needed. */
 export interface Picture {
-  type: 'image/png' | 'image/jpeg';
+  type: 'image/png' | 'image/jpeg' | 'image/x-rgb8; width=32; height=32';
   width: number;
   height: number;
 }
 
 export const PICTURES = {
   'png-32': { type: 'image/png', width: 32, height: 32 },
+  'pixels-32': { type: 'image/x-rgb8; width=32; height=32', width: 32, height: 32 },
   'jpeg-1080p': { type: 'image/jpeg', width: 1920, height: 1080 },
 } satisfies Record<string, Picture>;
 
-const POOL = { 'image/png': 512, 'image/jpeg': 24 };
-const JPEG_TAIL = 16; // bytes after the end of image, which decoders leave alone: another picture to a cache
+const POOL = { 'image/png': 512, 'image/x-rgb8; width=32; height=32': 512, 'image/jpeg': 24 };
+const SERIAL_BYTES = 8; // after the end of an image, where decoders leave them alone: another picture to a cache
 
 /** Encoded pictures, all different. Large ones are few: `repeated` tells them apart by a tail. */
 export async function distinct({ type, width, height }: Picture): Promise<Buffer[]> {
   return Promise.all(
     Array.from({ length: POOL[type] }, async (_, i) => {
       // Smooth noise: a photo's file size, and every picture another mean colour.
-      const side = type === 'image/png' ? width : 96;
+      const side = type === 'image/jpeg' ? 96 : width;
       const random = generator(i + 1);
       const pixels = Uint8Array.from({ length: side * side * 3 }, () => random() * 256);
       const noise = sharp(pixels, { raw: { width: side, height: side, channels: 3 } });
       if (type === 'image/png') return noise.png().toBuffer();
+      if (type !== 'image/jpeg') return Buffer.from(pixels);
       return noise.resize(width, height, { fit: 'fill', kernel: 'cubic' }).jpeg({ quality: 85 }).toBuffer();
     }),
   );
 }
 
 /** Draws requests from the pool: a share of them repeats one of the last eight, the others were never sent before. */
-export function repeated(pool: Buffer[], share: number): () => Buffer {
+export function repeated(pool: Buffer[], share: number, { type }: Picture): () => Buffer {
   const last: Buffer[] = [];
   const random = generator(7);
   let sent = 0;
   return () => {
     if (last.length > 0 && random() < share) return last[Math.floor(random() * last.length)] as Buffer;
-    const picture = fresh(pool[sent % pool.length] as Buffer, sent);
+    const picture = fresh(pool[sent % pool.length] as Buffer, sent, type);
     sent += 1;
     last.push(picture);
     if (last.length > 8) last.shift();
@@ -45,11 +47,12 @@ export function repeated(pool: Buffer[], share: number): () => Buffer {
   };
 }
 
-/** The same picture as other bytes: a number follows its end, which decoders do not read. */
-function fresh(picture: Buffer, serial: number): Buffer {
-  const tail = Buffer.alloc(JPEG_TAIL);
-  tail.writeDoubleBE(serial);
-  return Buffer.concat([picture, tail]);
+/** The same picture as other bytes: a number follows its end, or is its last pixels where there is no end. */
+function fresh(picture: Buffer, serial: number, type: Picture['type']): Buffer {
+  const number = Buffer.alloc(SERIAL_BYTES);
+  number.writeDoubleBE(serial);
+  const pixels = type === 'image/png' || type === 'image/jpeg' ? picture : picture.subarray(0, -SERIAL_BYTES);
+  return Buffer.concat([pixels, number]);
 }
 
 /** Reproducible uniform numbers in 0..1 (mulberry32). */

@@ -41,7 +41,7 @@ const sessions = await Promise.all(
     });
   }),
 );
-const next = repeated(await distinct(spec.picture), 0);
+const next = repeated(await distinct(spec.picture), 0, spec.picture);
 const begun = performance.now();
 const counted = begun + spec.warmUpSeconds * 1000;
 const end = counted + spec.seconds * 1000;

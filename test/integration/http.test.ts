@@ -36,6 +36,33 @@ describe('an image comes in by three doors', () => {
     for (const { status, body } of [raw, multipart, base64]) expect([status, body.label]).toEqual([200, 'red']);
   });
 
+  test('pixels give the answer that a file of them gives, whatever their size', async () => {
+    for (const [width, height] of [
+      [8, 8],
+      [40, 30],
+    ] as const) {
+      const pixels = Buffer.from(
+        Array(width * height)
+          .fill(SURE_RED)
+          .flat(),
+      );
+      const { status, body } = await postImage(url, pixels, '', `image/x-rgb8; width=${width}; height=${height}`);
+      const file = (await postImage(url, await flatPng(SURE_RED, width, height))).body;
+      expect([status, body.label, body.confidence]).toEqual([200, file.label, file.confidence]);
+    }
+  });
+
+  test.each<[string, string, number, number, string]>([
+    ['too few', 'image/x-rgb8; width=3; height=3', 26, 400, 'invalid-body'],
+    ['too many', 'image/x-rgb8; width=3; height=3', 28, 400, 'invalid-body'],
+    ['none', 'image/x-rgb8; width=0; height=3', 0, 400, 'invalid-body'],
+    ['without a layout', 'image/x-rgb8', 27, 415, 'unsupported-media-type'],
+    ['with an impossible one', 'image/x-rgb8; width=-3; height=3', 27, 415, 'unsupported-media-type'],
+  ])('pixels, %s', async (_, type, length, status, code) => {
+    const answer = await postImage(url, Buffer.alloc(length), '', type);
+    expect([answer.status, answer.body.code]).toEqual([status, code]);
+  });
+
   test.each(['jpeg', 'png', 'webp'] as const)('%s', async (format) => {
     const image = await sharp(await flatPng(SURE_RED, 300, 200))
       .toFormat(format)

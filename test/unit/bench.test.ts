@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { repeated } from '../bench/pictures.ts';
+import { PICTURES, repeated } from '../bench/pictures.ts';
 import { markdown, type Results, worstByPeer } from '../bench/report.ts';
 import { median, summarise } from '../bench/statistics.ts';
 
@@ -56,13 +56,17 @@ test('percentiles are of the values themselves; the median of an even number lie
   expect([median([3, 1, 2]), median([4, 1, 2, 3])]).toEqual([2, 2.5]);
 });
 
-test('pictures never repeat unless asked to, and then about as often as asked', () => {
-  const pool = [Buffer.from('a'), Buffer.from('b')];
-  const draw = (share: number) => {
-    const next = repeated(pool, share);
-    return new Set(Array.from({ length: 1000 }, () => next().toString('hex'))).size;
-  };
-  expect(draw(0)).toBe(1000);
-  expect(draw(0.5)).toBeGreaterThan(430);
-  expect(draw(0.5)).toBeLessThan(570);
-});
+test.each(Object.values(PICTURES))(
+  'pictures never repeat unless asked to, and then about as often as asked: $type',
+  (picture) => {
+    const pool = [Buffer.from('a'.repeat(20)), Buffer.from('b'.repeat(20))];
+    const draw = (share: number) => {
+      const next = repeated(pool, share, picture);
+      expect(next()).toHaveLength(picture.type.startsWith('image/x-rgb8') ? 20 : 28);
+      return new Set(Array.from({ length: 1000 }, () => next().toString('hex'))).size;
+    };
+    expect(draw(0)).toBe(1000);
+    expect(draw(0.5)).toBeGreaterThan(430);
+    expect(draw(0.5)).toBeLessThan(570);
+  },
+);

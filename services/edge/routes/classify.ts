@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { AppError } from '../../../shared/errors.ts';
 import { extractContext, inSpan, SpanKind } from '../../../shared/telemetry.ts';
-import { mediaTypes } from '../../../shared/wire.ts';
+import { mediaTypes, PIXELS_TYPE } from '../../../shared/wire.ts';
 import type { AppDependencies } from '../app.ts';
 import { classify } from '../classify.ts';
 import { refuseHalfway } from '../problem.ts';
@@ -14,8 +14,12 @@ import { answerSchema, classifyQuery, problems, refusals } from '../schemas.ts';
 export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
   const schema = {
     summary: 'Classify one image',
-    consumes: [...mediaTypes, 'multipart/form-data', 'application/json'],
-    body: z.any().describe('The image itself, a form with one file named image, or {"image": base64}'),
+    consumes: [...mediaTypes, PIXELS_TYPE, 'multipart/form-data', 'application/json'],
+    body: z
+      .any()
+      .describe(
+        'The image itself (image/x-rgb8; width=W; height=H: its pixels, 8-bit RGB, row by row), a form with one file named image, or {"image": base64}',
+      ),
     querystring: classifyQuery,
     response: { 200: answerSchema, ...refusals, ...problems },
   };
