@@ -114,7 +114,11 @@ export function connectNats(options: NatsOptions): Bus {
     request,
     requestMany,
     publish(subject, { payload, headers }) {
-      if (connection && connected) connection.publish(subject, payload, { headers: toHeaders(headers) });
+      try {
+        if (connection && connected) connection.publish(subject, payload, { headers: toHeaders(headers) });
+      } catch {
+        // Closing: as lost as without a connection.
+      }
     },
     subscribe(subject, handler, queue) {
       let subscription: Subscription | undefined;

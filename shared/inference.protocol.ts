@@ -10,5 +10,6 @@ export interface WorkerRequest {
 
 export type WorkerReply =
   | { ready: true }
-  | { job: number; outputs: Record<string, Float32Array>; runMs: number; loaded: boolean }
+  /** `holds`: digests of the models that it has loaded, if the one of this job was loaded for it. */
+  | { job: number; outputs: Record<string, Float32Array>; runMs: number; holds?: string[] }
   | { job: number; failure: string };

@@ -46,8 +46,8 @@ interface Worker {
   ready: boolean;
   job: Job | undefined;
   timer: NodeJS.Timeout | undefined;
-  /** Paths of the models it has run. */
-  knows: Set<string>;
+  /** Digests of the models that it has loaded. */
+  holds: Set<string>;
 }
 
 interface RunOptions {
@@ -159,7 +159,7 @@ export class InferencePool {
 
   #spawn(): void {
     const child = startModelProcess(this.#options);
-    const worker: Worker = { child, ready: false, job: undefined, timer: undefined, knows: new Set() };
+    const worker: Worker = { child, ready: false, job: undefined, timer: undefined, holds: new Set() };
     this.#workers.add(worker);
     child.on('message', (reply: WorkerReply) => this.#settle(worker, reply));
     child.on('error', (error) => {
@@ -183,10 +183,10 @@ export class InferencePool {
     if ('failure' in reply) {
       job.settled.reject(new AppError('model-failed', `model ${job.request.model.id}: ${reply.failure}`));
     } else {
-      const { outputs, runMs, loaded } = reply;
-      worker.knows.add(job.request.model.path);
+      const { outputs, runMs, holds } = reply;
+      if (holds) worker.holds = new Set(holds);
       this.#limit.ended(runMs);
-      job.settled.resolve({ outputs, queueMs: job.startedAt - job.queuedAt, runMs, loaded });
+      job.settled.resolve({ outputs, queueMs: job.startedAt - job.queuedAt, runMs, loaded: holds !== undefined });
     }
     this.#dispatch();
   }
@@ -223,19 +223,19 @@ export class InferencePool {
       job.attempts += 1;
       job.startedAt = performance.now();
       worker.job = job;
-      this.#watch(worker, job.request.model.path);
+      this.#watch(worker, job.request.model.sha256);
       worker.child.send(job.request);
     }
     this.#endIfIdle();
   }
 
   /** Kills a process whose run takes so long that it must be hung. */
-  #watch(worker: Worker, model: string): void {
+  #watch(worker: Worker, digest: string): void {
     // If this process itself was stopped, the reply is there already and is read within the grace.
     const doubt = () => {
       worker.timer = setTimeout(() => worker.child.kill('SIGKILL'), GRACE_MS);
     };
-    worker.timer = setTimeout(doubt, this.#options.runLimitMs ?? this.#limit.allow(worker.knows.has(model)));
+    worker.timer = setTimeout(doubt, this.#options.runLimitMs ?? this.#limit.allow(worker.holds.has(digest)));
   }
 
   #endIfIdle(): void {

@@ -47,7 +47,8 @@ async function answer(request: WorkerRequest): Promise<void> {
       }
       outputs[name] = data;
     }
-    send({ job: request.job, outputs, runMs: performance.now() - begun, loaded: known === undefined });
+    const runMs = performance.now() - begun;
+    send({ job: request.job, outputs, runMs, ...(known ? {} : { holds: [...sessions.keys()] }) });
   } catch (error) {
     send({ job: request.job, failure: (error as Error).message });
   }

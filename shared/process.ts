@@ -1,7 +1,7 @@
 import closeWithGrace from 'close-with-grace';
 import type { NatsOptions } from './bus-nats.ts';
 import { type Config, ConfigError, helpText, readConfig } from './config.ts';
-import { createLog, type Log } from './log.ts';
+import { createLog, flushLog, type Log } from './log.ts';
 import { BundleError } from './manifest.ts';
 import { openNatsAccess } from './nats-access.ts';
 import { startTelemetry } from './telemetry.ts';
@@ -31,6 +31,7 @@ export async function runProcess(
       await service?.then((running) => running.stop());
       await telemetry.stop();
       log.info('stopped');
+      await flushLog(log);
     });
     service = start(config, log);
     service.catch(() => {});

@@ -7,14 +7,16 @@ export interface RunLimit {
 
 const LOADING_MS = 30_000;
 const LEAST_MS = 1000; // short enough to try again within a usual deadline
-const TIMES = 20; // the longest run so far
+const TIMES = 20; // the longest run of late
+const MEMORY = 0.99; // of the longest run, from one to the next
 
 export function createRunLimit(): RunLimit {
   let longestMs = 0;
   return {
-    allow: (loaded) => (loaded && longestMs > 0 ? Math.max(LEAST_MS, TIMES * longestMs) : LOADING_MS),
+    allow: (loaded) =>
+      loaded && longestMs > 0 ? Math.min(LOADING_MS, Math.max(LEAST_MS, TIMES * longestMs)) : LOADING_MS,
     ended(runMs) {
-      longestMs = Math.max(longestMs, runMs);
+      longestMs = Math.max(MEMORY * longestMs, runMs);
     },
   };
 }

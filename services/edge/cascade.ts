@@ -10,8 +10,8 @@ type Gate = (confidence: number, threshold: number) => Reason;
 const escalating: Reason[] = ['low-confidence', 'always-escalates'];
 
 /**
- * Ask the Expert (arXiv:2602.13334): the generalist answers; if the gate says so, the one best expert by the manifest's
- * scoring is asked, and both outputs are merged. Whatever fails beyond the generalist degrades to it.
+ * Ask the Expert (arXiv:2602.13334): the generalist answers; if the gate says so, an expert is asked, the best by the
+ * manifest's scoring if it answers, and both outputs are merged. Whatever fails beyond the generalist degrades to it.
  */
 export function cascade(strategy: string, gate: Gate): Strategy {
   return async (tools, task) => {

@@ -1,6 +1,5 @@
 import { elapsed, unlessAborted } from '../../shared/deadline.ts';
 import type { ModelEntry } from '../../shared/manifest.ts';
-import type { ExpertHealth } from './expert-health.ts';
 import { askExpert, type ExpertAnswer } from './experts.ts';
 import { choosePayload, type Payload } from './payload.ts';
 import type { Task, Tools } from './strategy.ts';
@@ -18,6 +17,7 @@ export interface Parcel {
 
 /** Answering must still be possible when the expert's time is up. */
 const RESERVE_MS = 5;
+const PROBE_MS = 2000;
 
 export function createParcel({ bundle }: Tools, { image, original, deadline, caller }: Task): Parcel {
   let made: Promise<Payload | null> | undefined;
@@ -56,6 +56,7 @@ export async function consult(
   task: Task,
   signal: AbortSignal,
 ): Promise<Consultation> {
+  const begun = performance.now();
   const health = tools.health(expert);
   const unasked = (degraded: NonNullable<ExpertAnswer['degraded']>): Consultation => {
     tools.metrics.escalations.inc({ expert, outcome: degraded });
@@ -63,14 +64,15 @@ export async function consult(
   };
   if (!tools.bus.connected) return unasked('no-expert');
   const obstacle = health.obstacle();
-  if (obstacle?.probe) void probe(expert, parcel, tools, task, health);
+  if (obstacle?.probe) void probe(expert, parcel, tools, task);
   if (obstacle) return unasked(obstacle.degraded);
   const packed = await parcel.open();
   const timeoutMs = task.deadline.left - RESERVE_MS;
   if (timeoutMs < 1) return unasked('timeout');
   if (packed === null) return unasked('expert-error');
   const answer = await askExpert(tools.bus, question(expert, packed, tools, task.requestId, timeoutMs, signal));
-  if (!signal.aborted) health.record(answer, timeoutMs);
+  // Whoever waits for an expert waits for the packing, too.
+  if (!signal.aborted) health.record({ ...answer, roundTripMs: elapsed(begun) }, timeoutMs);
   const { metrics } = tools;
   metrics.escalations.inc({ expert, outcome: signal.aborted ? 'cancelled' : (answer.degraded ?? 'answered') });
   metrics.bytesSent.inc(answer.bytesSent);
@@ -79,14 +81,15 @@ export async function consult(
 }
 
 /** Its answer is thrown away: it tells whether the expert answers again. */
-async function probe(expert: string, parcel: Parcel, tools: Tools, task: Task, health: ExpertHealth): Promise<void> {
-  const timeoutMs = Math.max(1, task.deadline.left);
-  const nobody = new AbortController().signal;
+async function probe(expert: string, parcel: Parcel, tools: Tools, task: Task): Promise<void> {
   const packed = await parcel.open().catch(() => null);
-  const answer: ExpertAnswer = packed
-    ? await askExpert(tools.bus, question(expert, packed, tools, `${task.requestId}-probe`, timeoutMs, nobody))
-    : { reply: null, degraded: 'timeout', bytesSent: 0, roundTripMs: 0 };
-  health.record(answer, timeoutMs, 'probe');
+  if (packed === null) return tools.health(expert).probed(null);
+  const id = `${task.requestId}-probe`;
+  const answer = await askExpert(
+    tools.bus,
+    question(expert, packed, tools, id, PROBE_MS, new AbortController().signal),
+  );
+  tools.health(expert).probed(answer);
   tools.metrics.probes.inc({ expert, outcome: answer.degraded ?? 'answered' });
   tools.metrics.bytesSent.inc(answer.bytesSent);
 }

@@ -18,9 +18,10 @@ export async function escalate(edge: Outcome, tools: Tools, task: Task): Promise
   }
   const parcel = createParcel(tools, task);
   const asked: Promise<Consultation>[] = [];
-  using enough = follow(task.caller);
+  const enough = new AbortController();
+  const signal = AbortSignal.any([task.caller, enough.signal]);
   const ask = ({ expert }: Candidate) => {
-    const consultation = consult(expert, parcel, tools, task, enough.signal);
+    const consultation = consult(expert, parcel, tools, task, signal);
     asked.push(consultation);
     return consultation;
   };
@@ -48,17 +49,4 @@ export async function escalate(edge: Outcome, tools: Tools, task: Task): Promise
   const answer = softmax(reply.logits, temperature);
   const probabilities = mergeLogLinear(edge.edgeProbabilities, answer, routing.merge);
   return { ...outcome, probabilities, route: 'expert', expert };
-}
-
-/** Aborts when `caller` does, or by hand. */
-function follow(caller: AbortSignal) {
-  const controller = new AbortController();
-  const abort = () => controller.abort();
-  if (caller.aborted) abort();
-  caller.addEventListener('abort', abort);
-  return {
-    signal: controller.signal,
-    abort,
-    [Symbol.dispose]: () => caller.removeEventListener('abort', abort),
-  };
 }

@@ -14,16 +14,19 @@ export interface Obstacle {
 export interface ExpertHealth {
   /** Null: ask it. */
   obstacle(): Obstacle | null;
-  /** `allowedMs`: how long the answer was waited for at most. */
-  record(answer: ExpertAnswer, allowedMs: number, kind?: 'question' | 'probe'): void;
+  /** What came of a question; `allowedMs`: how long the answer was waited for at most. */
+  record(answer: ExpertAnswer, allowedMs: number): void;
+  /** What came of the probe that was due; null: it could not be sent. */
+  probed(answer: ExpertAnswer | null): void;
   /** 95th percentile of its last answers' round trips, once there are enough of them. */
   readonly p95Ms: number | undefined;
   readonly state: 'closed' | 'open' | 'absent';
 }
 
 const FAILURES = 3; // in a row
-const ABSENCE_FORGOTTEN_MS = 5000;
-const PROBE_MS = 250; // until the first probe; doubled after each that fails
+const FORGOTTEN_MS = 5000;
+const PATIENCE_MS = 1000; // who waits so long has waited long enough for any expert
+const PROBE_MS = 250; // until the first probe; doubled after each that is not answered
 const PROBE_MOST_MS = 1000;
 const SAMPLES = 64;
 const ENOUGH = 20;
@@ -49,14 +52,23 @@ export function createExpertHealth(now: () => number = () => performance.now()):
   /** Callers in a hurry are no fault of the expert. */
   function wasFair(allowedMs: number): boolean {
     const usual = percentile();
-    return allowedMs >= (usual === undefined ? 250 : Math.max(100, 3 * usual));
+    return allowedMs >= (usual === undefined ? 250 : Math.min(PATIENCE_MS, Math.max(100, 3 * usual)));
+  }
+
+  function shutFor(degraded: Obstacle['degraded'], pauseMs: number): void {
+    shut = { degraded, until: now() + pauseMs, pauseMs };
+  }
+
+  function open(): void {
+    failures = 0;
+    shut = null;
   }
 
   return {
     obstacle() {
       if (shut === null) return null;
       const { degraded, until } = shut;
-      if (degraded === 'no-expert' && now() >= until + ABSENCE_FORGOTTEN_MS) {
+      if (degraded === 'no-expert' && now() >= until + FORGOTTEN_MS) {
         shut = null;
         return null;
       }
@@ -64,21 +76,21 @@ export function createExpertHealth(now: () => number = () => performance.now()):
       probing ||= probe;
       return { degraded, probe };
     },
-    record({ degraded, roundTripMs }, allowedMs, kind = 'question') {
-      if (kind === 'probe') probing = false;
-      if (degraded === null || degraded === 'overloaded') {
-        if (degraded === null) answered(roundTripMs);
-        failures = 0;
-        shut = null;
-      } else if (degraded === 'no-expert') {
-        failures = 0;
-        shut = { degraded, until: now() + PROBE_MS, pauseMs: PROBE_MS };
-      } else if (degraded !== 'timeout' || wasFair(allowedMs) || kind === 'probe') {
-        failures += 1;
-        const pauseMs = kind === 'probe' && shut ? Math.min(PROBE_MOST_MS, 2 * shut.pauseMs) : PROBE_MS;
-        const opens = failures >= FAILURES && (shut === null || kind === 'probe');
-        if (opens) shut = { degraded: 'circuit-open', until: now() + pauseMs, pauseMs };
-      }
+    record({ degraded, roundTripMs }, allowedMs) {
+      if (degraded === null) answered(roundTripMs);
+      if (degraded === null || degraded === 'overloaded') return open();
+      if (degraded === 'no-expert') return shutFor(degraded, PROBE_MS);
+      if (degraded === 'timeout' && !wasFair(allowedMs)) return;
+      failures += 1;
+      if (failures >= FAILURES && shut === null) shutFor('circuit-open', PROBE_MS);
+    },
+    probed(answer) {
+      probing = false;
+      if (answer === null) return;
+      const { degraded } = answer;
+      if (degraded === null || degraded === 'overloaded') open();
+      else if (degraded === 'no-expert') shutFor(degraded, PROBE_MS);
+      else shutFor('circuit-open', Math.min(PROBE_MOST_MS, 2 * (shut?.pauseMs ?? PROBE_MS)));
     },
     get p95Ms() {
       return percentile();

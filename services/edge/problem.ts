@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, type ErrorCode, toAppError } from '../../shared/errors.ts';
@@ -22,6 +22,7 @@ const MEDIA_TYPES =
   'set content-type to image/jpeg, image/png or image/webp (the image itself), image/x-rgb8 (its pixels), multipart/form-data (a file named ' +
   "image) or application/json ({'image': base64})";
 
+const LINGER_MS = 1000;
 const PROBLEM = 'application/problem+json; charset=utf-8';
 
 /** Answers an error as `application/problem+json` (RFC 9457) and counts it. */
@@ -47,7 +48,9 @@ export function refuseConnection(thrown: Error & { code?: string }, socket: Sock
 }
 
 /** Answers a request that has not arrived completely, and gives it up: reading it fails with `error`. */
-export function refuseHalfway(error: AppError, request: IncomingMessage): void {
+export function refuseHalfway(error: AppError, request: IncomingMessage, response: ServerResponse): void {
+  // Without a socket of its own, it stands behind a request whose answer is still to come: this would be taken for that.
+  if (response.socket === null) return void request.destroy(error);
   refuseSocket(error, request.socket, () => request.destroy(error));
 }
 
@@ -56,6 +59,7 @@ function refuseSocket(error: AppError, socket: Socket, sent = () => {}): void {
   const body = toProblem(error);
   const head = `HTTP/1.1 ${error.status} ${error.code}\r\ncontent-type: ${PROBLEM}\r\nconnection: close`;
   socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, sent);
+  setTimeout(() => socket.destroy(), LINGER_MS).unref(); // who never closes his end would keep the connection for ever
 }
 
 function toProblem({ code, title, status, message }: AppError): string {

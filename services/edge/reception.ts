@@ -5,47 +5,60 @@ import { AppError } from '../../shared/errors.ts';
 export interface Reception {
   /**
    * Takes a request whose headers have arrived; its body must have within `withinMs`. When there are too many, or too
-   * many bytes, those still arriving give way, the oldest first; `drop` ends one. Throws AppError `overloaded` if all
-   * have arrived and none can give way. Returns what must be called when the request is over.
+   * many bytes, those still arriving give way, the oldest first; `drop` ends one. Throws AppError `overloaded` if not
+   * even that makes room.
    */
-  take(request: IncomingMessage, withinMs: number, drop: (why: AppError) => void): () => void;
+  take(request: IncomingMessage, withinMs: number, drop: (why: AppError) => void): Guest;
   /** Resolves when no request is here. */
   idle(): Promise<void>;
+}
+
+export interface Guest {
+  /** The body has arrived and has so many bytes: until then it counts as announced, or as the largest. */
+  weigh(bytes: number): void;
+  /** The request is over. */
+  leave(): void;
 }
 
 export interface ReceptionLimits {
   /** Requests still arriving. */
   count: number;
-  /** Of all bodies together: as announced, or `bodyBytes` where a request does not announce any. */
+  /** Of all bodies together. */
   bytes: number;
+  /** The most that one body may have. */
   bodyBytes: number;
 }
 
-interface Guest {
+interface Arriving {
   bytes: number;
   drop(why: AppError): void;
 }
 
 export function createReception(limits: ReceptionLimits): Reception {
-  const arriving = new Set<Guest>();
+  const arriving = new Set<Arriving>();
   let count = 0;
   let bytes = 0;
   let waiting: (() => void)[] = [];
 
   function makeRoom(needed: number): void {
     const full = () => arriving.size >= limits.count || bytes + needed > limits.bytes;
+    if (!full()) return;
+    const movable = [...arriving].reduce((sum, guest) => sum + guest.bytes, 0);
+    if (bytes - movable + needed > limits.bytes) {
+      throw new AppError('overloaded', `${bytes} bytes of pictures are being worked on already`);
+    }
     for (const oldest of arriving) {
       if (!full()) return;
       oldest.drop(new AppError('request-timeout', 'others were waiting, and the request had not arrived completely'));
     }
-    if (full()) throw new AppError('overloaded', `${bytes} bytes of pictures are being worked on already`);
   }
 
   return {
     take(request, withinMs, drop) {
       const announced = Number(request.headers['content-length'] ?? Number.NaN);
-      const guest: Guest = {
-        bytes: Math.min(limits.bodyBytes, Number.isNaN(announced) ? limits.bodyBytes : announced),
+      const known = Number.isNaN(announced) ? limits.bodyBytes : announced;
+      const guest: Arriving = {
+        bytes: Math.min(limits.bodyBytes, known),
         drop(why) {
           leave();
           drop(why);
@@ -74,8 +87,13 @@ export function createReception(limits: ReceptionLimits): Reception {
         for (const resolve of waiting) resolve();
         waiting = [];
       };
+      const weigh = (actual: number) => {
+        if (over) return;
+        bytes += actual - guest.bytes;
+        guest.bytes = actual;
+      };
       request.once('end', arrived);
-      return leave;
+      return { weigh, leave };
     },
     async idle() {
       if (count > 0) await new Promise<void>((resolve) => waiting.push(resolve));

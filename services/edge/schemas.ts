@@ -2,11 +2,14 @@ import { z } from 'zod';
 import { decimal } from '../../shared/decimal.ts';
 import { strategyNames } from './strategies.ts';
 
+/** The longest deadline that can be asked for, in milliseconds. */
+export const MOST_MS = 600_000;
+
 /** What callers send and get, checked where it comes in and published as OpenAPI. */
 export const classifyQuery = z
   .object({
     topK: decimal(z.number().int().min(1).max(1000)).default(5).describe('how many labels to return'),
-    deadlineMs: decimal(z.number().int().min(1).max(600_000)).optional().describe('time for the answer'),
+    deadlineMs: decimal(z.number().int().min(1).max(MOST_MS)).optional().describe('time for the answer'),
     threshold: decimal(z.number().min(0).max(1)).optional().describe('escalate answers less confident than this'),
     strategy: z.enum(strategyNames).default('ask').describe('who may answer'),
   })

@@ -42,10 +42,10 @@ export interface TwoChoices {
 export async function askEither({ first, second, slowMs, budget }: TwoChoices): Promise<Consultation> {
   budget.earn();
   const one = first();
-  const early = await orSlow(one, slowMs);
+  let early = await orSlow(one, slowMs);
+  if (early === 'slow' && !budget.spend()) early = await one;
   // One that is overloaded shares its machine with the others, as a rule.
   if (early !== 'slow' && (early.reply !== null || early.degraded === 'overloaded')) return early;
-  if (early === 'slow' && !budget.spend()) return one;
   const answered = [one, second()].map(async (asked) => {
     const consultation = await asked;
     if (consultation.reply === null) throw consultation;

@@ -78,6 +78,9 @@ export async function runFault(fault: Fault): Promise<Row> {
   violations.push(...(await compareMetrics(world, outcomes)));
   if (!fault.untraced) violations.push(...(await compareTraces(world, answered)));
   violations.push(...(await findLeaks(world, before)));
+  world.edge.kill('SIGTERM');
+  const status = await Promise.race([world.edge.exited, sleep(15_000, 'nothing', { ref: false })]);
+  complain(status !== 0, `SIGTERM, and the edge ended with ${status}`);
   complain(/"level":60|unhandled/i.test(world.edge.log()), 'the edge logged a fatal error');
   return row;
 }

@@ -48,12 +48,12 @@ test('an open circuit asks for one probe at a time, each later than the one befo
     }
     waits.push(waited);
     expect(due()).toBe(false);
-    health.record(failed('timeout'), 1000, 'probe');
+    health.probed(failed('timeout'));
   }
   expect(waits).toEqual([250, 500, 1000, 1000, 1000]);
   pass(1000);
   expect(due()).toBe(true);
-  health.record(answered(), 1000, 'probe');
+  health.probed(answered());
   expect([health.obstacle(), health.state]).toEqual([null, 'closed']);
 });
 
@@ -72,7 +72,7 @@ test('absence is believed at once and probed; what was said of it long ago is fo
   expect([health.obstacle(), health.state]).toEqual([{ degraded: 'no-expert', probe: false }, 'absent']);
   pass(250);
   expect([health.obstacle()?.probe, health.obstacle()?.probe]).toEqual([true, false]);
-  health.record(failed('no-expert'), 1000, 'probe');
+  health.probed(failed('no-expert'));
   pass(5249);
   expect(health.obstacle()).toEqual({ degraded: 'no-expert', probe: true });
   pass(1);
@@ -84,8 +84,35 @@ test('an expert found absent by its probe counts as absent', () => {
   fail(3);
   pass(250);
   health.obstacle();
-  health.record(failed('no-expert'), 1000, 'probe');
+  health.probed(failed('no-expert'));
   expect(health.state).toBe('absent');
+});
+
+test('an expert that was absent and comes back silent is probed ever later, and not forgotten', () => {
+  const { health, fail, pass } = setUp();
+  fail(1, 'no-expert');
+  pass(250);
+  health.obstacle();
+  health.probed(failed('timeout'));
+  expect([health.state, health.obstacle()?.probe]).toEqual(['open', false]);
+  pass(10_000);
+  expect(health.obstacle()).toEqual({ degraded: 'circuit-open', probe: true });
+});
+
+test('a probe that could not be sent is due again at once', () => {
+  const { health, fail, pass } = setUp();
+  fail(3);
+  pass(250);
+  expect(health.obstacle()?.probe).toBe(true);
+  health.probed(null);
+  expect(health.obstacle()?.probe).toBe(true);
+});
+
+test('who waited a second has waited long enough, however slow the expert is', () => {
+  const { health, fail } = setUp();
+  for (let i = 0; i < 20; i++) health.record(answered(700), 2000);
+  fail(3, 'timeout', 1000);
+  expect(health.state).toBe('open');
 });
 
 test('one that is overloaded is there', () => {

@@ -89,6 +89,13 @@ describe('leaves to the full decoder', () => {
     ['a wrong checksum of the header', () => damaged(30)],
     ['a wrong checksum of the data', () => damaged(60)],
     ['a file cut short', () => png().subarray(0, -13)],
+    ['another signature', () => damaged(5)],
+    ['a second header', () => png({ between: [png().subarray(8, 33)] })],
+    [
+      'data in two places',
+      () => Buffer.concat([png().subarray(0, -12), chunk('pHYs', Buffer.alloc(9)), png().subarray(33)]),
+    ],
+    ['a million empty chunks of data', () => png({ between: Array(90_000).fill(chunk('IDAT', Buffer.alloc(0))) })],
     ['a filter that does not exist', () => png({ rows: filtered(5) })],
     ['too few rows', () => png({ rows: filtered(0).subarray(28) })],
     ['more than its rows: a bomb', () => png({ rows: Buffer.alloc(50_000_000) })],

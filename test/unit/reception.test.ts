@@ -14,8 +14,8 @@ function setUp() {
   const take = (name: string, length: number | undefined, withinMs = 60_000) => {
     const headers = length === undefined ? {} : { 'content-length': String(length) };
     const request = Object.assign(new EventEmitter(), { headers }) as unknown as IncomingMessage;
-    const leave = reception.take(request, withinMs, (why: AppError) => dropped.push(`${name} ${why.code}`));
-    return { leave, arrive: () => request.emit('end') };
+    const guest = reception.take(request, withinMs, (why: AppError) => dropped.push(`${name} ${why.code}`));
+    return { ...guest, arrive: () => request.emit('end') };
   };
   return { reception, dropped, take };
 }
@@ -54,6 +54,25 @@ describe('reception', () => {
     take('c', 300);
     expect(() => take('d', 301)).not.toThrow();
     expect(dropped).toEqual(['c request-timeout']);
+  });
+
+  test('counts what has arrived by what it is', () => {
+    const { dropped, take } = setUp();
+    for (const name of ['a', 'b', 'c']) {
+      const guest = take(name, undefined);
+      guest.arrive();
+      guest.weigh(10);
+    }
+    take('d', 400);
+    expect(dropped).toEqual([]);
+  });
+
+  test('lets nobody go where that would not make room', () => {
+    const { dropped, take } = setUp();
+    for (const name of ['a', 'b']) take(name, 400).arrive();
+    take('c', 100);
+    expect(() => take('d', 300)).toThrow('900 bytes of pictures are being worked on already');
+    expect(dropped).toEqual([]);
   });
 
   test('gives up what does not arrive in time, and nothing that has arrived', async () => {

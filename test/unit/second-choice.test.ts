@@ -68,6 +68,12 @@ describe('the runner-up', () => {
     expect(await ask({ first, second })).toEqual({ expert: 'first', degraded: 'circuit-open', asked: 1 });
   });
 
+  test('is asked when a first choice fails that was slow while there was no budget', async () => {
+    const budget = { earn: () => {}, spend: () => false };
+    const first = sleep(20, failure('first', 'expert-error'));
+    expect(await ask({ first, slowMs: 1, budget })).toEqual({ expert: 'second', degraded: null, asked: 1 });
+  });
+
   test('is asked for slowness no more often than the budget allows', async () => {
     const budget = createHedgeBudget();
     let asked = 0;

@@ -8,7 +8,8 @@ import type { AppDependencies } from '../app.ts';
 import { classify } from '../classify.ts';
 import { refuseHalfway } from '../problem.ts';
 import { readImage } from '../read-image.ts';
-import { answerSchema, classifyQuery, problems, refusals } from '../schemas.ts';
+import type { Guest } from '../reception.ts';
+import { answerSchema, classifyQuery, MOST_MS, problems, refusals } from '../schemas.ts';
 
 /** `POST /classify`. */
 export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
@@ -23,15 +24,16 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     querystring: classifyQuery,
     response: { 200: answerSchema, ...refusals, ...problems },
   };
-  const arrivals = new WeakMap<FastifyRequest, number>();
+  const arrivals = new WeakMap<FastifyRequest, { at: number; guest: Guest }>();
   const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
     const phase = dependencies.phase();
     if (phase !== 'ready') throw new AppError(phase, `the service is ${phase}`);
     const deadlineMs = wanted(request) ?? dependencies.deadlineMs;
     dependencies.admission.check(deadlineMs);
-    const leave = dependencies.reception.take(request.raw, deadlineMs, (why) => refuseHalfway(why, request.raw));
-    reply.raw.once('close', leave);
-    arrivals.set(request, performance.now());
+    const drop = (why: AppError) => refuseHalfway(why, request.raw, reply.raw);
+    const guest = dependencies.reception.take(request.raw, deadlineMs, drop);
+    reply.raw.once('close', guest.leave);
+    arrivals.set(request, { at: performance.now(), guest });
   };
   app.post('/classify', { schema, onRequest }, (request, reply) =>
     inSpan(
@@ -42,8 +44,10 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
         const caller = whileListening(reply);
         const image = await readImage(request);
         // One deadline, from the headers on: what the body took to arrive is gone.
-        const spent = performance.now() - (arrivals.get(request) as number);
-        const deadlineMs = Math.max(1, (query.deadlineMs ?? dependencies.deadlineMs) - spent);
+        const { at, guest } = arrivals.get(request) as { at: number; guest: Guest };
+        guest.weigh('pixels' in image ? image.pixels.length : image.length);
+        const spent = performance.now() - at;
+        const deadlineMs = Math.max(1, Math.round((query.deadlineMs ?? dependencies.deadlineMs) - spent));
         dependencies.admission.enter(deadlineMs);
         reply.raw.once('close', dependencies.admission.leave);
         const answer = await classify(dependencies, image, { ...query, deadlineMs, caller });
@@ -63,7 +67,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
 /** The deadline that the query asks for, before it is checked: who cannot be served need not send a body. */
 function wanted({ query }: FastifyRequest): number | undefined {
   const { deadlineMs } = query as { deadlineMs?: unknown };
-  return Number(deadlineMs) > 0 ? Number(deadlineMs) : undefined;
+  return Number(deadlineMs) > 0 ? Math.min(MOST_MS, Number(deadlineMs)) : undefined;
 }
 
 /** Aborts when the caller hangs up. Fastify's `request.signal` does so as soon as the body has been read. */
