@@ -1,18 +1,9 @@
-import {
-  connect,
-  headers as createHeaders,
-  InvalidArgumentError,
-  type Msg,
-  type MsgHdrs,
-  type NatsConnection,
-  NoRespondersError,
-  RequestError,
-  TimeoutError,
-} from '@nats-io/transport-node';
+import { connect, InvalidArgumentError, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import { type Bus, BusError, type BusHeaders, type Reply, type RequestOptions, type Subscription } from './bus.ts';
 import { AppError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { NatsAccess } from './nats-access.ts';
+import { fromMessage, NatsInbox, toHeaders } from './nats-inbox.ts';
 import { encodeError } from './wire.ts';
 
 export interface NatsOptions {
@@ -29,6 +20,7 @@ export interface NatsOptions {
 export function connectNats(options: NatsOptions): Bus {
   const { log } = options;
   let connection: NatsConnection | undefined;
+  let inbox: NatsInbox | undefined;
   let connected = false;
   let closing = false;
   const waiting: ((connection: NatsConnection) => void)[] = [];
@@ -57,53 +49,65 @@ export function connectNats(options: NatsOptions): Bus {
     if (!connection) return;
     if (closing) return connection.close();
     connected = true;
+    inbox = new NatsInbox(connection, options.access?.inboxPrefix);
     log.info({ server: connection.getServer() }, 'connected to NATS');
     for (const start of waiting.splice(0)) start(connection);
     for await (const event of connection.status()) {
       if (event.type === 'disconnect' || event.type === 'staleConnection') connected = false;
       if (event.type === 'reconnect') connected = true;
-      if (event.type === 'error') log.error({ err: event.error }, 'NATS refused something');
+      if (event.type === 'error') {
+        log.error({ err: event.error }, 'NATS refused something');
+        if (event.error instanceof PermissionViolationError) inbox.refuse(event.error.subject);
+      }
       if (event.type === 'disconnect' || event.type === 'reconnect') log.warn({ event: event.type }, 'NATS connection');
     }
     connected = false;
+    inbox.refuse();
   })();
   following.catch((error) => log.error({ err: error }, 'NATS connection given up'));
 
-  function use(): NatsConnection {
-    if (!connection || !connected) throw new BusError('disconnected');
-    return connection;
+  function use(): NatsInbox {
+    if (!inbox || !connected) throw new BusError('disconnected');
+    return inbox;
   }
 
   async function request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Reply> {
-    const { signal } = options;
+    const { headers, timeoutMs, signal } = options;
     if (signal?.aborted) throw new BusError('aborted');
-    const { promise: aborted, reject } = Promise.withResolvers<never>();
+    const { promise, resolve, reject } = Promise.withResolvers<Reply>();
     const abort = () => reject(new BusError('aborted'));
+    const timer = setTimeout(() => reject(new BusError('timeout')), Math.max(1, timeoutMs));
     signal?.addEventListener('abort', abort);
+    let stop = () => {};
     try {
-      const sent = use().request(subject, payload, {
-        timeout: Math.max(1, options.timeoutMs),
-        headers: toHeaders(options.headers),
-      });
-      return fromMessage(await Promise.race([sent, aborted]));
+      stop = use().ask(subject, payload, headers, { onReply: resolve, onFailure: reject });
+      return await promise;
     } catch (error) {
       throw toBusError(error);
     } finally {
+      stop();
+      clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
     }
   }
 
   async function requestMany(subject: string, waitMs: number): Promise<Reply[]> {
     const replies: Reply[] = [];
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, waitMs);
+    const onFailure = (error: BusError) => {
+      if (error.failure === 'no-responders') resolve();
+      else if (error.failure !== 'unreadable') reject(error);
+    };
+    let stop = () => {};
     try {
-      for await (const reply of await use().requestMany(subject, undefined, { strategy: 'timer', maxWait: waitMs })) {
-        replies.push(fromMessage(reply));
-      }
-    } catch (error) {
-      const failure = toBusError(error);
-      if (failure.failure !== 'no-responders' && failure.failure !== 'timeout') throw failure;
+      stop = use().ask(subject, new Uint8Array(), {}, { onReply: (reply) => void replies.push(reply), onFailure });
+      await promise;
+      return replies;
+    } finally {
+      stop();
+      clearTimeout(timer);
     }
-    return replies;
   }
 
   return {
@@ -162,23 +166,8 @@ export function connectNats(options: NatsOptions): Bus {
   };
 }
 
-function toHeaders(entries: BusHeaders): MsgHdrs {
-  const headers = createHeaders();
-  for (const [key, value] of Object.entries(entries)) headers.set(key, value);
-  return headers;
-}
-
-function fromMessage(message: Msg): Reply {
-  const headers: BusHeaders = {};
-  for (const [key, values] of message.headers ?? []) headers[key] = values[0] ?? '';
-  return { payload: message.data, headers };
-}
-
 function toBusError(error: unknown): BusError {
   if (error instanceof BusError) return error;
-  if (error instanceof TimeoutError) return new BusError('timeout', { cause: error });
-  const unanswered = error instanceof RequestError ? error.isNoResponders() : error instanceof NoRespondersError;
-  if (unanswered) return new BusError('no-responders', { cause: error });
   if (error instanceof InvalidArgumentError) return new BusError('too-large', { cause: error });
   return new BusError('disconnected', { cause: error });
 }

@@ -38,7 +38,7 @@ export interface Subscription {
   drain(): Promise<void>;
 }
 
-export type BusFailure = 'no-responders' | 'timeout' | 'disconnected' | 'too-large' | 'aborted';
+export type BusFailure = 'no-responders' | 'timeout' | 'disconnected' | 'too-large' | 'unreadable' | 'aborted';
 
 export class BusError extends Error {
   readonly failure: BusFailure;

@@ -144,9 +144,10 @@ export function decodeReply(reply: Reply, count: number): ClassifyReply {
   const view = new DataView(reply.payload.buffer, reply.payload.byteOffset, reply.payload.byteLength);
   const logits = Float32Array.from({ length: count }, (_, i) => view.getFloat16(i * 2, true));
   if (!logits.every(Number.isFinite)) throw new AppError('model-failed', 'expert sent logits that are not finite');
+  const expertMs = Number(reply.headers[EXPERT_MS]);
   return {
     logits,
-    expertMs: Number(reply.headers[EXPERT_MS] ?? 0) || 0,
+    expertMs: expertMs >= 0 && Number.isFinite(expertMs) ? expertMs : 0,
     modelDigest: reply.headers[MODEL_DIGEST] ?? '',
   };
 }

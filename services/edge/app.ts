@@ -10,7 +10,8 @@ import type { Admission } from './admission.ts';
 import type { ClassifyDependencies } from './classify.ts';
 import { createGuard } from './guard.ts';
 import type { KeyRing } from './key-ring.ts';
-import { createErrorHandler, refuseConnection } from './problem.ts';
+import { createErrorHandler, noteRequest, refuseConnection, requireHost } from './problem.ts';
+import { acceptJson } from './read-json.ts';
 import type { Reception } from './reception.ts';
 import { classifyRoutes } from './routes/classify.ts';
 import { consoleRoutes } from './routes/console.ts';
@@ -42,6 +43,7 @@ export async function buildApp(dependencies: AppDependencies) {
     return503OnClosing: false, // the routes say `stopping` themselves, as a problem document
     frameworkErrors: errorHandler,
     clientErrorHandler: refuseConnection,
+    http: { requireHostHeader: false }, // Node's own refusal is no problem document: `requireHost` says it
   }).withTypeProvider<ZodTypeProvider>();
 
   app.setValidatorCompiler(validatorCompiler);
@@ -50,6 +52,10 @@ export async function buildApp(dependencies: AppDependencies) {
   app.setNotFoundHandler((request) => {
     throw new AppError('not-found', `${request.method} ${request.url} is not served here`);
   });
+  // Nobody needs to meet another expectation than 100-continue; left alone, Node refuses it without a problem document.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
+  app.server.on('request', noteRequest);
+  app.addHook('onRequest', requireHost);
   const page = await readFile(new URL('./console.html', import.meta.url), 'utf8');
   app.addHook('onRequest', createSecurityHeaders(page));
   if (keys) app.addHook('onRequest', createGuard(keys, metrics));
@@ -58,7 +64,8 @@ export async function buildApp(dependencies: AppDependencies) {
     if (dependencies.phase() === 'stopping') reply.header('connection', 'close');
     done(null, payload);
   });
-  app.removeContentTypeParser('text/plain');
+  app.removeContentTypeParser(['text/plain', 'application/json']);
+  acceptJson(app);
   app.addContentTypeParser([...mediaTypes, PIXELS_TYPE], { parseAs: 'buffer' }, (_, body, done) => done(null, body));
   await app.register(multipart, {
     limits: { fileSize: dependencies.maxBodyBytes, files: 2, fields: 1, parts: 3, headerPairs: 50 },

@@ -72,7 +72,7 @@ export async function askExpert(bus: Bus, question: Question): Promise<ExpertAns
       const degraded = toDegraded(error);
       span.setAttribute('routing.degraded', degraded);
       span.recordException(error as Error);
-      const nothingSent = error instanceof BusError && error.failure !== 'timeout';
+      const nothingSent = error instanceof BusError && error.failure !== 'timeout' && error.failure !== 'unreadable';
       return { reply: null, degraded, bytesSent: nothingSent ? 0 : bytesSent, roundTripMs: elapsed(begun) };
     }
   });
@@ -81,7 +81,7 @@ export async function askExpert(bus: Bus, question: Question): Promise<ExpertAns
 function toDegraded(error: unknown): Degraded {
   if (error instanceof BusError) {
     if (error.failure === 'no-responders' || error.failure === 'disconnected') return 'no-expert';
-    if (error.failure === 'too-large') return 'expert-error';
+    if (error.failure === 'too-large' || error.failure === 'unreadable') return 'expert-error';
     return 'timeout';
   }
   if (error instanceof AppError) {

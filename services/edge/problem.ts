@@ -36,13 +36,26 @@ export function createErrorHandler(metrics: EdgeMetrics) {
     if (error.status === 429 || error.status === 503) {
       reply.header('retry-after', String(Math.ceil(error.retryAfterMs / 1000)));
     }
+    // Fastify would hang up on a body that it has not read to its end; a caller still sending it would lose the answer.
+    reply.removeHeader('connection');
     reply.code(error.status).type(PROBLEM).send(toProblem(error));
   };
 }
 
+/** Of each connection, the response to the request that came last. */
+const latest = new WeakMap<Socket, ServerResponse>();
+
+/** Tells `refuseConnection` of a request. */
+export function noteRequest({ socket }: IncomingMessage, response: ServerResponse): void {
+  latest.set(socket, response);
+}
+
 /** Answers a connection whose bytes are no request, and closes it. */
 export function refuseConnection(thrown: Error & { code?: string }, socket: Socket): void {
-  if (thrown.code === 'ECONNRESET') return void socket.destroy();
+  const response = latest.get(socket);
+  // The rest of a request that has its answer: a second one would be taken for that to the next request.
+  const answered = response?.headersSent && !response.req.complete;
+  if (answered || thrown.code === 'ECONNRESET') return void socket.destroy();
   const detail = 'what was sent is not an HTTP request that this server accepts';
   refuseSocket(new AppError(unreadable[thrown.code ?? ''] ?? 'bad-request', detail), socket);
 }
@@ -60,6 +73,14 @@ function refuseSocket(error: AppError, socket: Socket, sent = () => {}): void {
   const head = `HTTP/1.1 ${error.status} ${error.code}\r\ncontent-type: ${PROBLEM}\r\nconnection: close`;
   socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, sent);
   setTimeout(() => socket.destroy(), LINGER_MS).unref(); // who never closes his end would keep the connection for ever
+}
+
+/** RFC 9112: a request without Host, or with several, could mean one thing here and another to whoever passed it on. */
+export async function requireHost({ raw }: FastifyRequest): Promise<void> {
+  const hosts = raw.rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host').length;
+  if (hosts > 1 || (hosts === 0 && raw.httpVersion !== '1.0')) {
+    throw new AppError('bad-request', `${hosts} Host headers, expected one`);
+  }
 }
 
 function toProblem({ code, title, status, message }: AppError): string {

@@ -29,6 +29,8 @@ export interface ReceptionLimits {
   bodyBytes: number;
 }
 
+const JSON_COPIES = 3; // its bytes, its text, and the base64 in it
+
 interface Arriving {
   bytes: number;
   drop(why: AppError): void;
@@ -55,10 +57,10 @@ export function createReception(limits: ReceptionLimits): Reception {
 
   return {
     take(request, withinMs, drop) {
-      const announced = Number(request.headers['content-length'] ?? Number.NaN);
-      const known = Number.isNaN(announced) ? limits.bodyBytes : announced;
+      const { 'content-length': length, 'content-type': type = '' } = request.headers;
+      const announced = Math.min(limits.bodyBytes, length === undefined ? limits.bodyBytes : Number(length));
       const guest: Arriving = {
-        bytes: Math.min(limits.bodyBytes, known),
+        bytes: /^application\/json/i.test(type) ? JSON_COPIES * announced : announced,
         drop(why) {
           leave();
           drop(why);

@@ -45,7 +45,7 @@ export const answerSchema = ranked.extend({
   traceId: z.string(),
 });
 
-const problemSchema = z.object({
+export const problemSchema = z.object({
   type: z.string(),
   title: z.string(),
   status: z.number().int(),

@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import pLimit from 'p-limit';
 import type { Bus } from '../../shared/bus.ts';
 import type { Config } from '../../shared/config.ts';
+import { createDecoder } from '../../shared/decoder.ts';
 import { warmGolden } from '../../shared/golden.ts';
-import { decodeImage, fitPixels } from '../../shared/image.ts';
 import { InferencePool } from '../../shared/inference.ts';
 import type { Log } from '../../shared/log.ts';
 import type { Bundle } from '../../shared/manifest.ts';
@@ -33,10 +32,8 @@ export interface EdgeOptions {
   log: Log;
 }
 
-/** Decoding runs on libuv's pool of four threads; what it cannot start yet waits here, where it can be given up. */
-const DECODERS = 4;
 const RECEIVING = 4; // times as many may be sending as are answered at once
-const LARGEST_BODIES = 8; // so many of the largest size fit into the memory for bodies
+const LARGEST_BODIES = 3; // so many of the largest size fit into the memory for bodies
 
 /** Listens, then loads, warms and checks the generalist; ready when this resolves. Throws BundleError and ConfigError. */
 export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Promise<EdgeService> {
@@ -52,7 +49,6 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
   });
   const pace = createPace(config.ASK_WORKERS);
   const admission = createAdmission(config.ASK_EDGE_QUEUE, pace);
-  const decoders = pLimit(DECODERS);
   const healths = new Map(bundle.manifest.experts.map(({ id }) => [id, createExpertHealth()]));
   const dependencies: AppDependencies = {
     admission,
@@ -76,12 +72,7 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
       waiting: () => pool.waiting,
       circuits: () => [...healths].map(([expert, { state }]) => ({ expert, state })),
     }),
-    decode: (picture, signal) =>
-      decoders(() => {
-        signal.throwIfAborted();
-        const { input } = bundle.manifest;
-        return 'pixels' in picture ? fitPixels(picture, input) : decodeImage(picture, input, config.ASK_MAX_PIXELS);
-      }),
+    decode: createDecoder(bundle.manifest.input, config.ASK_MAX_PIXELS),
     maxBodyBytes: config.ASK_MAX_BODY_BYTES,
     deadlineMs: config.ASK_DEADLINE_MS,
     phase: () => phase,

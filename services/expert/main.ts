@@ -1,3 +1,4 @@
+import '../../shared/frugal.ts';
 import { connectNats } from '../../shared/bus-nats.ts';
 import { loadBundle } from '../../shared/manifest.ts';
 import { natsOptions, runProcess } from '../../shared/process.ts';

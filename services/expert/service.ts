@@ -2,8 +2,8 @@ import type { Registry } from 'prom-client';
 import type { Bus, BusMessage, Subscription } from '../../shared/bus.ts';
 import type { Config } from '../../shared/config.ts';
 import { elapsed } from '../../shared/deadline.ts';
+import { createDecoder } from '../../shared/decoder.ts';
 import { warmGolden } from '../../shared/golden.ts';
-import { decodeImage } from '../../shared/image.ts';
 import { InferencePool } from '../../shared/inference.ts';
 import type { Log } from '../../shared/log.ts';
 import { type Bundle, BundleError, type ModelEntry } from '../../shared/manifest.ts';
@@ -55,7 +55,7 @@ export async function startExpert({ bus, bundle, config, log, registry }: Expert
   const metrics = createExpertMetrics(() => responder.inFlight, registry);
   const pace = createPace(config.ASK_WORKERS);
   const { input } = bundle.manifest;
-  const decode = (bytes: Uint8Array) => decodeImage(bytes, input, config.ASK_MAX_PIXELS);
+  const decode = createDecoder(input, config.ASK_MAX_PIXELS);
   const cancellations: Subscription[] = [];
   const announcements = experts.map((expert, i) => {
     const max = config.ASK_BATCH_MAX ?? (config.ASK_EXECUTION_PROVIDERS[0] === 'cpu' ? 1 : 8);

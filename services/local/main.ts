@@ -1,3 +1,4 @@
+import '../../shared/frugal.ts';
 import { runProcess } from '../../shared/process.ts';
 import { startSystem } from './system.ts';
 

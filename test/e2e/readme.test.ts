@@ -111,6 +111,10 @@ const checks: Record<string, (command: string) => Promise<void>> = {
     expect(await readFile('.ci/run', 'utf8')).toContain('\nnpm run check\n');
     expect((await scripts()).check).toContain('npm test');
   },
+  'npm run test:fuzz': async (command) => {
+    const output = await run(`FUZZ_CASES=80 ${command}`);
+    expect(output).toMatch(/images: 40 cases, seed \d+; edge at most \+\d+ MB/);
+  },
   'npm run test:training': async () => {
     expect(await readFile('.ci/run', 'utf8')).toContain('\nnpm run test:training\n');
     await access((await scripts())['test:training']?.split(' ').at(-1) as string);

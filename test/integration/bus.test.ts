@@ -1,12 +1,17 @@
+import { writeFile } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { usernamePasswordAuthenticator } from '@nats-io/transport-node';
 import { describe, expect, test } from 'vitest';
 import type { Bus, BusError } from '../../shared/bus.ts';
 import { connectNats } from '../../shared/bus-nats.ts';
+import { readConfig } from '../../shared/config.ts';
 import { createLog } from '../../shared/log.ts';
+import { openNatsAccess } from '../../shared/nats-access.ts';
 import { createResponder } from '../../shared/responder.ts';
 import { buses } from '../support/buses.ts';
+import { makeFolder } from '../support/nats-identity.ts';
 import { freePort, startNats } from '../support/nats-server.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -182,6 +187,41 @@ describe('NATS - connection', () => {
     await waitFor(() => answer.includes('Nats-Service-Error: invalid-body'), 'the refusal');
     socket.destroy();
     expect((await ask(bus)).headers.got).toBe('yes');
+    await bus.close();
+  });
+
+  test('a malformed reply fails its own request at once, and the connection goes on', async () => {
+    await using server = await startNats();
+    const bus = connectNats({ servers: [server.url], name: 'robust', log });
+    await waitFor(() => bus.connected, 'the connection');
+    const header = 'NATS/1.0\r\nbad name: x\r\n\r\n';
+    const socket = connect(server.port, '127.0.0.1');
+    let served = 0;
+    socket.on('data', (chunk) => {
+      const question = /MSG \S+ 1 (\S+) /.exec(chunk.toString('latin1'));
+      if (!question) return;
+      served += 1;
+      if (served === 1) socket.write(`HPUB ${question[1]} ${header.length} ${header.length}\r\n${header}\r\n`);
+      else socket.write(`PUB ${question[1]} 2\r\nhi\r\n`);
+    });
+    socket.write(`CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB ${subject} 1\r\nPING\r\n`);
+    await new Promise((resolve) => socket.once('data', resolve));
+    await waitFor(async () => (await failureOf(ask(bus, 60_000))) === 'unreadable', 'the malformed reply');
+    expect(Buffer.from((await ask(bus, 60_000)).payload).toString()).toBe('hi');
+    expect(served).toBe(2);
+    socket.destroy();
+    await bus.close();
+  });
+
+  test('a question that the server forbids fails at once', async () => {
+    await using folder = await makeFolder();
+    const config = join(folder.path, 'nats.conf');
+    await writeFile(config, 'authorization { users: [{ user: a, password: b, permissions: { publish: "other" } }] }');
+    await using server = await startNats({ config });
+    const access = openNatsAccess(readConfig({ ASK_NATS_USER: 'a', ASK_NATS_PASSWORD: 'b' }), log);
+    const bus = connectNats({ servers: [server.url], name: 'forbidden', log, access });
+    await waitFor(() => bus.connected, 'the connection');
+    expect(await failureOf(ask(bus, 60_000))).toBe('disconnected');
     await bus.close();
   });
 

@@ -77,6 +77,33 @@ describe('callers, loads and bytes that go wrong', () => {
   });
 
   test.each([
+    ['announced', { 'content-length': 10_000_000 }],
+    ['in pieces', { 'transfer-encoding': 'chunked' }],
+  ])('a body that is too large, %s, is read to its end: a client that writes first is answered', async (_, length) => {
+    await using strict = await startTinySystem({ env: { ASK_MAX_BODY_BYTES: '1000' } });
+    const request = send({ 'content-type': 'image/png', ...length }, Buffer.alloc(10_000_000), strict.url);
+    const failed = new Promise<string>((resolve) => request.on('error', (error) => resolve(error.message)));
+    const answered = new Promise<number | undefined>((resolve) => request.on('response', (r) => resolve(r.statusCode)));
+    request.end();
+    const written = waitFor(() => request.writableFinished, 'the body to be written').then(() => answered);
+    expect(await Promise.race([written, failed])).toBe(413);
+    request.destroy();
+  });
+
+  test('a request that was answered before its broken end gets no second answer', async () => {
+    const { hostname, port } = new URL(url);
+    const socket = connect(Number(port), hostname).on('error', () => {});
+    let answer = '';
+    socket.on('data', (chunk) => (answer += chunk));
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.write('POST /nothing HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx');
+    await waitFor(() => answer.includes('"not-found"'), 'the first answer');
+    socket.write('not a chunk');
+    await closed;
+    expect(answer.match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 404']);
+  });
+
+  test.each([
     [
       'an address that cannot be decoded',
       'GET /%ZZ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
@@ -84,6 +111,14 @@ describe('callers, loads and bytes that go wrong', () => {
       'bad-request',
     ],
     ['no HTTP', 'hello\r\n\r\n', '400', 'bad-request'],
+    ['no Host', 'GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n', '400', 'bad-request'],
+    ['two Hosts', 'GET / HTTP/1.1\r\nhost: a\r\nHost: b\r\nconnection: close\r\n\r\n', '400', 'bad-request'],
+    [
+      'an expectation that nobody knows',
+      'GET /nothing HTTP/1.1\r\nhost: x\r\nexpect: miracles\r\nconnection: close\r\n\r\n',
+      '404',
+      'not-found',
+    ],
     ['huge headers', `GET / HTTP/1.1\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`, '431', 'headers-too-large'],
   ])('%s', async (_, bytes, status, code) => {
     const { hostname, port } = new URL(url);

@@ -128,6 +128,8 @@ describe('bad input gets a problem document', () => {
     ],
     ['JSON cut short', () => json('{"image": "abc'), '', 400, 'invalid-body'],
     ['JSON without image', () => json('{"picture": ""}'), '', 400, 'invalid-body'],
+    ['JSON of too many parts', () => json(`{"image": "", "all": [${'0,'.repeat(1000)}0]}`), '', 400, 'invalid-body'],
+    ['JSON that would change prototypes', () => json('{"__proto__": {"image": ""}}'), '', 400, 'invalid-body'],
     ['JSON null', () => json('null'), '', 400, 'empty-body'],
     ['broken base64', () => json('{"image": "%%%%"}'), '', 400, 'invalid-body'],
     ['base64 of nothing', () => json('{"image": ""}'), '', 400, 'empty-body'],

@@ -11,8 +11,11 @@ const limits = { count: 3, bytes: 1000, bodyBytes: 400 };
 function setUp() {
   const reception = createReception(limits);
   const dropped: string[] = [];
-  const take = (name: string, length: number | undefined, withinMs = 60_000) => {
-    const headers = length === undefined ? {} : { 'content-length': String(length) };
+  const take = (name: string, length: number | undefined, withinMs = 60_000, type = 'image/png') => {
+    const headers = {
+      'content-type': type,
+      ...(length === undefined ? {} : { 'content-length': String(length) }),
+    };
     const request = Object.assign(new EventEmitter(), { headers }) as unknown as IncomingMessage;
     const guest = reception.take(request, withinMs, (why: AppError) => dropped.push(`${name} ${why.code}`));
     return { ...guest, arrive: () => request.emit('end') };
@@ -41,6 +44,15 @@ describe('reception', () => {
     expect(dropped).toEqual([]);
     take('d', 10_000); // refused later for its length: it never counts for more than is read of it
     expect(dropped).toEqual(['a request-timeout', 'b request-timeout']);
+  });
+
+  test('counts JSON three times, for it is kept as bytes, text and value while it is read', () => {
+    const { dropped, take } = setUp();
+    take('a', 250, undefined, 'application/json; charset=utf-8');
+    take('b', 250);
+    expect(dropped).toEqual([]);
+    take('c', 1, undefined, 'Application/JSON');
+    expect(dropped).toEqual(['a request-timeout']);
   });
 
   test('refuses when the bytes belong to requests that have arrived, until these are answered', () => {

@@ -72,6 +72,11 @@ describe('reply', () => {
     expect(decodeReply({ payload: shifted.subarray(1), headers }, 3).logits).toEqual(reply.logits);
   });
 
+  test.each(['Infinity', '1e999', '-1', 'NaN', ''])('a duration of %o counts as none', (duration) => {
+    const { payload, headers } = encodeReply(reply);
+    expect(decodeReply({ payload, headers: { ...headers, 'Ask-Expert-Ms': duration } }, 3).expertMs).toBe(0);
+  });
+
   test('another number of logits, or logits that are not finite, are the expert’s failure', () => {
     expect(codeOf(() => decodeReply(encodeReply(reply), 4))).toBe('model-failed');
     const infinite = encodeReply({ ...reply, logits: Float32Array.of(1, Number.NaN, 1e9) });

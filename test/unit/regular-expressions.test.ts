@@ -1,0 +1,62 @@
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { readImage } from '../../services/edge/read-image.ts';
+import { readConfig } from '../../shared/config.ts';
+import { decimal } from '../../shared/decimal.ts';
+import { decodeImage } from '../../shared/image.ts';
+import { decodeRequest, encodeRequest } from '../../shared/wire.ts';
+
+/**
+ * Texts made to send a regular expression back and forth, so long that one which takes more than linear time for them
+ * would not be done within the limit of a test.
+ */
+const LONG = 2_000_000;
+const rule = { size: 8, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] } as const;
+
+describe('long texts are refused without going back and forth', () => {
+  test.each(['A'.repeat(LONG - 1), `${'A'.repeat(LONG)}=A==`, '='.repeat(LONG), `${'A='.repeat(LONG / 2)}`])(
+    'the base64 of a picture, %#',
+    async (image) => {
+      const request = { isMultipart: () => false, headers: {}, body: { image } };
+      await expect(readImage(request as never)).rejects.toMatchObject({ code: 'invalid-body' });
+    },
+  );
+
+  test.each([' '.repeat(LONG), '<'.repeat(LONG), '<svg'.repeat(LONG / 4), `<${' <svgx'.repeat(LONG / 6)}`])(
+    'what may be SVG, %#',
+    async (text) => {
+      const decoded = decodeImage(Buffer.from(text), { ...rule, background: [...rule.background] }, 1e6);
+      await expect(decoded).rejects.toMatchObject({ code: 'not-an-image' });
+    },
+  );
+
+  test.each([
+    `image/x-rgb8;${' '.repeat(LONG)}`,
+    `image/x-rgb8; width=1;${' '.repeat(LONG)}`,
+    `image/x-rgb8; width=1; height=${'1'.repeat(LONG)}`,
+  ])('the layout of pixels, %#', (layout) => {
+    const message = encodeRequest({
+      requestId: '',
+      deadlineMs: 1,
+      image: { bytes: new Uint8Array(), type: 'image/png' },
+    });
+    message.headers['Ask-Payload'] = layout;
+    expect(() => decodeRequest(message)).toThrow('Ask-Payload');
+    message.headers['Ask-Deadline-Ms'] = `${'1'.repeat(LONG)}x`;
+    expect(() => decodeRequest(message)).toThrow('Ask-Deadline-Ms');
+  });
+
+  test.each([`${'1'.repeat(LONG)}x`, `1.${'1'.repeat(LONG)}.`, `-${'-1'.repeat(LONG / 2)}`])('a number, %#', (text) => {
+    expect(decimal(z.number()).safeParse(text).success).toBe(false);
+  });
+
+  test.each([
+    ['NATS_URL', `nats://${'a'.repeat(LONG)}@`],
+    ['NATS_URL', `${'nats://a,'.repeat(LONG / 9)}@`],
+    ['NATS_URL', `${'nats:'.repeat(LONG / 5)}@`],
+    ['ASK_EXPERTS', `${'a,'.repeat(LONG / 2)}@`],
+    ['ASK_EXECUTION_PROVIDERS', `${'a'.repeat(LONG)},`],
+  ])('the setting %s, %#', (name, value) => {
+    expect(() => readConfig({ [name]: value })).toThrow(name);
+  });
+});
