@@ -76,7 +76,8 @@ describe('edge and experts as processes on a real nats-server', () => {
     await using second = spawnService('expert', env);
     await waitForLog(second, 'experts are ready');
     await waitFor(async () => (await instancesOf(edge.url)).warm?.instances === 1, 'the new expert');
-    expect((await postImage(edge.url, image)).body.route).toBe('expert');
+    const route = async () => (await postImage(edge.url, image)).body.route;
+    await waitFor(async () => (await route()) === 'expert', 'the edge to find it');
   });
 
   test('SIGTERM under load: no request is lost on the expert or the edge', async () => {

@@ -48,6 +48,7 @@ test('an escalated request is one trace from the caller through edge, bus and ex
     'routing.candidates': ['warm'],
     'routing.scores': [expect.any(Number)],
     'routing.expert': 'warm',
+    'routing.answered_by': 'warm',
     'routing.reason': 'low-confidence',
     'routing.policy_version': expect.stringMatching(/^[0-9a-f]{12}$/),
   });

@@ -57,8 +57,8 @@ const ids = new Set<string>();
 const rss: number[] = [];
 const periods: Period[] = [];
 const minutes = Number(values.minutes);
-const end = performance.now() + minutes * 60_000;
 await sleep(3000);
+const end = performance.now() + minutes * 60_000;
 
 while (performance.now() < end) {
   const fault = chosen[Math.floor(random() * chosen.length)] as Fault;

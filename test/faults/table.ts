@@ -74,26 +74,26 @@ export const faults: Fault[] = [
       await sleep(1300);
       return right;
     }),
-    truth: ['timeout', 'circuit-open'],
-    also: ['no-expert'],
+    truth: ['circuit-open'],
+    also: ['no-expert', 'timeout'],
   },
   {
     name: 'expert answers garbage',
     ...impostor('warm', () => ({ payload: Buffer.from('?!\0'), headers: { 'Ask-Payload': 'nonsense' } })),
-    truth: ['expert-error', 'circuit-open'],
-    also: ['no-expert'],
+    truth: ['circuit-open'],
+    also: ['no-expert', 'expert-error'],
   },
   {
     name: 'expert answers in the wrong shape',
     ...impostor('warm', (right) => ({ ...right, payload: right.payload.subarray(2) })),
-    truth: ['expert-error', 'circuit-open'],
-    also: ['no-expert'],
+    truth: ['circuit-open'],
+    also: ['no-expert', 'expert-error'],
   },
   {
     name: 'expert answers NaN',
     ...impostor('warm', allNan),
-    truth: ['expert-error', 'circuit-open'],
-    also: ['no-expert'],
+    truth: ['circuit-open'],
+    also: ['no-expert', 'expert-error'],
   },
   {
     name: 'expert of another protocol version',
@@ -101,8 +101,8 @@ export const faults: Fault[] = [
       ...right,
       headers: { ...right.headers, 'Ask-Payload': 'logits/f16; version=2' },
     })),
-    truth: ['expert-error', 'circuit-open'],
-    also: ['no-expert'],
+    truth: ['circuit-open'],
+    also: ['no-expert', 'expert-error'],
   },
   {
     name: 'slow link',

@@ -87,7 +87,7 @@ describe.runIf(hasKubectl)(`what Kustomize generates${withoutKubectl}`, () => {
     expect(JSON.stringify(podsOf(tls))).not.toMatch(/password/i);
     const made = makeSecrets();
     const mounted = podsOf(tls).flatMap(({ volumes }) => volumes.flatMap(({ secret }) => secret?.secretName ?? []));
-    expect(new Set([...secretNamesOf(tls), ...mounted])).toEqual(new Set(made.keys()));
+    expect(new Set([...secretNamesOf(tls), ...mounted])).toEqual(new Set([...made.keys(), 'api-keys']));
     expect(Object.fromEntries(made)).toEqual({
       'nats-tls': ['tls.crt', 'tls.key'],
       'nats-nkeys': ['edge', 'expert'],

@@ -210,6 +210,7 @@ describe('other addresses', () => {
       'image/jpeg',
       'image/png',
       'image/webp',
+      'image/x-rgb8',
       'multipart/form-data',
       'application/json',
     ]);
