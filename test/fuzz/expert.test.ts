@@ -3,7 +3,7 @@ import type { BusHeaders } from '../../shared/bus.ts';
 import { type ErrorCode, isErrorCode } from '../../shared/errors.ts';
 import { classifySubject, decodeReply } from '../../shared/wire.ts';
 import { startCollector } from '../support/collector.ts';
-import { busCase, NORMAL_MS, toPayload } from './support/bus-cases.ts';
+import { busCase, NORMAL_MS, toMessage } from './support/bus-cases.ts';
 import { fuzz } from './support/cases.ts';
 import { connectRawNats, type RawMessage, type RawNats } from './support/raw-nats.ts';
 import { makeSamples } from './support/samples.ts';
@@ -70,16 +70,16 @@ fuzz(
   'expert',
   busCase([...samples.keys()]),
   () => system.watched,
-  async ({ start, lines, payload, reply }) => {
-    const headers = `${[start, ...lines].join('\r\n')}\r\n\r\n`;
-    if (reply === 'answers') {
-      const code = requireReply(await ask(headers, toPayload(payload, samples)));
-      const hurried = headers.includes('Ask-Deadline-Ms: 1\n') || /Ask-Deadline-Ms: [01]\r/.test(headers);
+  async (one) => {
+    const { headers, payload } = toMessage(one, samples);
+    if (one.reply === 'answers') {
+      const code = requireReply(await ask(headers, payload));
+      const hurried = /Ask-Deadline-Ms: [01]\r?\n/.test(headers);
       if ((code === 'deadline-exceeded' || code === 'overloaded') && !hurried) throw new Error(code);
       return;
     }
-    const to = { nobody: '', itself: subject }[reply as string] ?? reply;
-    nats.publish(subject, to, headers, toPayload(payload, samples));
+    const to = { nobody: '', itself: subject }[one.reply as string] ?? one.reply;
+    nats.publish(subject, to, headers, payload);
     await nats.flush();
   },
 );

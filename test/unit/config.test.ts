@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { describeSettings, helpText, readConfig, wantsTraces } from '../../shared/config.ts';
+import { describeSettings, frugalEnvironment, helpText, readConfig, wantsTraces } from '../../shared/config.ts';
 
 test('everything has a default', () => {
   expect(readConfig({})).toMatchObject({ HOST: '127.0.0.1', PORT: 8080, ASK_MODELS_DIR: 'models/default' });
@@ -87,4 +87,9 @@ test.each([
   [{ OTEL_SERVICE_NAME: 'x' }, false],
 ])('traces with %j: %s', (env, expected) => {
   expect(wantsTraces(env)).toBe(expected);
+});
+
+test('a limit on freed memory is added to the environment, unless there is one', () => {
+  expect(frugalEnvironment({ PORT: '1' })).toEqual({ PORT: '1', MALLOC_TRIM_THRESHOLD_: '1048576' });
+  expect(frugalEnvironment({ MALLOC_TRIM_THRESHOLD_: '5' })).toBe(undefined);
 });

@@ -134,9 +134,17 @@ export const busCase = (names: string[]): fc.Arbitrary<BusCase> =>
     ),
   });
 
-/** The payload of a case. */
-export function toPayload(payload: Payload, samples: Map<string, Sample>): Buffer {
-  if ('file' in payload) return buildFile(payload.file, samples).subarray(0, 900_000);
+/** More in one message the server refuses itself. */
+const LARGEST = 1_000_000;
+
+/** Headers and payload of a case. */
+export function toMessage({ start, lines, payload }: BusCase, samples: Map<string, Sample>) {
+  const headers = `${[start, ...lines].join('\r\n')}\r\n\r\n`;
+  return { headers, payload: toBytes(payload, samples).subarray(0, LARGEST - headers.length) };
+}
+
+function toBytes(payload: Payload, samples: Map<string, Sample>): Buffer {
+  if ('file' in payload) return buildFile(payload.file, samples);
   if ('pixels' in payload) return Buffer.alloc(payload.pixels, 120);
   return 'bomb' in payload ? (bombs[payload.bomb] as Buffer) : Buffer.from(payload.bytes);
 }

@@ -17,9 +17,12 @@ export async function connectRawNats(url: string) {
   let pending: Buffer = Buffer.alloc(0);
   let complaint = '';
   let next = 0;
-  const flushed: (() => void)[] = [];
+  const flushed: PromiseWithResolvers<void>[] = [];
 
   socket.on('error', () => {});
+  socket.on('close', () => {
+    for (const { reject } of flushed) reject(new Error(`the server closed the connection: ${complaint}`));
+  });
   socket.on('data', (chunk) => {
     pending = Buffer.concat([pending, chunk]);
     for (let taken = take(pending); taken > 0; taken = take(pending)) pending = pending.subarray(taken);
@@ -31,7 +34,7 @@ export async function connectRawNats(url: string) {
     if (end < 0) return 0;
     const [verb, ...fields] = bytes.toString('latin1', 0, end).split(' ');
     if (verb === 'PING') socket.write('PONG\r\n');
-    if (verb === 'PONG') flushed.shift()?.();
+    if (verb === 'PONG') flushed.shift()?.resolve();
     if (verb === '-ERR') complaint = fields.join(' ');
     if (verb !== 'MSG' && verb !== 'HMSG') return end + 2;
     const total = Number(fields.at(-1));
@@ -70,8 +73,11 @@ export async function connectRawNats(url: string) {
 
   /** Resolves when the server has taken everything sent so far. */
   function flush(): Promise<void> {
+    const taken = Promise.withResolvers<void>();
+    flushed.push(taken);
+    if (socket.destroyed) taken.reject(new Error(`the server has closed the connection: ${complaint}`));
     socket.write('PING\r\n');
-    return new Promise((resolve) => flushed.push(resolve));
+    return taken.promise;
   }
 
   socket.write('CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"protocol":1}\r\n');
@@ -85,6 +91,7 @@ export async function connectRawNats(url: string) {
       return complaint;
     },
     async [Symbol.asyncDispose]() {
+      flushed.length = 0;
       socket.destroy();
     },
   };
