@@ -61,7 +61,9 @@ const settings = {
   ASK_MAX_BODY_BYTES: whole(1, 1024 * megabyte)
     .default(20 * megabyte)
     .describe('largest request body'),
-  ASK_MAX_PIXELS: whole(1, 1e9).default(50_000_000).describe('largest image, width times height'),
+  ASK_MAX_PIXELS: whole(1, 1e9)
+    .default(50_000_000)
+    .describe('largest image, width times height; all decoding at once takes at most three bytes for each'),
   ASK_CACHE_BYTES: whole(0, 1024 * megabyte)
     .default(16 * megabyte)
     .describe('memory of the answer cache; 0: none'),

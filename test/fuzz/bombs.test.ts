@@ -61,6 +61,8 @@ const files: [name: string, codes: (string | undefined)[], make: () => Buffer | 
     ['too-many-pixels'],
     () => makePng({ ...small, width: 20_000_000, height: 2, depth: 16, colour: 6 }),
   ],
+  ['PNG of 1,000,000 x 40', ['too-many-pixels'], () => makePng({ width: 1_000_000, height: 40, depth: 16, colour: 6 })],
+  ['PNG of 20,000 x 2,500', [undefined], () => makePng({ width: 20_000, height: 2500, depth: 16, colour: 2 })],
   [
     'PNG of 7,000 x 7,000, 16 bits, alpha',
     [undefined],
