@@ -27,7 +27,7 @@ export function decodeCost(bytes: Uint8Array, type: EncodedImage['type'], side: 
 // Measured with libvips: a picture that passes through takes as much as this many of its rows, those of JPEGs and WebPs
 // shrunk by up to 8 while they are read; one with few rows this many times all of it.
 const ROWS = 1000;
-const COPIES = 7;
+const COPIES = 11;
 
 const MOST_SEGMENTS = 2000;
 const MOST_SCANS = 100;
