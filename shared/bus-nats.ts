@@ -15,7 +15,7 @@ export interface NatsOptions {
 
 /**
  * The bus over NATS. Returns at once and keeps trying to connect, for ever; until then, and whenever the connection is
- * lost, requests fail with `disconnected` without waiting. Subscriptions made meanwhile take effect on connecting.
+ * lost, requests fail with `disconnected` without waiting, also those under way. Subscriptions made meanwhile take effect on connecting.
  */
 export function connectNats(options: NatsOptions): Bus {
   const { log } = options;
@@ -53,7 +53,10 @@ export function connectNats(options: NatsOptions): Bus {
     log.info({ server: connection.getServer() }, 'connected to NATS');
     for (const start of waiting.splice(0)) start(connection);
     for await (const event of connection.status()) {
-      if (event.type === 'disconnect' || event.type === 'staleConnection') connected = false;
+      if (event.type === 'disconnect' || event.type === 'staleConnection') {
+        connected = false;
+        inbox.refuse(); // replies under way are lost: the server drops what it cannot deliver
+      }
       if (event.type === 'reconnect') connected = true;
       if (event.type === 'error') {
         log.error({ err: event.error }, 'NATS refused something');

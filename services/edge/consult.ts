@@ -71,8 +71,8 @@ export async function consult(
   if (timeoutMs < 1) return unasked('timeout');
   if (packed === null) return unasked('expert-error');
   const answer = await askExpert(tools.bus, question(expert, packed, tools, task.requestId, timeoutMs, signal));
-  // Whoever waits for an expert waits for the packing, too.
-  if (!signal.aborted) health.record({ ...answer, roundTripMs: elapsed(begun) }, timeoutMs);
+  // Whoever waits for an expert waits for the packing, too. A connection lost says nothing about the expert.
+  if (!signal.aborted && tools.bus.connected) health.record({ ...answer, roundTripMs: elapsed(begun) }, timeoutMs);
   const { metrics } = tools;
   metrics.escalations.inc({ expert, outcome: signal.aborted ? 'cancelled' : (answer.degraded ?? 'answered') });
   metrics.bytesSent.inc(answer.bytesSent);

@@ -9,13 +9,13 @@ export interface Obstacle {
 /**
  * A circuit breaker for one expert, and how long it takes to answer. Absence is told at once and believed at once;
  * silence and nonsense are after a few in a row. From then on nobody waits for that expert: copies of questions are sent
- * as probes until one is answered. Old news of absence are forgotten, for finding out costs little; of silence they are not.
+ * as probes until one is answered in the time that callers had. Old news of absence are forgotten, for finding out costs little; of silence they are not.
  */
 export interface ExpertHealth {
   /** Null: ask it. */
   obstacle(): Obstacle | null;
-  /** What came of a question; `allowedMs`: how long the answer was waited for at most. */
-  record(answer: ExpertAnswer, allowedMs: number): void;
+  /** What came of a question; `waitedMs`: how long the answer was waited for at most. */
+  record(answer: ExpertAnswer, waitedMs: number): void;
   /** What came of the probe that was due; null: it could not be sent. */
   probed(answer: ExpertAnswer | null): void;
   /** 95th percentile of its last answers' round trips, once there are enough of them. */
@@ -37,6 +37,8 @@ export function createExpertHealth(now: () => number = () => performance.now()):
   let failures = 0;
   let shut: { degraded: Obstacle['degraded']; until: number; pauseMs: number } | null = null;
   let probing = false;
+  /** What the caller who last waited in vain allowed: a probe answered later than that is of no use to anyone. */
+  let allowedMs = Number.POSITIVE_INFINITY;
 
   function answered(roundTripMs: number): void {
     roundTrips[oldest] = roundTripMs;
@@ -50,9 +52,9 @@ export function createExpertHealth(now: () => number = () => performance.now()):
   }
 
   /** Callers in a hurry are no fault of the expert. */
-  function wasFair(allowedMs: number): boolean {
+  function wasFair(waitedMs: number): boolean {
     const usual = percentile();
-    return allowedMs >= (usual === undefined ? 250 : Math.min(PATIENCE_MS, Math.max(100, 3 * usual)));
+    return waitedMs >= (usual === undefined ? 250 : Math.min(PATIENCE_MS, Math.max(100, 3 * usual)));
   }
 
   function shutFor(degraded: Obstacle['degraded'], pauseMs: number): void {
@@ -62,6 +64,7 @@ export function createExpertHealth(now: () => number = () => performance.now()):
   function open(): void {
     failures = 0;
     shut = null;
+    allowedMs = Number.POSITIVE_INFINITY;
   }
 
   return {
@@ -76,19 +79,24 @@ export function createExpertHealth(now: () => number = () => performance.now()):
       probing ||= probe;
       return { degraded, probe };
     },
-    record({ degraded, roundTripMs }, allowedMs) {
+    record({ degraded, roundTripMs }, waitedMs) {
       if (degraded === null) answered(roundTripMs);
       if (degraded === null || degraded === 'overloaded') return open();
       if (degraded === 'no-expert') return shutFor(degraded, PROBE_MS);
-      if (degraded === 'timeout' && !wasFair(allowedMs)) return;
+      if (degraded === 'timeout') {
+        if (!wasFair(waitedMs)) return;
+        allowedMs = waitedMs;
+      }
       failures += 1;
       if (failures >= FAILURES && shut === null) shutFor('circuit-open', PROBE_MS);
     },
     probed(answer) {
       probing = false;
       if (answer === null) return;
-      const { degraded } = answer;
-      if (degraded === null || degraded === 'overloaded') open();
+      const { degraded, roundTripMs } = answer;
+      const late = degraded === null && roundTripMs > allowedMs;
+      if (late) shutFor('circuit-open', PROBE_MS);
+      else if (degraded === null || degraded === 'overloaded') open();
       else if (degraded === 'no-expert') shutFor(degraded, PROBE_MS);
       else shutFor('circuit-open', Math.min(PROBE_MOST_MS, 2 * (shut?.pauseMs ?? PROBE_MS)));
     },

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { round, summarise } from '../bench/statistics.ts';
 import type { Fault } from './fault.ts';
 import { type Resources, resourcesOf } from './resources.ts';
 import { type Outcome, startTraffic } from './traffic.ts';
@@ -13,7 +14,7 @@ export interface Row {
   degraded: Record<string, number>;
   /** From healing to the last degraded answer. */
   recoveryMs: number;
-  /** While nobody could be asked: p99 of what should have been escalated over p99 of what should not. */
+  /** While the edge knew that nobody is there: p99 of the answers that say so over p99 of those that are its own. */
   extraP99Ms: number | null;
   violations: string[];
 }
@@ -95,12 +96,13 @@ function countBy(outcomes: Outcome[], key: (outcome: Outcome) => string): Record
 }
 
 function extraP99(outcomes: Outcome[], from: number, to: number): number {
-  const p99 = (sure: boolean) => {
-    const times = outcomes.filter(({ at, kind }) => at > from && at < to && (kind === 'sure') === sure);
-    const sorted = times.map(({ ms }) => ms).sort((a, b) => a - b);
-    return sorted[Math.floor(0.99 * sorted.length)] ?? 0;
-  };
-  return Number((p99(false) - p99(true)).toFixed(1));
+  const during = outcomes.filter(({ at }) => at > from && at < to);
+  const p99 = (some: Outcome[]) => summarise(some.map(({ ms }) => ms)).p99;
+  const [absent, own] = [
+    during.filter(({ degraded }) => degraded === 'no-expert'),
+    during.filter(({ kind }) => kind === 'sure'),
+  ];
+  return round(p99(absent) - p99(own), 1);
 }
 
 /** The edge's counters and the clients' agree on every answer. */

@@ -52,7 +52,8 @@ const perSecond = Number(values['per-second']) || (await saturation([world.url])
 const random = createRandom(Number(values.seed));
 const traffic = await startTraffic({ url: () => world.url, perSecond, deadlineMs: DEADLINE_MS });
 const tally = { requests: 0, lost: 0, twice: 0, late: 0, refused: 0, untrue: 0, slowToRecover: 0 };
-const untruths: Record<string, number> = {};
+/** What went wrong during or after which fault, and how often. */
+const causes: Record<string, number> = {};
 const ids = new Set<string>();
 const rss: number[] = [];
 const periods: Period[] = [];
@@ -86,7 +87,7 @@ const result = {
   perSecond: Math.round(perSecond),
   faults: periods.length,
   ...tally,
-  untruths,
+  causes,
   rssMb: { afterWarmUp: median(rss.slice(tenth, 2 * tenth)), last: median(rss.slice(-tenth)) },
   rssGrowth: Number(growth.toFixed(4)),
 };
@@ -97,20 +98,21 @@ process.exitCode = Object.values(violations).some((count) => count > 0) ? 1 : 0;
 
 function tallyUp(outcomes: Outcome[]): void {
   for (const { at, ms, status, degraded, id } of outcomes) {
-    tally.requests += 1;
-    if (status === null) tally.lost += 1;
-    else if (status !== 200) tally.refused += 1;
-    if (id !== '' && ids.has(id)) tally.twice += 1;
-    ids.add(id);
-    if (ms > DEADLINE_MS + SLACK_MS) tally.late += 1;
-    if (degraded === null) continue;
     const period = periods.findLast(({ from }) => from < at + ms);
+    const violated = (what: Exclude<keyof typeof tally, 'requests'>, detail: unknown) => {
+      tally[what] += 1;
+      const cause = `${period?.fault.name}: ${what}, ${detail}`;
+      causes[cause] = (causes[cause] ?? 0) + 1;
+    };
+    tally.requests += 1;
+    if (status === null) violated('lost', 'the connection broke');
+    else if (status !== 200) violated('refused', status);
+    if (id !== '' && ids.has(id)) violated('twice', degraded);
+    ids.add(id);
+    if (ms > DEADLINE_MS + SLACK_MS) violated('late', degraded);
+    if (degraded === null) continue;
     const sayable = ['overloaded', ...(period?.fault.truth ?? []), ...(period?.fault.also ?? [])] as string[];
-    if (!sayable.includes(degraded)) {
-      tally.untrue += 1;
-      const what = `${period?.fault.name}: ${degraded}`;
-      untruths[what] = (untruths[what] ?? 0) + 1;
-    }
-    if (period && at > period.healed + RECOVERY_MS) tally.slowToRecover += 1;
+    if (!sayable.includes(degraded)) violated('untrue', degraded);
+    if (period && at > period.healed + RECOVERY_MS) violated('slowToRecover', degraded);
   }
 }

@@ -74,6 +74,7 @@ export const faults: Fault[] = [
       await sleep(1300);
       return right;
     }),
+    lastsMs: 4500,
     truth: ['circuit-open'],
     also: ['no-expert', 'timeout'],
   },

@@ -170,6 +170,22 @@ describe('NATS - connection', () => {
     await bus.close();
   });
 
+  test('a question under way when the server goes fails at once', async () => {
+    const server = await startNats();
+    const bus = connectNats({ servers: [server.url], name: 'hasty', log });
+    await waitFor(() => bus.connected, 'the connection');
+    let asked = 0;
+    bus.subscribe(subject, () => {
+      asked += 1; // and never answers
+    });
+    await bus.flush();
+    const failure = failureOf(ask(bus, 60_000));
+    await waitFor(() => asked === 1, 'the question to be under way');
+    await server.stop();
+    expect(await failure).toBe('disconnected');
+    await bus.close();
+  });
+
   test('a malformed message is refused, and the connection goes on', async () => {
     await using server = await startNats();
     const bus = connectNats({ servers: [server.url], name: 'robust', log });

@@ -57,6 +57,19 @@ test('an open circuit asks for one probe at a time, each later than the one befo
   expect([health.obstacle(), health.state]).toEqual([null, 'closed']);
 });
 
+test('a probe answered later than callers could wait does not close the circuit', () => {
+  const { health, fail, pass } = setUp();
+  fail(3, 'timeout', 1000);
+  pass(250);
+  expect(health.obstacle()?.probe).toBe(true);
+  health.probed(answered(1300));
+  expect(health.obstacle()).toEqual({ degraded: 'circuit-open', probe: false });
+  pass(250); // it lives: the next one soon
+  expect(health.obstacle()?.probe).toBe(true);
+  health.probed(answered(900));
+  expect(health.obstacle()).toBeNull();
+});
+
 test('failures that were under way when the circuit opened do not put off the probe', () => {
   const { health, fail, pass } = setUp();
   fail(3);
