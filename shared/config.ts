@@ -90,8 +90,7 @@ const settings = {
   ASK_HEALTH_PORT: whole(0, 65_535).optional().describe("port of the expert's health and metrics; default: none"),
   ASK_EXPERT_QUEUE: whole(1, 100_000).default(64).describe('requests an expert service holds at once'),
   ASK_EXPERT_MEMORY_MB: whole(1, 1_000_000).default(512).describe('memory for sessions in each model process'),
-  ASK_BATCH_MAX: whole(1, 256).optional().describe('pictures an expert computes at once; 1: no batching'),
-  ASK_BATCH_WAIT_MS: whole(0, 1000).default(2).describe('how long a batch waits to fill'),
+  ASK_BATCH_MAX: whole(1, 256).optional().describe('pictures a model computes together, of those that wait anyway'),
   ASK_DRAIN_MS: whole(100, 600_000).default(10_000).describe('time to finish work after SIGTERM'),
 };
 
@@ -144,7 +143,18 @@ function contradictions(given: Record<string, string | undefined>): string[] {
 }
 
 /** Defaults that depend on the machine or on other settings. */
-const computed: Record<string, string> = { ASK_WORKERS: 'one per core', ASK_BATCH_MAX: '1; on an accelerator 8' };
+const computed: Record<string, string> = {
+  ASK_WORKERS: 'one per core',
+  ASK_BATCH_MAX: 'generalist 4, experts 1; on an accelerator 8',
+};
+
+/** `ASK_BATCH_MAX` or its default, by what `npm run -s bench:models` shows to pay. */
+export function batchOf(config: Config, role: 'generalist' | 'expert'): number {
+  const { ASK_BATCH_MAX, ASK_EXECUTION_PROVIDERS } = config;
+  if (ASK_BATCH_MAX !== undefined) return ASK_BATCH_MAX;
+  if (ASK_EXECUTION_PROVIDERS[0] !== 'cpu') return 8;
+  return role === 'generalist' ? 4 : 1;
+}
 
 /** Name, default and meaning of every setting, for `--help` and for the README's table. */
 export function describeSettings(): { name: string; fallback: string; meaning: string }[] {

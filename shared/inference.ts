@@ -1,17 +1,17 @@
-import type { ChildProcess } from 'node:child_process';
 import { type Deadline, unlessAborted } from './deadline.ts';
 import { DueQueue } from './due-queue.ts';
 import { AppError } from './errors.ts';
-import { type ProcessOptions, startModelProcess } from './inference.process.ts';
-import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
+import { type Job, outputsOf, takeBatch } from './inference.batch.ts';
+import { ModelProcess, ProcessDied, type ProcessOptions } from './inference.process.ts';
 import type { Log } from './log.ts';
-import { createRunLimit } from './run-limit.ts';
+import { createRunLimit, type RunLimit } from './run-limit.ts';
 import type { RunnableModel } from './runnable.ts';
 
 export interface Inference {
-  /** Each output's values, picture after picture. */
+  /** Each output's values for the picture. */
   outputs: Record<string, Float32Array>;
   queueMs: number;
+  /** Of the run that this picture was part of. */
   runMs: number;
   /** The model had to be loaded first. */
   loaded: boolean;
@@ -19,54 +19,42 @@ export interface Inference {
 
 export interface PoolOptions extends ProcessOptions {
   workers: number;
-  /** Jobs that may wait; one more is refused with `overloaded`. */
+  /** Pictures that may wait; one more is refused with `overloaded`. */
   queueLimit: number;
+  /** Pictures of one model that a run may take together, if so many wait. Default: 1. */
+  batch?: number;
   /** A run longer than this is taken for hung, and its process is killed. Default: learnt, see `run-limit.ts`. */
   runLimitMs?: number;
   log: Log;
 }
 
-interface Job {
-  request: WorkerRequest;
-  /** When its deadline passes, as `performance.now()`. */
-  due: number;
+interface PoolJob extends Job {
   queuedAt: number;
-  startedAt: number;
   attempts: number;
-  /** Only this process may do it. */
-  worker: Worker | undefined;
   /** Nobody waits for it any more. */
   abandoned: boolean;
   settled: PromiseWithResolvers<Inference>;
 }
 
-interface Worker {
-  child: ChildProcess;
-  /** Its process is up and takes jobs. */
-  ready: boolean;
-  job: Job | undefined;
-  timer: NodeJS.Timeout | undefined;
-  /** Digests of the models that it has loaded. */
-  holds: Set<string>;
-}
-
 interface RunOptions {
-  count?: number;
   /** Jobs run in the order of their deadlines, those without one last. */
   deadline?: Pick<Deadline, 'at' | 'signal'>;
 }
 
 const ATTEMPTS = 2; // a job whose process died is tried once more, on another one
-const GRACE_MS = 50;
 const HOPELESS = 5; // so many processes in a row that never came up: what waits is refused
 
-/** Child processes that run models, fed from one bounded queue, most urgent first; a dead process is replaced. */
+/**
+ * Child processes that run models, fed from one bounded queue, most urgent first; a dead process is replaced. What waits
+ * for the same model when a process becomes free is run together, evenly shared among the processes: nothing waits for
+ * company, and a picture alone runs alone.
+ */
 export class InferencePool {
   readonly #options: PoolOptions;
-  readonly #queue = new DueQueue<Job>();
-  readonly #workers = new Set<Worker>();
-  readonly #limit = createRunLimit();
-  #nextJob = 0;
+  readonly #queue = new DueQueue<PoolJob>();
+  readonly #processes = new Set<ModelProcess>();
+  readonly #limit: RunLimit;
+  #running = 0;
   #stopping = false;
   #deaths = 0;
   #idle: (() => void) | undefined;
@@ -74,6 +62,7 @@ export class InferencePool {
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#limit = createRunLimit(options.runLimitMs);
     for (let i = 0; i < options.workers; i++) this.#spawn();
   }
 
@@ -82,19 +71,19 @@ export class InferencePool {
   }
 
   /**
-   * pixels: `count` squares of 8-bit RGB, one after the other. A job whose deadline aborts before it starts never runs.
-   * Rejects with AppError `overloaded`, `stopping` or `model-failed`, and when aborted with the signal's reason.
+   * pixels: a square of 8-bit RGB. A job whose deadline aborts before it starts never runs. Rejects with AppError
+   * `overloaded`, `stopping` or `model-failed`, and when aborted with the signal's reason.
    */
-  run(model: RunnableModel, pixels: Uint8Array, options: RunOptions = {}) {
-    return this.#run(model, pixels, options, undefined);
+  run(model: RunnableModel, pixels: Uint8Array, options: RunOptions = {}): Promise<Inference> {
+    return this.#add(model, pixels, options, undefined);
   }
 
   /**
-   * Loads a model and runs it once in every worker, on a blank picture unless there is another: rejects if the file or
-   * its shapes are not the manifest's. Resolves with what each worker got.
+   * Loads a model and runs it once in every process, on a blank picture unless there is another: rejects if the file or
+   * its shapes are not the manifest's. Resolves with what each process got.
    */
   warm(model: RunnableModel, pixels: Uint8Array = new Uint8Array(3 * model.size ** 2)): Promise<Inference[]> {
-    return Promise.all(Array.from(this.#workers, (worker) => this.#run(model, pixels, {}, worker)));
+    return Promise.all(Array.from(this.#processes, (process) => this.#add(model, pixels, {}, process)));
   }
 
   /** Finishes what is queued, then ends the processes. */
@@ -107,30 +96,21 @@ export class InferencePool {
     return this.stop();
   }
 
-  async #run(
+  async #add(
     model: RunnableModel,
     pixels: Uint8Array,
-    { count = 1, deadline }: RunOptions,
-    worker: Worker | undefined,
+    { deadline }: RunOptions,
+    only: ModelProcess | undefined,
   ): Promise<Inference> {
     if (this.#stopping) throw new AppError('stopping', 'the model runner is stopping');
     deadline?.signal.throwIfAborted();
-    if (worker === undefined && this.#queue.length >= this.#options.queueLimit) {
+    if (only === undefined && this.#queue.length >= this.#options.queueLimit) {
       throw new AppError('overloaded', `${this.#queue.length} pictures are waiting for a model already`);
     }
-    const request = { job: this.#nextJob++, model, pixels, count };
-    const settled = Promise.withResolvers<Inference>();
     const due = deadline?.at ?? Number.POSITIVE_INFINITY;
-    const job: Job = {
-      request,
-      due,
-      queuedAt: performance.now(),
-      startedAt: 0,
-      attempts: 0,
-      worker,
-      abandoned: false,
-      settled,
-    };
+    const settled = Promise.withResolvers<Inference>();
+    const queuedAt = performance.now();
+    const job: PoolJob = { model, pixels, due, queuedAt, attempts: 0, only, abandoned: false, settled };
     this.#queue.add(job);
     this.#dispatch();
     try {
@@ -149,98 +129,79 @@ export class InferencePool {
       this.#idle = resolve;
       this.#endIfIdle();
     });
-    const exits = [...this.#workers].map(({ child }) => {
-      const exit = new Promise((resolve) => child.once('exit', resolve));
-      if (child.connected) child.disconnect();
-      return exit;
-    });
-    await Promise.all(exits);
-  }
-
-  #spawn(): void {
-    const child = startModelProcess(this.#options);
-    const worker: Worker = { child, ready: false, job: undefined, timer: undefined, holds: new Set() };
-    this.#workers.add(worker);
-    child.on('message', (reply: WorkerReply) => this.#settle(worker, reply));
-    child.on('error', (error) => {
-      this.#options.log.error({ err: error }, 'model process');
-      if (child.pid === undefined) this.#replace(worker, null, null); // never started: there will be no 'exit'
-    });
-    child.on('exit', (code, signal) => this.#replace(worker, code, signal));
-  }
-
-  #settle(worker: Worker, reply: WorkerReply): void {
-    if ('ready' in reply) {
-      worker.ready = true;
-      this.#deaths = 0;
-      this.#dispatch();
-      return;
-    }
-    const { job } = worker;
-    if (!job || job.request.job !== reply.job) return;
-    clearTimeout(worker.timer);
-    worker.job = undefined;
-    if ('failure' in reply) {
-      job.settled.reject(new AppError('model-failed', `model ${job.request.model.id}: ${reply.failure}`));
-    } else {
-      const { outputs, runMs, holds } = reply;
-      if (holds) worker.holds = new Set(holds);
-      this.#limit.ended(runMs);
-      job.settled.resolve({ outputs, queueMs: job.startedAt - job.queuedAt, runMs, loaded: holds !== undefined });
-    }
-    this.#dispatch();
-  }
-
-  #replace(worker: Worker, code: number | null, signal: string | null): void {
-    this.#workers.delete(worker);
-    clearTimeout(worker.timer);
-    for (const waiting of this.#queue) if (waiting.worker === worker) waiting.worker = undefined;
-    const { job } = worker;
-    if (job) {
-      job.worker = undefined;
-      if (job.attempts < ATTEMPTS && !job.abandoned) this.#queue.add(job);
-      else job.settled.reject(new AppError('model-failed', `the process running ${job.request.model.id} died twice`));
-    }
-    this.#deaths += 1;
-    if (this.#deaths >= HOPELESS) this.#giveUpWaiting();
-    this.#endIfIdle();
-    if (this.#stopping && this.#queue.length === 0) return;
-    this.#options.log.error({ code, signal, model: job?.request.model.id }, 'model process died, starting another');
-    // A process that dies at once, again and again, must not take the machine with it.
-    const delay = Math.min(5000, 25 * 2 ** this.#deaths);
-    setTimeout(() => {
-      if (this.#stopping && this.#queue.length === 0) return;
-      this.#spawn();
-      this.#dispatch();
-    }, delay);
+    await Promise.all(Array.from(this.#processes, (process) => process.stop()));
   }
 
   #dispatch(): void {
-    for (const worker of this.#workers) {
-      if (worker.job || !worker.ready) continue;
-      const job = this.#queue.take((waiting) => waiting.worker === undefined || waiting.worker === worker);
-      if (!job) continue;
-      job.attempts += 1;
-      job.startedAt = performance.now();
-      worker.job = job;
-      this.#watch(worker, job.request.model.sha256);
-      worker.child.send(job.request);
+    const { batch: most = 1 } = this.#options;
+    for (const process of this.#processes) {
+      if (!process.idle) continue;
+      const jobs = takeBatch(this.#queue, process, { most, processes: this.#processes.size });
+      if (jobs.length > 0) void this.#run(process, jobs);
     }
     this.#endIfIdle();
   }
 
-  /** Kills a process whose run takes so long that it must be hung. */
-  #watch(worker: Worker, digest: string): void {
-    // If this process itself was stopped, the reply is there already and is read within the grace.
-    const doubt = () => {
-      worker.timer = setTimeout(() => worker.child.kill('SIGKILL'), GRACE_MS);
-    };
-    worker.timer = setTimeout(doubt, this.#options.runLimitMs ?? this.#limit.allow(worker.holds.has(digest)));
+  async #run(process: ModelProcess, jobs: PoolJob[]): Promise<void> {
+    const { model } = jobs[0] as PoolJob;
+    const startedAt = performance.now();
+    for (const job of jobs) job.attempts += 1;
+    this.#running += 1;
+    const pictures = jobs.map(({ pixels }) => pixels);
+    try {
+      const result = await process.run(model, pictures);
+      jobs.forEach(({ settled, queuedAt }, i) => {
+        settled.resolve({ ...result, outputs: outputsOf(result, i, jobs.length), queueMs: startedAt - queuedAt });
+      });
+    } catch (error) {
+      for (const job of jobs) this.#fail(job, error);
+    } finally {
+      this.#running -= 1;
+      this.#dispatch();
+    }
+  }
+
+  #fail(job: PoolJob, error: unknown): void {
+    if (!(error instanceof ProcessDied)) job.settled.reject(error);
+    else if (job.attempts < ATTEMPTS && !job.abandoned) this.#queue.add(Object.assign(job, { only: undefined }));
+    else job.settled.reject(new AppError('model-failed', `the process running ${job.model.id} died twice`));
+  }
+
+  #spawn(): void {
+    const { log } = this.#options;
+    const process: ModelProcess = new ModelProcess(this.#options, this.#limit, {
+      onReady: () => {
+        this.#deaths = 0;
+        this.#dispatch();
+      },
+      onError: (error) => log.error({ err: error }, 'model process'),
+      onExit: (code, signal) => this.#replace(process, code, signal),
+    });
+    this.#processes.add(process);
+  }
+
+  #replace(process: ModelProcess, code: number | null, signal: string | null): void {
+    this.#processes.delete(process);
+    for (const waiting of this.#queue) if (waiting.only === process) waiting.only = undefined;
+    this.#deaths += 1;
+    if (this.#deaths >= HOPELESS) this.#giveUpWaiting();
+    this.#endIfIdle();
+    if (this.#over) return;
+    this.#options.log.error({ code, signal }, 'model process died, starting another');
+    // A process that dies at once, again and again, must not take the machine with it.
+    const delay = Math.min(5000, 25 * 2 ** this.#deaths);
+    setTimeout(() => {
+      if (!this.#over) this.#spawn();
+    }, delay);
+  }
+
+  /** Stopping, and nothing is left to do. */
+  get #over(): boolean {
+    return this.#stopping && this.#queue.length === 0 && this.#running === 0;
   }
 
   #endIfIdle(): void {
-    const working = [...this.#workers].some((worker) => worker.job);
-    if (this.#stopping && this.#queue.length === 0 && !working) this.#idle?.();
+    if (this.#over) this.#idle?.();
   }
 
   #giveUpWaiting(): void {

@@ -19,8 +19,8 @@ export interface Pace {
 const MEMORY = 0.05; // least weight of the newest interval in the mean: about the last twenty count
 const LEAP = 4; // one stall must not be taken for the new pace: an interval counts as at most so many means
 
-/** `servers`: how many pieces are done side by side. */
-export function createPace(servers: number, now: () => number = () => performance.now()): Pace {
+/** `servers`: how many work side by side; `batch`: how many pieces one of them may finish together. */
+export function createPace(servers: number, batch = 1, now: () => number = () => performance.now()): Pace {
   let backlog = 0;
   let known = 0;
   let interval = 0; // mean time between two pieces done while all servers are busy
@@ -41,7 +41,7 @@ export function createPace(servers: number, now: () => number = () => performanc
           // With fewer pieces than servers some of these were idle: all busy, the interval would have been shorter.
           const sample = ((at - since) * Math.min(backlog, servers)) / servers;
           known += 1;
-          const bounded = known === 1 ? sample : Math.min(sample, LEAP * interval);
+          const bounded = known === 1 ? sample : Math.min(sample, LEAP * batch * interval);
           interval += Math.max(1 / known, MEMORY) * (bounded - interval);
           since = at;
           end();

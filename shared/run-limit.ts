@@ -10,11 +10,12 @@ const LEAST_MS = 1000; // short enough to try again within a usual deadline
 const TIMES = 20; // the longest run of late
 const MEMORY = 0.99; // of the longest run, from one to the next
 
-export function createRunLimit(): RunLimit {
+/** `fixedMs`: the limit whatever ends; default: learnt. */
+export function createRunLimit(fixedMs?: number): RunLimit {
   let longestMs = 0;
   return {
     allow: (loaded) =>
-      loaded && longestMs > 0 ? Math.min(LOADING_MS, Math.max(LEAST_MS, TIMES * longestMs)) : LOADING_MS,
+      fixedMs ?? (loaded && longestMs > 0 ? Math.min(LOADING_MS, Math.max(LEAST_MS, TIMES * longestMs)) : LOADING_MS),
     ended(runMs) {
       longestMs = Math.max(MEMORY * longestMs, runMs);
     },

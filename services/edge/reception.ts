@@ -70,9 +70,10 @@ export function createReception(limits: ReceptionLimits): Reception {
       bytes += guest.bytes;
       count += 1;
       arriving.add(guest);
-      const late = new AppError('request-timeout', `the request had not arrived completely after ${withinMs} ms`);
+      const late = () =>
+        guest.drop(new AppError('request-timeout', `the request had not arrived completely after ${withinMs} ms`));
       // What lies unread because this process was busy has arrived: it is read before the check phase of the event loop.
-      const overdue = () => setImmediate(() => arriving.has(guest) && guest.drop(late));
+      const overdue = () => setImmediate(() => arriving.has(guest) && late());
       const timer = setTimeout(overdue, withinMs);
       const arrived = () => {
         clearTimeout(timer);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '../../shared/bus.ts';
-import type { Config } from '../../shared/config.ts';
+import { batchOf, type Config } from '../../shared/config.ts';
 import { createDecoder } from '../../shared/decoder.ts';
 import { warmGolden } from '../../shared/golden.ts';
 import { InferencePool } from '../../shared/inference.ts';
@@ -40,14 +40,16 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
   const model = toRunnable(bundle, bundle.manifest.generalist);
   const keys = await openKeys(config, log);
   let phase: ReturnType<AppDependencies['phase']> = 'starting';
+  const batch = batchOf(config, 'generalist');
   const pool = new InferencePool({
     workers: config.ASK_WORKERS,
     threads: config.ASK_THREADS,
     providers: config.ASK_EXECUTION_PROVIDERS,
     queueLimit: config.ASK_EDGE_QUEUE,
+    batch,
     log,
   });
-  const pace = createPace(config.ASK_WORKERS);
+  const pace = createPace(config.ASK_WORKERS, batch);
   const admission = createAdmission(config.ASK_EDGE_QUEUE, pace);
   const healths = new Map(bundle.manifest.experts.map(({ id }) => [id, createExpertHealth()]));
   const dependencies: AppDependencies = {

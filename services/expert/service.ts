@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client';
 import type { Bus, BusMessage, Subscription } from '../../shared/bus.ts';
-import type { Config } from '../../shared/config.ts';
+import { batchOf, type Config } from '../../shared/config.ts';
 import { elapsed } from '../../shared/deadline.ts';
 import { createDecoder } from '../../shared/decoder.ts';
 import { warmGolden } from '../../shared/golden.ts';
@@ -12,7 +12,6 @@ import { createPace } from '../../shared/pace.ts';
 import { createResponder } from '../../shared/responder.ts';
 import { toRunnable } from '../../shared/runnable.ts';
 import { cancelSubject, classifySubject, EXPERT_QUEUE } from '../../shared/wire.ts';
-import { createBatcher } from './batcher.ts';
 import { announce, type ExpertStats } from './discovery.ts';
 import { createHandler } from './handler.ts';
 
@@ -36,11 +35,13 @@ export interface ExpertDependencies {
 export async function startExpert({ bus, bundle, config, log, registry }: ExpertDependencies): Promise<ExpertService> {
   const experts = chooseExperts(bundle, config.ASK_EXPERTS);
   const models = experts.map((expert) => toRunnable(bundle, expert));
+  const batch = batchOf(config, 'expert');
   const pool = new InferencePool({
     workers: config.ASK_WORKERS,
     threads: config.ASK_THREADS,
     providers: config.ASK_EXECUTION_PROVIDERS,
     queueLimit: config.ASK_EXPERT_QUEUE,
+    batch,
     memoryBytes: config.ASK_EXPERT_MEMORY_MB * 1024 * 1024,
     log,
   });
@@ -53,19 +54,17 @@ export async function startExpert({ bus, bundle, config, log, registry }: Expert
 
   const responder = createResponder({ bus, queue: EXPERT_QUEUE, capacity: config.ASK_EXPERT_QUEUE });
   const metrics = createExpertMetrics(() => responder.inFlight, registry);
-  const pace = createPace(config.ASK_WORKERS);
+  const pace = createPace(config.ASK_WORKERS, batch);
   const { input } = bundle.manifest;
   const decode = createDecoder(input, config.ASK_MAX_PIXELS);
   const cancellations: Subscription[] = [];
   const announcements = experts.map((expert, i) => {
-    const max = config.ASK_BATCH_MAX ?? (config.ASK_EXECUTION_PROVIDERS[0] === 'cpu' ? 1 : 8);
-    const batching = { max, waitMs: config.ASK_BATCH_WAIT_MS };
-    const batcher = createBatcher(pool, models[i] as (typeof models)[number], batching);
+    const model = models[i] as (typeof models)[number];
     const { handle, cancel } = createHandler({
       expert,
       inputSize: input.size,
       decode,
-      infer: batcher.run,
+      infer: (pixels, deadline) => pool.run(model, pixels, { deadline }),
       pace,
       metrics,
     });

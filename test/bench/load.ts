@@ -107,10 +107,11 @@ async function open(rate: number): Promise<void> {
   };
   const running: Promise<void>[] = [];
   for (let i = 0; ; i++) {
-    const due = begun + (i * 1000) / rate;
+    let due = begun + (i * 1000) / rate;
     if (due > end) break;
     const wait = due - performance.now();
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    due = Math.min(due, performance.now()); // timers may be early
     const connection = free.pop();
     if (connection) running.push(serve(connection, due));
     else waiting.push(due);

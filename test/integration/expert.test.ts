@@ -88,7 +88,7 @@ describe.each(buses)('over %s', (_, open) => {
 
   test('with batching each question gets its own answer', async () => {
     const rows = [0, 1, 2, 3].map((i): [number, number, number, number] => [i / 10, 0, 0, 0]);
-    const env = { ASK_BATCH_MAX: '4', ASK_BATCH_WAIT_MS: '20' };
+    const env = { ASK_BATCH_MAX: '4', ASK_WORKERS: '1' };
     await using system = await startTinySystem({ open, models: { warm: { rows } }, env });
     const reds = Array.from({ length: 10 }, (__, i) => 20 * i);
     const replies = await Promise.all(

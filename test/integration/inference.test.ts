@@ -48,7 +48,7 @@ function children(): number[] {
 }
 
 describe('running', () => {
-  test('a model gives its outputs, also for several pictures at once', async () => {
+  test('a model gives its outputs', async () => {
     await using context = await setUp();
     const { pool, generalist } = context;
     const red = blank.map((_, i) => (i % 3 === 0 ? 250 : 10));
@@ -57,10 +57,43 @@ describe('running', () => {
       [24, -12, -12, 0.1].map((v) => expect.closeTo(v, 3)),
     );
     expect(Array.from(one.outputs.attention as Float32Array)).toEqual([250, 10, 10].map((v) => expect.closeTo(v, 3)));
-    const two = await pool.run(generalist, Buffer.concat([blank, red]), { count: 2 });
-    expect(Array.from(two.outputs.logits as Float32Array).slice(4)).toEqual(
-      Array.from(one.outputs.logits as Float32Array),
+  });
+
+  test('what waits for the same model is run together, and each picture gets its own outputs', async () => {
+    await using context = await setUp({ batch: 4 }, { models: { warm: slow } });
+    const { pool, generalist, warm } = context;
+    await pool.warm(warm);
+    const first = pool.run(warm, blank);
+    const reds = [0, 50, 100, 150, 200, 250];
+    const [other, ...alike] = await Promise.all([
+      pool.run(warm, blank),
+      ...reds.map((red) =>
+        pool.run(
+          generalist,
+          blank.map((_, i) => (i % 3 === 0 ? red : 0)),
+        ),
+      ),
+    ]);
+    await first;
+    const runs = alike.map(({ runMs, queueMs }) => `${runMs} ${queueMs.toFixed(0)}`);
+    expect(new Set(runs.slice(0, 4)).size).toBe(1);
+    expect(new Set(runs).size).toBe(2);
+    expect(other?.outputs.logits).toEqual(Float32Array.of(1, 2, 3, 4));
+    expect(alike.map(({ outputs }) => (outputs.logits as Float32Array)[0])).toEqual(
+      reds.map((red) => expect.closeTo(red / 10, 3)),
     );
+    expect(alike.map(({ outputs }) => outputs.attention?.length)).toEqual(Array(6).fill(3));
+  });
+
+  test('what waits is shared among the processes', async () => {
+    await using context = await setUp({ workers: 2, batch: 4 }, { models: { warm: slow } });
+    const { pool, warm, generalist } = context;
+    await Promise.all([pool.warm(warm), pool.warm(generalist)]);
+    const busy = [pool.run(warm, blank), pool.run(warm, blank)];
+    const runs = await Promise.all(Array.from({ length: 4 }, () => pool.run(generalist, blank)));
+    await Promise.all(busy);
+    const together = Map.groupBy(runs, ({ runMs }) => runMs).values();
+    expect([...together].map(({ length }) => length)).toEqual([2, 1, 1]);
   });
 
   test('an output of another shape than the manifest says is refused when warming', async () => {
@@ -178,13 +211,14 @@ describe('limits', () => {
 });
 
 describe('failure', () => {
-  test('a process that is killed is replaced, and its job is done by the next', async () => {
-    await using context = await setUp({}, { models: { warm: slow } });
+  test('a process that is killed is replaced, and its jobs are done by the next', async () => {
+    await using context = await setUp({ batch: 4 }, { models: { warm: slow } });
     const { pool, warm } = context;
     await pool.warm(warm);
-    const run = pool.run(warm, blank);
+    await Promise.race(Array.from({ length: 4 }, () => pool.run(warm, blank)));
+    const together = Array.from({ length: 3 }, () => pool.run(warm, blank));
     for (const pid of children()) process.kill(pid, 'SIGKILL');
-    expect((await run).outputs.logits).toHaveLength(4);
+    for (const { outputs } of await Promise.all(together)) expect(outputs.logits).toHaveLength(4);
   });
 
   test('a process killed while idle is replaced', async () => {
