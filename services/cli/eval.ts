@@ -50,7 +50,7 @@ export async function evaluate(options: EvalArguments, config: Config): Promise<
   }
   const names = strategy !== undefined ? [strategy] : options.json ? ['ask'] : evaluationNames;
   const settings = { ...config, HOST: '127.0.0.1', PORT: 0, ASK_API_KEYS_FILE: undefined };
-  const system = await startSystem(settings, createLog('error', 'eval'));
+  const system = await startSystem(settings, createLog('error', 'eval'), { near: false });
   try {
     const tools = system.dependencies;
     const { labels } = tools.bundle.manifest;

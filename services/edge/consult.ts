@@ -1,7 +1,7 @@
 import { elapsed, unlessAborted } from '../../shared/deadline.ts';
 import type { ModelEntry } from '../../shared/manifest.ts';
 import { askExpert, type ExpertAnswer } from './experts.ts';
-import { choosePayload, type Payload } from './payload.ts';
+import type { Payload } from './payload.ts';
 import type { Task, Tools } from './strategy.ts';
 
 /** What came of asking one expert. */
@@ -19,14 +19,13 @@ export interface Parcel {
 const RESERVE_MS = 5;
 const PROBE_MS = 2000;
 
-export function createParcel({ bundle }: Tools, { image, original, deadline, caller }: Task): Parcel {
+export function createParcel({ pack }: Tools, { image, original, deadline, caller }: Task): Parcel {
   let made: Promise<Payload | null> | undefined;
   let encodeMs = 0;
   const make = async () => {
     const begun = performance.now();
     try {
-      const { encoding } = bundle.manifest.routing;
-      return await unlessAborted(deadline.signal, choosePayload(image, original, encoding));
+      return await unlessAborted(deadline.signal, pack(image, original));
     } catch {
       caller.throwIfAborted();
       return null;

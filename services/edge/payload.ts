@@ -9,7 +9,7 @@ export interface Payload {
 }
 
 /**
- * What an escalation sends: the picture as the manifest says (`npm run -s ask -- encodings` chose it), or the caller's
+ * What an escalation over a link sends: the picture as the manifest says (`npm run -s ask -- encodings` chose it), or the caller's
  * `original` file where that has fewer bytes; experts make the same pixels of it.
  */
 export async function choosePayload(
@@ -22,6 +22,11 @@ export async function choosePayload(
   const type = original && mediaTypeOf(original);
   if (original && type && original.length < size) return { picture: { bytes: original, type }, encoding: 'original' };
   return { picture: made, encoding: encodingName(encoding) };
+}
+
+/** What an escalation within a process sends: bytes cost nothing there, and making fewer of them does. */
+export async function choosePixels(image: RawImage): Promise<Payload> {
+  return { picture: image, encoding: 'rgb8' };
 }
 
 export function encodingName(encoding: Encoding): string {

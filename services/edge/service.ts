@@ -14,6 +14,7 @@ import { type AppDependencies, buildApp } from './app.ts';
 import { createCache } from './cache.ts';
 import { createExpertHealth, type ExpertHealth } from './expert-health.ts';
 import { openKeys } from './guard.ts';
+import { choosePayload, choosePixels } from './payload.ts';
 import { createReception } from './reception.ts';
 import { createHedgeBudget } from './second-choice.ts';
 
@@ -30,13 +31,15 @@ export interface EdgeOptions {
   bundle: Bundle;
   config: Config;
   log: Log;
+  /** The experts are in this process. */
+  near?: boolean;
 }
 
 const RECEIVING = 4; // times as many may be sending as are answered at once
 const LARGEST_BODIES = 3; // so many of the largest size fit into the memory for bodies
 
 /** Listens, then loads, warms and checks the generalist; ready when this resolves. Throws BundleError and ConfigError. */
-export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Promise<EdgeService> {
+export async function startEdge({ bus, bundle, config, log, near = false }: EdgeOptions): Promise<EdgeService> {
   const model = toRunnable(bundle, bundle.manifest.generalist);
   const keys = await openKeys(config, log);
   let phase: ReturnType<AppDependencies['phase']> = 'starting';
@@ -63,6 +66,7 @@ export async function startEdge({ bus, bundle, config, log }: EdgeOptions): Prom
     bundle,
     bus,
     log,
+    pack: near ? choosePixels : (image, original) => choosePayload(image, original, bundle.manifest.routing.encoding),
     generalist: (image, deadline) => pool.run(model, image.pixels, { deadline }),
     health: (expert) => healths.get(expert) as ExpertHealth,
     secondChoice: config.ASK_SECOND_CHOICE,

@@ -8,6 +8,7 @@ import type { RawImage } from '../../shared/wire.ts';
 import type { ExpertHealth } from './expert-health.ts';
 import type { Degraded } from './experts.ts';
 import type { Candidate, Metric } from './gate.ts';
+import type { Payload } from './payload.ts';
 import type { HedgeBudget } from './second-choice.ts';
 
 /** A way of sharing the work between this device and others; `strategies.ts` lists them. */
@@ -17,6 +18,8 @@ export type Strategy = (tools: Tools, task: Task) => Promise<Outcome>;
 export interface Tools {
   bundle: Bundle;
   bus: Bus;
+  /** A picture of the models' size, and perhaps the file that it was decoded from -> what travels to an expert. */
+  pack(image: RawImage, original: Uint8Array | undefined): Promise<Payload>;
   /** The generalist on this device, off the event loop. */
   generalist(image: RawImage, deadline: Deadline): Promise<Inference>;
   /** What is known of an expert's presence and speed. */

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadBundle } from '../../shared/manifest.ts';
+import { startNats } from '../support/nats-server.ts';
 import { randomNumbers, writePredictions } from '../support/predictions.ts';
 import { postImage, spawnHttp, spawnService, waitForLog } from '../support/service.ts';
-import { makeTinyBundle, type TinyBundle, UNSURE_WARM } from '../support/tiny-bundle.ts';
+import { flatPng, makeTinyBundle, type TinyBundle, UNSURE_WARM } from '../support/tiny-bundle.ts';
 
 const COUNT = 200;
 const [RED, GREY] = [0, 3];
@@ -77,8 +78,13 @@ test('the cheapest encoding within the loss is chosen, written with its table, a
   for (const { bytes } of lossless) expect(least).toBeLessThan(0.75 * bytes);
   expect(generous.table.find(({ bytes }: { bytes: number }) => bytes === least).encoding).toEqual(generous.encoding);
 
-  await using service = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
-  await waitForLog(service, 'experts are ready');
+  await using nats = await startNats();
+  const env = { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1', NATS_URL: nats.url };
+  await using experts = spawnService('expert', env);
+  await using service = await spawnHttp('edge', env);
+  await waitForLog(experts, 'experts are ready');
+  await waitForLog(experts, 'connected to NATS');
+  await waitForLog(service, 'connected to NATS');
   const [r, g, b] = UNSURE_WARM;
   const large = await sharp({ create: { width: 300, height: 300, channels: 3, background: { r, g, b } } })
     .jpeg()
@@ -87,6 +93,13 @@ test('the cheapest encoding within the loss is chosen, written with its table, a
   const { format, quality } = generous.encoding;
   expect(body).toMatchObject({ route: 'expert', encoding: `${format}-${quality}` });
   expect(body.timings.encodeMs).toBeGreaterThan(0);
+});
+
+test('within one process pictures go to experts as pixels', async () => {
+  await using service = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
+  await waitForLog(service, 'experts are ready');
+  const { body } = await postImage(service.url, await flatPng(UNSURE_WARM));
+  expect(body).toMatchObject({ route: 'expert', encoding: 'rgb8' });
 });
 
 test('a dry run and part of the pictures: nothing is written', async () => {
