@@ -6,6 +6,8 @@ import type { RunnableModel } from './runnable.ts';
 export interface Job {
   model: RunnableModel;
   pixels: Uint8Array;
+  /** Pictures of this model that may run together. */
+  batch: number;
   /** When its deadline passes, as `performance.now()`. */
   due: number;
   /** Only this process may do it, by itself. */
@@ -16,17 +18,13 @@ export interface Job {
  * Takes out the most urgent job that a process may do, and of those for the same model as many more as are its share:
  * all processes are to be busy before one of them gets several. None: an empty list.
  */
-export function takeBatch<T extends Job>(
-  queue: DueQueue<T>,
-  process: ModelProcess,
-  { most, processes }: { most: number; processes: number },
-): T[] {
+export function takeBatch<T extends Job>(queue: DueQueue<T>, process: ModelProcess, processes: number): T[] {
   const first = queue.take(({ only }) => only === undefined || only === process);
   if (first === undefined) return [];
-  if (most === 1 || first.only) return [first];
+  if (first.batch === 1 || first.only) return [first];
   const alike = ({ model, only }: T) => only === undefined && model.sha256 === first.model.sha256;
   const waiting = [...queue].filter(alike).length;
-  const count = Math.min(most, Math.ceil((1 + waiting) / processes));
+  const count = Math.min(first.batch, Math.ceil((1 + waiting) / processes));
   const others = Array.from({ length: count - 1 }, () => queue.take(alike) as T);
   return [first, ...others];
 }

@@ -21,8 +21,6 @@ export interface PoolOptions extends ProcessOptions {
   workers: number;
   /** Pictures that may wait; one more is refused with `overloaded`. */
   queueLimit: number;
-  /** Pictures of one model that a run may take together, if so many wait. Default: 1. */
-  batch?: number;
   /** A run longer than this is taken for hung, and its process is killed. Default: learnt, see `run-limit.ts`. */
   runLimitMs?: number;
   log: Log;
@@ -37,6 +35,8 @@ interface PoolJob extends Job {
 }
 
 interface RunOptions {
+  /** Pictures of this model that may run together, if so many wait. Default: 1. */
+  batch?: number;
   /** Jobs run in the order of their deadlines, those without one last. */
   deadline?: Pick<Deadline, 'at' | 'signal'>;
 }
@@ -99,7 +99,7 @@ export class InferencePool {
   async #add(
     model: RunnableModel,
     pixels: Uint8Array,
-    { deadline }: RunOptions,
+    { batch = 1, deadline }: RunOptions,
     only: ModelProcess | undefined,
   ): Promise<Inference> {
     if (this.#stopping) throw new AppError('stopping', 'the model runner is stopping');
@@ -110,7 +110,7 @@ export class InferencePool {
     const due = deadline?.at ?? Number.POSITIVE_INFINITY;
     const settled = Promise.withResolvers<Inference>();
     const queuedAt = performance.now();
-    const job: PoolJob = { model, pixels, due, queuedAt, attempts: 0, only, abandoned: false, settled };
+    const job: PoolJob = { model, pixels, batch, due, queuedAt, attempts: 0, only, abandoned: false, settled };
     this.#queue.add(job);
     this.#dispatch();
     try {
@@ -133,10 +133,9 @@ export class InferencePool {
   }
 
   #dispatch(): void {
-    const { batch: most = 1 } = this.#options;
     for (const process of this.#processes) {
       if (!process.idle) continue;
-      const jobs = takeBatch(this.#queue, process, { most, processes: this.#processes.size });
+      const jobs = takeBatch(this.#queue, process, this.#processes.size);
       if (jobs.length > 0) void this.#run(process, jobs);
     }
     this.#endIfIdle();

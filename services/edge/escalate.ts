@@ -6,6 +6,8 @@ import { mergeLogLinear } from './merge.ts';
 import { askEither } from './second-choice.ts';
 import type { Outcome, Task, Tools } from './strategy.ts';
 
+const DONE = new Error('answered'); // made once: an abort without a reason makes one each time, with its stack
+
 /**
  * Asks the best expert of the generalist's decision, failing that the runner-up; the answer merged with the
  * generalist's, or that one marked `degraded`. Rejects only when the caller has gone, with the signal's reason.
@@ -34,7 +36,7 @@ export async function escalate(edge: Outcome, tools: Tools, task: Task): Promise
           budget: tools.hedges,
         })
       : await ask(first);
-  enough.abort();
+  enough.abort(DONE);
   const bytesSent = (await Promise.all(asked)).reduce((sum, one) => sum + one.bytesSent, 0);
   task.caller.throwIfAborted();
 

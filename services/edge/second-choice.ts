@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Consultation } from './consult.ts';
 
 /** Bounds how many questions may be asked twice for slowness: when everything is slow, that would make it slower. */
@@ -56,8 +55,7 @@ export async function askEither({ first, second, slowMs, budget }: TwoChoices): 
 
 async function orSlow(asked: Promise<Consultation>, slowMs: number | undefined): Promise<Consultation | 'slow'> {
   if (slowMs === undefined) return asked;
-  const over = new AbortController();
-  const timer = sleep(slowMs, 'slow' as const, { signal: over.signal });
-  timer.catch(() => {});
-  return Promise.race([asked, timer]).finally(() => over.abort());
+  const { promise, resolve } = Promise.withResolvers<'slow'>();
+  const timer = setTimeout(resolve, slowMs, 'slow');
+  return Promise.race([asked, promise]).finally(() => clearTimeout(timer));
 }

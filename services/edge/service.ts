@@ -3,7 +3,8 @@ import type { Bus } from '../../shared/bus.ts';
 import { batchOf, type Config } from '../../shared/config.ts';
 import { createDecoder } from '../../shared/decoder.ts';
 import { warmGolden } from '../../shared/golden.ts';
-import { InferencePool } from '../../shared/inference.ts';
+import { createPool } from '../../shared/inference.pool.ts';
+import type { InferencePool } from '../../shared/inference.ts';
 import type { Log } from '../../shared/log.ts';
 import type { Bundle } from '../../shared/manifest.ts';
 import { createEdgeMetrics } from '../../shared/metrics.ts';
@@ -33,25 +34,21 @@ export interface EdgeOptions {
   log: Log;
   /** The experts are in this process. */
   near?: boolean;
+  /** Runs the models, and is the caller's to stop. Default: the service's own. */
+  pool?: InferencePool;
 }
 
 const RECEIVING = 4; // times as many may be sending as are answered at once
 const LARGEST_BODIES = 3; // so many of the largest size fit into the memory for bodies
 
 /** Listens, then loads, warms and checks the generalist; ready when this resolves. Throws BundleError and ConfigError. */
-export async function startEdge({ bus, bundle, config, log, near = false }: EdgeOptions): Promise<EdgeService> {
+export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
+  const { bus, bundle, config, log, near = false } = options;
   const model = toRunnable(bundle, bundle.manifest.generalist);
   const keys = await openKeys(config, log);
   let phase: ReturnType<AppDependencies['phase']> = 'starting';
   const batch = batchOf(config, 'generalist');
-  const pool = new InferencePool({
-    workers: config.ASK_WORKERS,
-    threads: config.ASK_THREADS,
-    providers: config.ASK_EXECUTION_PROVIDERS,
-    queueLimit: config.ASK_EDGE_QUEUE,
-    batch,
-    log,
-  });
+  const pool = options.pool ?? createPool(config, config.ASK_EDGE_QUEUE, log);
   const pace = createPace(config.ASK_WORKERS, batch);
   const admission = createAdmission(config.ASK_EDGE_QUEUE, pace);
   const healths = new Map(bundle.manifest.experts.map(({ id }) => [id, createExpertHealth()]));
@@ -67,7 +64,7 @@ export async function startEdge({ bus, bundle, config, log, near = false }: Edge
     bus,
     log,
     pack: near ? choosePixels : (image, original) => choosePayload(image, original, bundle.manifest.routing.encoding),
-    generalist: (image, deadline) => pool.run(model, image.pixels, { deadline }),
+    generalist: (image, deadline) => pool.run(model, image.pixels, { batch, deadline }),
     health: (expert) => healths.get(expert) as ExpertHealth,
     secondChoice: config.ASK_SECOND_CHOICE,
     hedges: createHedgeBudget(),
@@ -92,7 +89,7 @@ export async function startEdge({ bus, bundle, config, log, near = false }: Edge
     await Promise.race([dependencies.reception.idle(), sleep(0.7 * config.ASK_DRAIN_MS, undefined, { ref: false })]);
     app.server.closeAllConnections();
     await closed;
-    await pool.stop();
+    if (options.pool === undefined) await pool.stop();
   };
   try {
     const url = await app.listen({ host: config.HOST, port: config.PORT });

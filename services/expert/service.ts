@@ -4,7 +4,8 @@ import { batchOf, type Config } from '../../shared/config.ts';
 import { elapsed } from '../../shared/deadline.ts';
 import { createDecoder } from '../../shared/decoder.ts';
 import { warmGolden } from '../../shared/golden.ts';
-import { InferencePool } from '../../shared/inference.ts';
+import { createPool } from '../../shared/inference.pool.ts';
+import type { InferencePool } from '../../shared/inference.ts';
 import type { Log } from '../../shared/log.ts';
 import { type Bundle, BundleError, type ModelEntry } from '../../shared/manifest.ts';
 import { createExpertMetrics, type ExpertMetrics } from '../../shared/metrics.ts';
@@ -29,26 +30,24 @@ export interface ExpertDependencies {
   log: Log;
   /** Where the metrics go. Default: a registry of their own. */
   registry?: Registry;
+  /** Runs the models, and is the caller's to stop. Default: the service's own. */
+  pool?: InferencePool;
 }
 
 /** Hosts one or several experts of a bundle: loads, warms and checks them, then takes requests. Throws BundleError. */
-export async function startExpert({ bus, bundle, config, log, registry }: ExpertDependencies): Promise<ExpertService> {
+export async function startExpert(dependencies: ExpertDependencies): Promise<ExpertService> {
+  const { bus, bundle, config, log, registry, pool: given } = dependencies;
   const experts = chooseExperts(bundle, config.ASK_EXPERTS);
   const models = experts.map((expert) => toRunnable(bundle, expert));
   const batch = batchOf(config, 'expert');
-  const pool = new InferencePool({
-    workers: config.ASK_WORKERS,
-    threads: config.ASK_THREADS,
-    providers: config.ASK_EXECUTION_PROVIDERS,
-    queueLimit: config.ASK_EXPERT_QUEUE,
-    batch,
-    memoryBytes: config.ASK_EXPERT_MEMORY_MB * 1024 * 1024,
-    log,
-  });
+  const pool = given ?? createPool(config, config.ASK_EXPERT_QUEUE, log);
+  const stopPool = async () => {
+    if (given === undefined) await pool.stop();
+  };
   try {
     await warmGolden(pool, models, bundle, log);
   } catch (error) {
-    await pool.stop();
+    await stopPool();
     throw error;
   }
 
@@ -64,7 +63,7 @@ export async function startExpert({ bus, bundle, config, log, registry }: Expert
       expert,
       inputSize: input.size,
       decode,
-      infer: (pixels, deadline) => pool.run(model, pixels, { deadline }),
+      infer: (pixels, deadline) => pool.run(model, pixels, { batch, deadline }),
       pace,
       metrics,
     });
@@ -78,7 +77,7 @@ export async function startExpert({ bus, bundle, config, log, registry }: Expert
     await Promise.all(announcements.map((announcement) => announcement.stop()));
     await responder.stop();
     await Promise.all(cancellations.map((subscription) => subscription.drain()));
-    await pool.stop();
+    await stopPool();
   };
   const ids = experts.map((expert) => expert.id);
   log.info({ experts: ids }, 'experts are ready');

@@ -1,5 +1,6 @@
 import { createMemoryBus } from '../../shared/bus-memory.ts';
 import type { Config } from '../../shared/config.ts';
+import { createPool } from '../../shared/inference.pool.ts';
 import type { Log } from '../../shared/log.ts';
 import { loadBundle } from '../../shared/manifest.ts';
 import { type EdgeService, startEdge } from '../edge/service.ts';
@@ -12,20 +13,23 @@ import { startExpert } from '../expert/service.ts';
 export async function startSystem(config: Config, log: Log, { near }: { near: boolean }): Promise<EdgeService> {
   const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
   const bus = createMemoryBus();
-  const edge = await startEdge({ bus, bundle, config, log, near });
+  // Shared: as many processes as cores run to the end what others would interrupt, with cold caches for both.
+  const pool = createPool(config, config.ASK_EDGE_QUEUE + config.ASK_EXPERT_QUEUE, log);
+  await using started = new AsyncDisposableStack();
+  started.use(pool);
+  const common = { bus, bundle, config, log, pool };
+  const edge = await startEdge({ ...common, near });
+  started.defer(edge.stop);
   const { registry } = edge.dependencies.metrics;
-  try {
-    const experts = await startExpert({ bus, bundle, config, log, registry });
-    return {
-      ...edge,
-      async stop() {
-        await edge.stop();
-        await experts.stop();
-        await bus.close();
-      },
-    };
-  } catch (error) {
-    await edge.stop();
-    throw error;
-  }
+  const experts = await startExpert({ ...common, registry });
+  started.move();
+  return {
+    ...edge,
+    async stop() {
+      await edge.stop();
+      await experts.stop();
+      await pool.stop();
+      await bus.close();
+    },
+  };
 }

@@ -60,7 +60,7 @@ describe('running', () => {
   });
 
   test('what waits for the same model is run together, and each picture gets its own outputs', async () => {
-    await using context = await setUp({ batch: 4 }, { models: { warm: slow } });
+    await using context = await setUp({}, { models: { warm: slow } });
     const { pool, generalist, warm } = context;
     await pool.warm(warm);
     const first = pool.run(warm, blank);
@@ -71,6 +71,7 @@ describe('running', () => {
         pool.run(
           generalist,
           blank.map((_, i) => (i % 3 === 0 ? red : 0)),
+          { batch: 4 },
         ),
       ),
     ]);
@@ -86,11 +87,11 @@ describe('running', () => {
   });
 
   test('what waits is shared among the processes', async () => {
-    await using context = await setUp({ workers: 2, batch: 4 }, { models: { warm: slow } });
+    await using context = await setUp({ workers: 2 }, { models: { warm: slow } });
     const { pool, warm, generalist } = context;
     await Promise.all([pool.warm(warm), pool.warm(generalist)]);
     const busy = [pool.run(warm, blank), pool.run(warm, blank)];
-    const runs = await Promise.all(Array.from({ length: 4 }, () => pool.run(generalist, blank)));
+    const runs = await Promise.all(Array.from({ length: 4 }, () => pool.run(generalist, blank, { batch: 4 })));
     await Promise.all(busy);
     const together = Map.groupBy(runs, ({ runMs }) => runMs).values();
     expect([...together].map(({ length }) => length)).toEqual([2, 1, 1]);
@@ -212,11 +213,11 @@ describe('limits', () => {
 
 describe('failure', () => {
   test('a process that is killed is replaced, and its jobs are done by the next', async () => {
-    await using context = await setUp({ batch: 4 }, { models: { warm: slow } });
+    await using context = await setUp({}, { models: { warm: slow } });
     const { pool, warm } = context;
     await pool.warm(warm);
-    await Promise.race(Array.from({ length: 4 }, () => pool.run(warm, blank)));
-    const together = Array.from({ length: 3 }, () => pool.run(warm, blank));
+    await Promise.race(Array.from({ length: 4 }, () => pool.run(warm, blank, { batch: 4 })));
+    const together = Array.from({ length: 3 }, () => pool.run(warm, blank, { batch: 4 }));
     for (const pid of children()) process.kill(pid, 'SIGKILL');
     for (const { outputs } of await Promise.all(together)) expect(outputs.logits).toHaveLength(4);
   });

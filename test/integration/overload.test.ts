@@ -15,7 +15,7 @@ describe('more than the edge can do in time', () => {
   test('is refused at once with 429 and when to come back; what is let in is answered', async () => {
     await using system = await startTinySystem({
       models: { generalist: slow },
-      env: { ASK_WORKERS: '1', ASK_CACHE_BYTES: '0' },
+      env: { ASK_WORKERS: '1', ASK_BATCH_MAX: '1', ASK_CACHE_BYTES: '0' },
       experts: null,
     });
     const image = await flatPng(SURE_RED);
