@@ -68,7 +68,7 @@ const settings = {
     .default(16 * megabyte)
     .describe('memory of the answer cache; 0: none'),
   ASK_CACHE_TTL_S: whole(1, 86_400).default(300).describe('age at which a cached answer is forgotten'),
-  ASK_WORKERS: whole(1, 256).default(cores).describe('model processes of a service (`npm start`: of each half)'),
+  ASK_WORKERS: whole(1, 256).default(cores).describe('model processes of a service'),
   ASK_THREADS: whole(1, 256).default(1).describe('threads of onnxruntime in each of them'),
   ASK_EXECUTION_PROVIDERS: z
     .string()
@@ -145,7 +145,7 @@ function contradictions(given: Record<string, string | undefined>): string[] {
 /** Defaults that depend on the machine or on other settings. */
 const computed: Record<string, string> = {
   ASK_WORKERS: 'one per core',
-  ASK_BATCH_MAX: 'generalist 4, experts 1; on an accelerator 8',
+  ASK_BATCH_MAX: 'generalist 4, experts 2; on an accelerator 8',
 };
 
 /** `ASK_BATCH_MAX` or its default, by what `npm run -s bench:models` shows to pay. */
@@ -153,7 +153,7 @@ export function batchOf(config: Config, role: 'generalist' | 'expert'): number {
   const { ASK_BATCH_MAX, ASK_EXECUTION_PROVIDERS } = config;
   if (ASK_BATCH_MAX !== undefined) return ASK_BATCH_MAX;
   if (ASK_EXECUTION_PROVIDERS[0] !== 'cpu') return 8;
-  return role === 'generalist' ? 4 : 1;
+  return role === 'generalist' ? 4 : 2;
 }
 
 /** Name, default and meaning of every setting, for `--help` and for the README's table. */

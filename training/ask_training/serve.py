@@ -11,7 +11,7 @@ from .engine import pick_device, predict
 from .export import Served, export_float, run_onnx
 from .files import digest, write_json
 from .golden import golden_pixels
-from .quantise import most_sensitive, quantise_dynamic, quantise_static
+from .quantise import fuse_products, most_sensitive, quantise_dynamic, quantise_static
 from .run import Run, accuracies, save_logits
 from .vit import VisionTransformer, at_size
 
@@ -26,8 +26,8 @@ def export_model(run: Run, model: str) -> None:
     first in order of preference that costs at most ``LARGEST_LOSS``, or float32. Stores what it then predicts. The
     slowest form, with products left in float, is tried where the others cost more.
 
-    The generalist answers one picture at a time, so the faster dynamic form is preferred; experts may batch, and a
-    picture's answer should not depend on its company."""
+    The static form is preferred: pictures that wait together are computed together, and an answer should not depend on
+    its company. The generalist's is made for CPUs; experts may run on accelerators, too."""
     if run.experiment.bundle.head != "full":
         raise ValueError("head = 'group' is for comparisons: exported experts answer for all classes")
     report, name = run.path(model, "export.json"), run.served()[model]
@@ -55,11 +55,13 @@ def export_model(run: Run, model: str) -> None:
         right = {name: (logits[name][used].argmax(1) == validation.labels[used]).double().mean().item() for name in ("float32", form)}
         return right["float32"] - right[form]
 
-    preferred = ["dynamic", "static"] if generalist else ["static", "dynamic"]
+    preferred = ["static", "dynamic"]
     for form in (*preferred, "spared"):
         if form == "spared" and any(lost(other) <= LARGEST_LOSS for other in preferred):
             break  # it is slower than either
         WRITERS[form](paths, calibration)
+        if generalist and form != "dynamic":
+            fuse_products(paths[form])
         logits[form] = torch.from_numpy(run_onnx(paths[form], validation.pixels))
     form = next((form for form in [*logits][1:] if lost(form) <= LARGEST_LOSS), "float32")
     save_logits(run.path(model, "served.npz"), logits[form])

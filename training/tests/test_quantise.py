@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from support import lively_model, noise
 
 from ask_training.export import export_float, open_session, run_onnx
 from ask_training.golden import golden_pixels
-from ask_training.quantise import avoid_overflow, most_sensitive, quantise_dynamic, quantise_static
+from ask_training.quantise import avoid_overflow, fuse_products, most_sensitive, quantise_dynamic, quantise_static
 from ask_training.vit import VisionTransformer
 
 DEPTH = 2
@@ -82,6 +83,20 @@ def test_by_dynamic_scales_they_do_and_prediction_therefore_takes_one_picture_at
     assert np.abs(run_onnx(path, pixels) - together(path, pixels)).max() > 1e-3
     alone = np.concatenate([run_onnx(path, picture[None]) for picture in pixels])
     np.testing.assert_array_equal(run_onnx(path, pixels), alone)
+
+
+@pytest.mark.parametrize("form", ["static", "spared", "float32"])
+def test_fused_products_answer_the_same_with_fewer_nodes(folder: Path, tmp_path: Path, form: str) -> None:
+    path = tmp_path / "fused.onnx"
+    shutil.copy(folder / f"{form}.onnx", path)
+    fuse_products(path)
+    pixels = torch.cat([noise(4), golden_pixels(count=3)])
+    np.testing.assert_allclose(together(path, pixels), together(folder / f"{form}.onnx", pixels), rtol=0, atol=1e-4)
+    found, constants = graph(path)
+    fused = [node for node in found.node if node.op_type == "MatMulIntegerToFloat"]
+    assert len(fused) == {"static": PRODUCTS, "spared": PRODUCTS - 4, "float32": 0}[form]
+    assert sum(len(node.input) == 7 for node in fused) == len(fused)  # each with its bias
+    assert not [node for node in found.node if node.op_type == "DequantizeLinear" and node.input[0] in constants]
 
 
 def test_the_dynamic_form_holds_the_blocks_in_8_bits(folder: Path) -> None:
