@@ -17,10 +17,12 @@ const RETRANSMIT_MS = 200; // Linux' least retransmission timeout
 export async function startLink(targetPort: number) {
   const state = { ...PERFECT };
   const sockets = new Set<Socket>();
+  let healed = 0; // what was put off before then is off no more
 
   function forward(from: Socket, to: Socket): void {
-    const pieces: { bytes: Buffer; due: number }[] = [];
-    let free = 0; // when the last piece has left
+    const pieces: { bytes: Buffer; came: number; due: number }[] = [];
+    let latest = 0; // when the last piece came, and
+    let free = 0; // when it has left
     let pumping = false;
     const again = (milliseconds: number) => {
       pumping = true;
@@ -29,20 +31,21 @@ export async function startLink(targetPort: number) {
     const pump = () => {
       pumping = false;
       while (pieces.length > 0 && !state.stalled) {
-        const [{ bytes, due }] = pieces as [(typeof pieces)[number]];
-        const wait = due - performance.now();
-        if (wait > 0) {
-          return again(wait);
-        }
+        const [{ bytes, came, due }] = pieces as [(typeof pieces)[number]];
+        const wait = came < healed ? 0 : due - performance.now();
+        if (wait > 0) return again(Math.min(wait, 10));
         pieces.shift();
         if (to.writable) to.write(bytes);
       }
       if (pieces.length > 0) again(10);
     };
     from.on('data', (bytes: Buffer) => {
+      const came = performance.now();
       const lost = Math.random() < state.loss ? RETRANSMIT_MS : 0;
-      free = Math.max(free, performance.now()) + lost + (1000 * bytes.length) / state.bytesPerSecond;
-      pieces.push({ bytes, due: free + state.delayMs });
+      const begins = latest < healed ? came : Math.max(free, came);
+      latest = came;
+      free = begins + lost + (1000 * bytes.length) / state.bytesPerSecond;
+      pieces.push({ bytes, came, due: free + state.delayMs });
       if (!pumping) again(0);
     });
     from.on('error', () => {});
@@ -64,7 +67,10 @@ export async function startLink(targetPort: number) {
   return {
     url: `nats://127.0.0.1:${port}`,
     set: (change: Partial<LinkState>) => void Object.assign(state, change),
-    heal: () => void Object.assign(state, PERFECT),
+    heal: () => {
+      Object.assign(state, PERFECT);
+      healed = performance.now();
+    },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
