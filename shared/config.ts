@@ -89,7 +89,9 @@ const settings = {
     .describe('experts that this process hosts; default: all of the bundle'),
   ASK_HEALTH_PORT: whole(0, 65_535).optional().describe("port of the expert's health and metrics; default: none"),
   ASK_EXPERT_QUEUE: whole(1, 100_000).default(64).describe('requests an expert service holds at once'),
-  ASK_EXPERT_MEMORY_MB: whole(1, 1_000_000).default(512).describe('memory for sessions in each model process'),
+  ASK_EXPERT_MEMORY_MB: whole(1, 1_000_000)
+    .default(512)
+    .describe("memory for the experts' sessions in each model process"),
   ASK_BATCH_MAX: whole(1, 256).optional().describe('pictures a model computes together, of those that wait anyway'),
   ASK_DRAIN_MS: whole(100, 600_000).default(10_000).describe('time to finish work after SIGTERM'),
 };

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
 import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
+import { sessionMemory } from './runnable.ts';
 
 /**
  * The child process that runs models; the only file that imports onnxruntime-node, whose `run` blocks its process.
@@ -16,13 +17,10 @@ process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
 process.on('disconnect', () => process.exit(0));
 
-// Onnxruntime keeps packed copies of the weights beside the file's own: resident memory grows by about this factor.
-const MEMORY_PER_FILE_BYTE = 2.5;
-
 /** By the digest of the file they were made from. */
 const sessions = new LRUCache<string, { session: InferenceSession; bytes: number }>({
   maxSize: memoryBytes,
-  sizeCalculation: ({ bytes }) => Math.ceil(bytes * MEMORY_PER_FILE_BYTE),
+  sizeCalculation: ({ bytes }) => sessionMemory(bytes),
   dispose: ({ session }) => void session.release(),
 });
 
@@ -55,7 +53,7 @@ async function answer(request: WorkerRequest): Promise<void> {
 }
 
 async function open(model: WorkerRequest['model']): Promise<InferenceSession> {
-  const needed = Math.ceil(model.bytes * MEMORY_PER_FILE_BYTE);
+  const needed = sessionMemory(model.bytes);
   if (needed > memoryBytes) {
     // The cache would refuse it without a word, and it would be loaded for every picture.
     throw new Error(`needs about ${needed} bytes of memory, the budget (ASK_EXPERT_MEMORY_MB) is ${memoryBytes}`);

@@ -13,6 +13,14 @@ export interface RunnableModel {
   outputs: Record<string, number>;
 }
 
+// Onnxruntime keeps packed copies of the weights beside the file's own: resident memory grows by about this factor.
+const MEMORY_PER_FILE_BYTE = 2.5;
+
+/** Bytes that the session of a model takes, estimated from those of its file. */
+export function sessionMemory(fileBytes: number): number {
+  return Math.ceil(fileBytes * MEMORY_PER_FILE_BYTE);
+}
+
 /** Describes a bundle's model for the pool, whose processes check the file as they load it. */
 export function toRunnable({ directory, manifest }: Bundle, model: ModelEntry): RunnableModel {
   const { id, file, bytes, sha256, outputs } = model;

@@ -17,4 +17,4 @@ COPY shared ./shared
 COPY services/edge ./services/edge
 USER 1000:1000
 EXPOSE 8080
-CMD ["node", "--max-semi-space-size=16", "services/edge/main.ts"]
+CMD ["node", "services/edge/main.ts"]

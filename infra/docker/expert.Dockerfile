@@ -17,4 +17,4 @@ COPY shared ./shared
 COPY services/expert ./services/expert
 USER 1000:1000
 EXPOSE 8081
-CMD ["node", "--max-semi-space-size=16", "services/expert/main.ts"]
+CMD ["node", "services/expert/main.ts"]

@@ -67,7 +67,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
     generalist: (image, deadline) => pool.run(model, image.pixels, { batch, deadline }),
     health: (expert) => healths.get(expert) as ExpertHealth,
     secondChoice: config.ASK_SECOND_CHOICE,
-    hedges: createHedgeBudget(),
+    hedges: near ? createHedgeBudget(0) : createHedgeBudget(), // all experts of one process are slow together
     sheds: (deadline) => admission.sheds(deadline.milliseconds),
     pace,
     cache: createCache(config.ASK_CACHE_BYTES, config.ASK_CACHE_TTL_S),

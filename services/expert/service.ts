@@ -4,7 +4,7 @@ import { batchOf, type Config } from '../../shared/config.ts';
 import { elapsed } from '../../shared/deadline.ts';
 import { createDecoder } from '../../shared/decoder.ts';
 import { warmGolden } from '../../shared/golden.ts';
-import { createPool } from '../../shared/inference.pool.ts';
+import { createPool, expertMemory } from '../../shared/inference.pool.ts';
 import type { InferencePool } from '../../shared/inference.ts';
 import type { Log } from '../../shared/log.ts';
 import { type Bundle, BundleError, type ModelEntry } from '../../shared/manifest.ts';
@@ -40,7 +40,7 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
   const experts = chooseExperts(bundle, config.ASK_EXPERTS);
   const models = experts.map((expert) => toRunnable(bundle, expert));
   const batch = batchOf(config, 'expert');
-  const pool = given ?? createPool(config, config.ASK_EXPERT_QUEUE, log);
+  const pool = given ?? createPool(config, config.ASK_EXPERT_QUEUE, log, expertMemory(config));
   const stopPool = async () => {
     if (given === undefined) await pool.stop();
   };

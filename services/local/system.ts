@@ -1,6 +1,6 @@
 import { createMemoryBus } from '../../shared/bus-memory.ts';
 import type { Config } from '../../shared/config.ts';
-import { createPool } from '../../shared/inference.pool.ts';
+import { createPool, expertMemory } from '../../shared/inference.pool.ts';
 import type { Log } from '../../shared/log.ts';
 import { loadBundle } from '../../shared/manifest.ts';
 import { type EdgeService, startEdge } from '../edge/service.ts';
@@ -14,7 +14,8 @@ export async function startSystem(config: Config, log: Log, { near }: { near: bo
   const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
   const bus = createMemoryBus();
   // Shared: as many processes as cores run to the end what others would interrupt, with cold caches for both.
-  const pool = createPool(config, config.ASK_EDGE_QUEUE + config.ASK_EXPERT_QUEUE, log);
+  const memory = expertMemory(config, bundle.manifest.generalist.bytes);
+  const pool = createPool(config, config.ASK_EDGE_QUEUE + config.ASK_EXPERT_QUEUE, log, memory);
   await using started = new AsyncDisposableStack();
   started.use(pool);
   const common = { bus, bundle, config, log, pool };

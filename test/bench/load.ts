@@ -76,7 +76,9 @@ setTimeout(() => {
 
 function count(answer: Answer | undefined, due: number): void {
   const now = performance.now();
-  if (due < counted || due > end || (spec.rate === undefined && now > end)) return;
+  // Closed loop: what was answered in the time that counts, though it may have been asked before; open loop: what was due.
+  const when = spec.rate === undefined ? now : due;
+  if (when < counted || when > end) return;
   const key = answer ? String(answer.status) : 'failed';
   statuses[key] = (statuses[key] ?? 0) + 1;
   if (answer?.status !== 200) return;

@@ -22,17 +22,34 @@ function record(label: number, pixels: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from([0, label]), ...planes]);
 }
 
-test('eval on records and PNG files posted to /classify are the same system', async () => {
+async function png(i: number): Promise<Buffer> {
+  return sharp(picture(i), { raw: { width: SIDE, height: SIDE, channels: 3 } })
+    .png()
+    .toBuffer();
+}
+
+test('a picture is answered alike alone and in a crowd, whatever is computed with it', async () => {
+  await using system = await spawnHttp('local', { ASK_WORKERS: '1', ASK_CACHE_BYTES: '0', ASK_BATCH_MAX: '4' });
+  await waitForLog(system, 'experts are ready');
+  const pictures = await Promise.all(Array.from({ length: 16 }, (_, i) => png(i)));
+  const answer = async (image: Buffer) => (await postImage(system.url, image, '?deadlineMs=60000')).body;
+  const alone = [];
+  for (const image of pictures) alone.push(await answer(image));
+  const crowded = await Promise.all(pictures.map(answer));
+  expect(new Set(alone.map(({ route }) => route))).toEqual(new Set(['edge', 'expert']));
+  for (const [i, { index, route, expert, confidence }] of alone.entries()) {
+    expect(crowded[i]).toMatchObject({ index, route, expert, confidence: expect.closeTo(confidence, 4) });
+  }
+});
+
+test('eval on records and PNG files posted to /classify are the same system', { timeout: 60_000 }, async () => {
   await using system = await spawnHttp('local', {});
   await waitForLog(system, 'experts are ready');
   const records: Buffer[] = [];
   let escalated = 0;
   for (let i = 0; i < COUNT; i++) {
     const pixels = picture(i);
-    const png = await sharp(pixels, { raw: { width: SIDE, height: SIDE, channels: 3 } })
-      .png()
-      .toBuffer();
-    const { status, body } = await postImage(system.url, png);
+    const { status, body } = await postImage(system.url, await png(i));
     expect(status).toBe(200);
     if (body.route === 'expert') escalated += 1;
     // Every other record gets the posted answer as its label, the rest another one: eval must find exactly half right.

@@ -69,7 +69,7 @@ describe('the runner-up', () => {
   });
 
   test('is asked when a first choice fails that was slow while there was no budget', async () => {
-    const budget = { earn: () => {}, spend: () => false };
+    const budget = createHedgeBudget(0);
     const first = sleep(20, failure('first', 'expert-error'));
     expect(await ask({ first, slowMs: 1, budget })).toEqual({ expert: 'second', degraded: null, asked: 1 });
   });
