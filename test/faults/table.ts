@@ -16,9 +16,11 @@ async function killModels(service: { pid: number }): Promise<void> {
   }
 }
 
-/** Files that a process may open, the soft limit alone: that one can be raised again. */
-function limitFiles(pid: number, count: number): void {
-  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${count}:`]);
+/** Files that a process may open, the soft limit alone: that one can be raised again. Without a count: as many as it may. */
+function limitFiles(pid: number, count?: number): void {
+  const limits = ['--pid', String(pid), '--nofile'];
+  const most = () => execFileSync('prlimit', [...limits, '--output=HARD', '--noheadings'], { encoding: 'utf8' }).trim();
+  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${count ?? most()}:`]);
 }
 
 const clockJump = {
@@ -198,7 +200,7 @@ export const faults: Fault[] = [
       return crowds.silent(100);
     },
     heal: async ({ edge, crowds }) => {
-      limitFiles(edge.pid, 1024);
+      limitFiles(edge.pid);
       await crowds.disperse();
     },
     truth: [],

@@ -1,5 +1,5 @@
 import { startEdge } from '../../services/edge/service.ts';
-import { startExpert } from '../../services/expert/service.ts';
+import { type ExpertService, startExpert } from '../../services/expert/service.ts';
 import { createMemoryBus } from '../../shared/bus-memory.ts';
 import { type Config, readConfig } from '../../shared/config.ts';
 import { createLog } from '../../shared/log.ts';
@@ -16,15 +16,22 @@ export interface SystemOptions extends TinyOptions {
 
 /** Edge and, unless `experts` is null, experts in this process on a tiny bundle. */
 export async function startTinySystem(options: SystemOptions = {}) {
-  const files = await makeTinyBundle(options);
+  await using stack = new AsyncDisposableStack();
+  const files = stack.use(await makeTinyBundle(options));
   const log = createLog('silent', 'test');
   const env = { PORT: '0', ASK_WORKERS: '1', ASK_MODELS_DIR: files.directory, ...options.env };
   const config: Config = readConfig(options.experts ? { ...env, ASK_EXPERTS: options.experts } : env);
   const bundle = await loadBundle(files.directory);
-  const ends = await (options.open ?? openMemory)();
+  const ends = stack.use(await (options.open ?? openMemory)());
   const edge = await startEdge({ bus: ends.asker, bundle, config, log });
-  const experts = options.experts === null ? undefined : await startExpert({ bus: ends.answerer, bundle, config, log });
+  let experts: ExpertService | undefined;
+  stack.defer(async () => {
+    await edge.stop();
+    await experts?.stop();
+  });
+  experts = options.experts === null ? undefined : await startExpert({ bus: ends.answerer, bundle, config, log });
   await ends.settled();
+  const running = stack.move();
   return {
     url: edge.url,
     edge,
@@ -32,12 +39,7 @@ export async function startTinySystem(options: SystemOptions = {}) {
     bundle,
     answerer: ends.answerer,
     settled: ends.settled,
-    async [Symbol.asyncDispose]() {
-      await edge.stop();
-      await experts?.stop();
-      await ends[Symbol.asyncDispose]();
-      await files.remove();
-    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
