@@ -15,7 +15,8 @@ export interface NatsOptions {
 
 /**
  * The bus over NATS. Returns at once and keeps trying to connect, for ever; until then, and whenever the connection is
- * lost, requests fail with `disconnected` without waiting, also those under way. Subscriptions made meanwhile take effect on connecting.
+ * lost, requests fail with `disconnected` without waiting, also those under way. Subscriptions made meanwhile take effect
+ * on connecting.
  */
 export function connectNats(options: NatsOptions): Bus {
   const { log } = options;

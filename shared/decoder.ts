@@ -10,8 +10,8 @@ const BYTES_PER_PIXEL = 3;
 const LEAST_MEMORY = 32 * 1024 * 1024;
 
 /**
- * `decodeImage` and `fitPixels` for many callers: what runs at once takes at most three bytes of memory for each of `maxPixels`, and
- * what has to wait can be given up. A file that needs more than that by itself is `too-many-pixels`. Rejects when
+ * `decodeImage` and `fitPixels` for many callers: what runs at once takes at most three bytes of memory for each of
+ * `maxPixels`, and what has to wait can be given up. A file that needs more than that by itself is `too-many-pixels`. Rejects when
  * aborted before its turn with the signal's reason.
  */
 export function createDecoder(

@@ -4,8 +4,8 @@ import { AppError, isErrorCode, toAppError } from './errors.ts';
 /**
  * The only file that knows subjects, headers and bytes of the expert protocol, version 1.
  *
- * A request carries a picture as 8-bit RGB pixels, row by row, or as a JPEG, PNG or WebP file; `Ask-Payload` says which. A reply carries the expert's
- * logits as little-endian float16 in the order of the manifest's labels.
+ * A request carries a picture as 8-bit RGB pixels, row by row, or as a JPEG, PNG or WebP file; `Ask-Payload` says which.
+ * A reply carries the expert's logits as little-endian float16 in the order of the manifest's labels.
  */
 export const EXPERT_QUEUE = 'experts';
 export const SERVICE_NAME = 'ask-expert';

@@ -88,7 +88,7 @@ async function probe(expert: string, parcel: Parcel, tools: Tools, task: Task): 
     tools.bus,
     question(expert, packed, tools, id, PROBE_MS, new AbortController().signal),
   );
-  tools.health(expert).probed(answer);
+  tools.health(expert).probed(tools.bus.connected ? answer : null);
   tools.metrics.probes.inc({ expert, outcome: answer.degraded ?? 'answered' });
   tools.metrics.bytesSent.inc(answer.bytesSent);
 }

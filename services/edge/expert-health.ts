@@ -9,7 +9,8 @@ export interface Obstacle {
 /**
  * A circuit breaker for one expert, and how long it takes to answer. Absence is told at once and believed at once;
  * silence and nonsense are after a few in a row. From then on nobody waits for that expert: copies of questions are sent
- * as probes until one is answered in the time that callers had. Old news of absence are forgotten, for finding out costs little; of silence they are not.
+ * as probes until one is answered in the time that callers had. Old news of absence are forgotten, for finding out costs
+ * little; of silence they are not.
  */
 export interface ExpertHealth {
   /** Null: ask it. */

@@ -9,8 +9,8 @@ export interface Payload {
 }
 
 /**
- * What an escalation over a link sends: the picture as the manifest says (`npm run -s ask -- encodings` chose it), or the caller's
- * `original` file where that has fewer bytes; experts make the same pixels of it.
+ * What an escalation over a link sends: the picture as the manifest says (`npm run -s ask -- encodings` chose it), or
+ * the caller's `original` file where that has fewer bytes; experts make the same pixels of it.
  */
 export async function choosePayload(
   image: RawImage,

@@ -14,7 +14,7 @@ export interface Row {
   degraded: Record<string, number>;
   /** From healing to the last degraded answer. */
   recoveryMs: number;
-  /** While the edge knew that nobody is there: p99 of the answers that say so over p99 of those that are its own. */
+  /** While the edge knew that nobody is there: p99 of what was degraded over p99 of what is its own. */
   extraP99Ms: number | null;
   violations: string[];
 }
@@ -99,7 +99,7 @@ function extraP99(outcomes: Outcome[], from: number, to: number): number {
   const during = outcomes.filter(({ at }) => at > from && at < to);
   const p99 = (some: Outcome[]) => summarise(some.map(({ ms }) => ms)).p99;
   const [absent, own] = [
-    during.filter(({ degraded }) => degraded === 'no-expert'),
+    during.filter(({ degraded }) => degraded !== null),
     during.filter(({ kind }) => kind === 'sure'),
   ];
   return round(p99(absent) - p99(own), 1);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startCollector } from '../support/collector.ts';
 import { flatPng, SURE_RED } from '../support/tiny-bundle.ts';
@@ -21,7 +22,15 @@ afterAll(async () => {
   await collector[Symbol.asyncDispose]();
 });
 
-async function send({ method, target, headers }: RequestCase) {
+/** A deadline of a few milliseconds is refused while the case before is still worked on: an idle edge never refuses. */
+async function send(one: RequestCase) {
+  const answer = await sendOnce(one);
+  if (answer?.status !== 429) return answer;
+  await sleep(200);
+  return sendOnce(one);
+}
+
+async function sendOnce({ method, target, headers }: RequestCase) {
   const request = toRequest(`${method} ${target}`, [['content-type', 'image/png'], ...headers], picture);
   const { answers } = await exchange(system.url, request, DEADLINE_MS + SLACK_MS);
   // What is no request closes the connection, and the answer may be lost to a client that is still sending.
