@@ -41,6 +41,7 @@ export async function runFault(fault: Fault, patience = 1): Promise<Row> {
   const injected = performance.now();
   await fault.inject(world);
   await sleep(fault.lastsMs ?? 2500);
+  const healing = performance.now();
   await fault.heal?.(world);
   const healed = performance.now();
   await sleep(AFTER_MS * patience);
@@ -58,7 +59,7 @@ export async function runFault(fault: Fault, patience = 1): Promise<Row> {
     late: outcomes.filter(({ ms }) => ms > deadlineMs + patience * SLACK_MS).length,
     degraded: countBy(degraded, ({ degraded: reason }) => String(reason)),
     recoveryMs: Math.round(Math.max(0, ...degraded.map(({ at }) => at - healed))),
-    extraP99Ms: fault.gone ? extraP99(outcomes, injected + KNOWN_MS, healed) : null,
+    extraP99Ms: fault.gone ? extraP99(outcomes, injected + KNOWN_MS, healing) : null,
     violations: [],
   };
   const { violations } = row;

@@ -34,6 +34,7 @@ export const faults: Fault[] = [
     heal: (world) => world.restartBroker(),
     truth: ['no-expert'],
     also: ['timeout'], // what was under way
+    lastsMs: 8000, // some hundred answers of each kind to compare
     gone: true,
   },
   {
@@ -48,6 +49,7 @@ export const faults: Fault[] = [
     heal: (world) => world.startExpert('warm'),
     truth: ['no-expert'],
     also: ['timeout'],
+    lastsMs: 8000, // some hundred answers of each kind to compare
     gone: true,
   },
   {
