@@ -68,7 +68,13 @@ const measure = async (what: string, part: Promise<Record<string, number>>) => {
 await measure('start to first answer', start(settings));
 await measure('edge, one client', edgeLatency(settings));
 await measure('edge, saturated', throughput(settings));
-await measure('escalation over NATS, one client', escalation(settings, manifest.experts[0]?.id as string));
+await measure(
+  'escalation over NATS, one client',
+  escalation(
+    settings,
+    manifest.experts.map(({ id }) => id),
+  ),
+);
 if (wants('overload')) await measure('twice saturation', overload({ ...settings, overloadSeconds: 60 }));
 if (wants('memory')) {
   const folder = await mkdtemp(join(tmpdir(), 'ask-memory-'));

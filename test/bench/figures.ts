@@ -19,8 +19,8 @@ export interface Settings {
 
 const warmUpSeconds = 1;
 const LAG_INTERVAL_MS = 10; // Node's histogram holds the time between two looks, this long when nothing delays them
-const floor = ({ bundle, seconds }: Settings, models: string[]) =>
-  raw({ bundle, models, threads: 1, picture, seconds, warmUpSeconds });
+const floor = ({ bundle, seconds }: Settings, ...steps: string[][]) =>
+  raw({ bundle, steps, threads: 1, picture, seconds, warmUpSeconds });
 
 const edgeLoad = (url: string, clients: number, { seconds }: Settings) =>
   load({ url, clients, seconds, warmUpSeconds, picture, repeat: 0, path: '/classify?strategy=edge' });
@@ -67,16 +67,19 @@ export async function throughput(settings: Settings) {
   };
 }
 
-/** Milliseconds that an escalation over a real nats-server takes one client beyond decoding, both models and encoding. */
-export async function escalation(settings: Settings, expert: string) {
+/**
+ * Milliseconds that an escalation over a real nats-server takes one client beyond decoding, both models and encoding.
+ * Pictures go to all experts: the floor runs them in turns too, since together they do not fit the processor's caches.
+ */
+export async function escalation(settings: Settings, experts: string[]) {
   await using nats: NatsServer = await startNats();
   const env = { ...quiet(settings.bundle), NATS_URL: nats.url, ASK_WORKERS: '1' };
-  await using experts = spawnService('expert', env);
+  await using near = spawnService('expert', env);
   await using edge = await spawnHttp('edge', env);
-  await waitForLog(experts, 'experts are ready');
+  await waitForLog(near, 'experts are ready');
   const over: number[] = [];
   for (let i = 0; i < settings.rounds; i++) {
-    const lone = await floor(settings, ['generalist', expert]);
+    const lone = await floor(settings, ['generalist'], experts);
     const { seconds } = settings;
     const { latency, escalated, answers, encodeMs } = await load({
       url: edge.url,

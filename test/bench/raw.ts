@@ -10,8 +10,8 @@ import { type Distribution, summarise } from './statistics.ts';
  */
 export interface RawSpec {
   bundle: string;
-  /** Ids of the models that see every picture, in this order. */
-  models: string[];
+  /** Models that a picture goes through, in this order: of each step's ids one, in turns, as a routed expert is. */
+  steps: string[][];
   threads: number;
   picture: Picture;
   seconds: number;
@@ -30,28 +30,30 @@ const spec = JSON.parse(process.argv[2] as string) as RawSpec;
 const { manifest, directory } = await loadBundle(spec.bundle);
 const { size } = manifest.input;
 const entries = [manifest.generalist, ...manifest.experts];
-const sessions = await Promise.all(
-  spec.models.map((id) => {
-    const entry = entries.find((candidate) => candidate.id === id);
-    if (!entry) throw new Error(`the bundle has no model '${id}'`);
-    return InferenceSession.create(`${directory}/${entry.file}`, {
-      intraOpNumThreads: spec.threads,
-      interOpNumThreads: 1,
-      executionProviders: ['cpu'],
-    });
-  }),
-);
+const open = (id: string) => {
+  const entry = entries.find((candidate) => candidate.id === id);
+  if (!entry) throw new Error(`the bundle has no model '${id}'`);
+  return InferenceSession.create(`${directory}/${entry.file}`, {
+    intraOpNumThreads: spec.threads,
+    interOpNumThreads: 1,
+    executionProviders: ['cpu'],
+  });
+};
+const steps = await Promise.all(spec.steps.map((ids) => Promise.all(ids.map(open))));
 const next = repeated(await distinct(spec.picture), 0, spec.picture);
 const begun = performance.now();
 const counted = begun + spec.warmUpSeconds * 1000;
 const end = counted + spec.seconds * 1000;
 const times: { decode: number[]; compute: number[]; total: number[] } = { decode: [], compute: [], total: [] };
-while (performance.now() < end) {
+for (let turn = 0; performance.now() < end; turn++) {
   const body = next();
   const start = performance.now();
   const { pixels } = await decodeImage(body, manifest.input, 1e9);
   const decoded = performance.now();
-  for (const session of sessions) await session.run({ pixels: new Tensor('uint8', pixels, [1, size, size, 3]) });
+  for (const sessions of steps) {
+    const session = sessions[turn % sessions.length] as InferenceSession;
+    await session.run({ pixels: new Tensor('uint8', pixels, [1, size, size, 3]) });
+  }
   const done = performance.now();
   if (start < counted) continue;
   times.decode.push(decoded - start);

@@ -73,6 +73,7 @@ while (performance.now() < end) {
   await sleep(RECOVERY_MS + 1000 + 3000 * random());
   tallyUp(traffic.outcomes.splice(0));
   rss.push(resourcesOf(world.edge.pid).rssMb);
+  if (periods.length % 10 === 0) progress();
 }
 await traffic.stop();
 tallyUp(traffic.outcomes.splice(0));
@@ -81,7 +82,8 @@ tally.lost += traffic.sent - tally.requests;
 // Warm-up: the first tenth. Growth between the tenth after it and the last.
 const tenth = Math.max(1, Math.floor(rss.length / 10));
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
-const growth = median(rss.slice(-tenth)) / median(rss.slice(tenth, 2 * tenth)) - 1;
+const rssMb = Array.from({ length: 10 }, (_, i) => median(rss.slice(i * tenth, i < 9 ? (i + 1) * tenth : undefined)));
+const growth = (rssMb[9] as number) / (rssMb[1] as number) - 1;
 const result = {
   date: new Date().toISOString(),
   minutes,
@@ -89,13 +91,19 @@ const result = {
   faults: periods.length,
   ...tally,
   causes,
-  rssMb: { afterWarmUp: median(rss.slice(tenth, 2 * tenth)), last: median(rss.slice(-tenth)) },
+  rssMb: rssMb.map(Math.round),
   rssGrowth: Number(growth.toFixed(4)),
 };
 if (values.to) await writeFile(values.to, `${JSON.stringify(result, null, 1)}\n`);
 process.stdout.write(`${JSON.stringify(result)}\n`);
 const { requests: _, ...violations } = tally;
 process.exitCode = Object.values(violations).some((count) => count > 0) ? 1 : 0;
+
+/** An hour is long to wait for what the first minutes already showed. */
+function progress(): void {
+  const left = Math.max(0, Math.ceil((end - performance.now()) / 60_000));
+  process.stderr.write(`${periods.length} faults, ${left} minutes left: ${JSON.stringify({ ...tally, causes })}\n`);
+}
 
 function tallyUp(outcomes: Outcome[]): void {
   for (const { at, ms, status, degraded, id } of outcomes) {
