@@ -21,37 +21,37 @@ const LEAP = 4; // one stall must not be taken for the new pace: an interval cou
 
 /** `servers`: how many work side by side; `batch`: how many pieces one of them may finish together. */
 export function createPace(servers: number, batch = 1, now: () => number = () => performance.now()): Pace {
-  let backlog = 0;
+  const begun = new Map<Work, number>(); // the backlog, oldest first
   let known = 0;
   let interval = 0; // mean time between two pieces done while all servers are busy
-  let since = 0; // when the last piece was done, or the first began after a pause
+  let last = Number.NEGATIVE_INFINITY; // when a piece was done
+
   return {
     begin() {
-      if (backlog === 0) since = now();
-      backlog += 1;
-      let over = false;
-      const end = () => {
-        if (!over) backlog -= 1;
-        over = true;
-      };
-      return {
+      const work: Work = {
         done() {
-          if (over) return;
+          const from = begun.get(work);
+          if (from === undefined) return;
           const at = now();
+          // It took no longer than it was here: before it there was nothing to do, or only what was given up.
           // With fewer pieces than servers some of these were idle: all busy, the interval would have been shorter.
-          const sample = ((at - since) * Math.min(backlog, servers)) / servers;
+          const sample = ((at - Math.max(last, from)) * Math.min(begun.size, servers)) / servers;
           known += 1;
           const bounded = known === 1 ? sample : Math.min(sample, LEAP * batch * interval);
           interval += Math.max(1 / known, MEMORY) * (bounded - interval);
-          since = at;
-          end();
+          last = at;
+          begun.delete(work);
         },
-        [Symbol.dispose]: end,
+        [Symbol.dispose]: () => void begun.delete(work),
       };
+      begun.set(work, now());
+      return work;
     },
     get waitMs() {
-      // Nothing done for longer than usual: it will take at least as long again.
-      return backlog === 0 || known === 0 ? 0 : Math.max(backlog * interval, now() - since - interval);
+      const [oldest] = begun.values();
+      if (oldest === undefined || known === 0) return 0;
+      // Nothing done for longer than usual, and something there all the while: it will take at least as long again.
+      return Math.max(begun.size * interval, now() - Math.max(last, oldest) - interval);
     },
   };
 }

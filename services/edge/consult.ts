@@ -62,7 +62,7 @@ export async function consult(
     return { expert, reply: null, degraded, bytesSent: 0, roundTripMs: 0 };
   };
   if (!tools.bus.connected) return unasked('no-expert');
-  const obstacle = health.obstacle();
+  const obstacle = health.obstacle(task.deadline.left - RESERVE_MS);
   if (obstacle?.probe) void probe(expert, parcel, tools, task);
   if (obstacle) return unasked(obstacle.degraded);
   const packed = await parcel.open();

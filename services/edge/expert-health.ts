@@ -9,12 +9,12 @@ export interface Obstacle {
 /**
  * A circuit breaker for one expert, and how long it takes to answer. Absence is told at once and believed at once;
  * silence and nonsense are after a few in a row. From then on nobody waits for that expert: copies of questions are sent
- * as probes until one is answered in the time that callers had. Old news of absence are forgotten, for finding out costs
- * little; of silence they are not.
+ * as probes until one is answered in the time that callers had. If probes are answered later than that, it is asked for
+ * those who can wait so long. Old news of absence are forgotten, for finding out costs little; of silence they are not.
  */
 export interface ExpertHealth {
-  /** Null: ask it. */
-  obstacle(): Obstacle | null;
+  /** Null: ask it. `waitMs`: how long the answer would be waited for at most. */
+  obstacle(waitMs: number): Obstacle | null;
   /** What came of a question; `waitedMs`: how long the answer was waited for at most. */
   record(answer: ExpertAnswer, waitedMs: number): void;
   /** What came of the probe that was due; null: it could not be sent. */
@@ -29,6 +29,7 @@ const FORGOTTEN_MS = 5000;
 const PATIENCE_MS = 1000; // who waits so long has waited long enough for any expert
 const PROBE_MS = 250; // until the first probe; doubled after each that is not answered
 const PROBE_MOST_MS = 1000;
+const LATE_MARGIN = 1.2; // one that answered late may take so much longer the next time
 const SAMPLES = 64;
 const ENOUGH = 20;
 
@@ -40,6 +41,8 @@ export function createExpertHealth(now: () => number = () => performance.now()):
   let probing = false;
   /** What the caller who last waited in vain allowed: a probe answered later than that is of no use to anyone. */
   let allowedMs = Number.POSITIVE_INFINITY;
+  /** What it took when it was last late by that. */
+  let lateMs = Number.POSITIVE_INFINITY;
 
   function answered(roundTripMs: number): void {
     roundTrips[oldest] = roundTripMs;
@@ -60,6 +63,7 @@ export function createExpertHealth(now: () => number = () => performance.now()):
 
   function shutFor(degraded: Obstacle['degraded'], pauseMs: number): void {
     shut = { degraded, until: now() + pauseMs, pauseMs };
+    lateMs = Number.POSITIVE_INFINITY;
   }
 
   function open(): void {
@@ -68,9 +72,18 @@ export function createExpertHealth(now: () => number = () => performance.now()):
     allowedMs = Number.POSITIVE_INFINITY;
   }
 
+  /** It lives, but answers later than those could wait for whose sake it is shut: true. */
+  function tooLate({ degraded, roundTripMs }: ExpertAnswer): boolean {
+    if (shut === null || degraded !== null || roundTripMs <= allowedMs) return false;
+    shutFor('circuit-open', PROBE_MS);
+    failures = 0;
+    lateMs = roundTripMs;
+    return true;
+  }
+
   return {
-    obstacle() {
-      if (shut === null) return null;
+    obstacle(waitMs) {
+      if (shut === null || waitMs > LATE_MARGIN * lateMs) return null;
       const { degraded, until } = shut;
       if (degraded === 'no-expert' && now() >= until + FORGOTTEN_MS) {
         shut = null;
@@ -80,8 +93,10 @@ export function createExpertHealth(now: () => number = () => performance.now()):
       probing ||= probe;
       return { degraded, probe };
     },
-    record({ degraded, roundTripMs }, waitedMs) {
+    record(answer, waitedMs) {
+      const { degraded, roundTripMs } = answer;
       if (degraded === null) answered(roundTripMs);
+      if (tooLate(answer)) return;
       if (degraded === null || degraded === 'overloaded') return open();
       if (degraded === 'no-expert') return shutFor(degraded, PROBE_MS);
       if (degraded === 'timeout') {
@@ -89,15 +104,14 @@ export function createExpertHealth(now: () => number = () => performance.now()):
         allowedMs = waitedMs;
       }
       failures += 1;
-      if (failures >= FAILURES && shut === null) shutFor('circuit-open', PROBE_MS);
+      const asked = shut === null || lateMs < Number.POSITIVE_INFINITY;
+      if (failures >= FAILURES && asked) shutFor('circuit-open', PROBE_MS);
     },
     probed(answer) {
       probing = false;
-      if (answer === null) return;
-      const { degraded, roundTripMs } = answer;
-      const late = degraded === null && roundTripMs > allowedMs;
-      if (late) shutFor('circuit-open', PROBE_MS);
-      else if (degraded === null || degraded === 'overloaded') open();
+      if (answer === null || tooLate(answer)) return;
+      const { degraded } = answer;
+      if (degraded === null || degraded === 'overloaded') open();
       else if (degraded === 'no-expert') shutFor(degraded, PROBE_MS);
       else shutFor('circuit-open', Math.min(PROBE_MOST_MS, 2 * (shut?.pauseMs ?? PROBE_MS)));
     },

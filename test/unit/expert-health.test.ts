@@ -14,7 +14,17 @@ function setUp() {
   let time = 0;
   const health = createExpertHealth(() => time);
   return {
-    health,
+    // Most callers here wait a second.
+    health: {
+      ...health,
+      obstacle: (waitMs = 1000) => health.obstacle(waitMs),
+      get state() {
+        return health.state;
+      },
+      get p95Ms() {
+        return health.p95Ms;
+      },
+    },
     pass(milliseconds: number) {
       time += milliseconds;
     },
@@ -68,6 +78,34 @@ test('a probe answered later than callers could wait does not close the circuit'
   expect(health.obstacle()?.probe).toBe(true);
   health.probed(answered(900));
   expect(health.obstacle()).toBeNull();
+});
+
+test('an expert too slow for callers in a hurry is asked for those who can wait, and no longer when it falls silent', () => {
+  const { health, fail, pass } = setUp();
+  for (let i = 0; i < 20; i++) health.record(answered(30), 1000);
+  fail(3, 'timeout', 350);
+  expect(health.obstacle(2000)).toEqual({ degraded: 'circuit-open', probe: false });
+  pass(250);
+  expect(health.obstacle(350)?.probe).toBe(true);
+  health.probed(answered(400));
+  expect(health.obstacle(2000)).toBeNull();
+  expect(health.obstacle(480)).toEqual({ degraded: 'circuit-open', probe: false });
+  health.record(answered(410), 2000);
+  expect([health.obstacle(2000), health.state]).toEqual([null, 'open']);
+  fail(2, 'timeout', 2000);
+  expect(health.obstacle(2000)).toBeNull();
+  fail(1, 'timeout', 2000);
+  expect(health.obstacle(2000)).toEqual({ degraded: 'circuit-open', probe: false });
+});
+
+test('an expert that was too slow and is quick again is asked for everyone', () => {
+  const { health, fail, pass } = setUp();
+  fail(3, 'timeout', 350);
+  pass(250);
+  health.obstacle();
+  health.probed(answered(400));
+  health.record(answered(30), 2000);
+  expect([health.obstacle(350), health.state]).toEqual([null, 'closed']);
 });
 
 test('failures that were under way when the circuit opened do not put off the probe', () => {

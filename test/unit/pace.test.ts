@@ -89,3 +89,26 @@ test('what was given up leaves the backlog without counting as done, and nothing
   third[Symbol.dispose]();
   expect(pace.waitMs).toBe(0);
 });
+
+test('pieces given up soon, one after the other without a pause, are neither slowness nor a stall', () => {
+  const { pace, pass } = clocked(2, 4);
+  let begun = [pace.begin(), pace.begin(), pace.begin()];
+  const replaceOldest = () => {
+    begun[0]?.[Symbol.dispose]();
+    begun = [...begun.slice(1), pace.begin()];
+  };
+  for (let good = 0; good < 60; good++) {
+    const work = pace.begin();
+    for (let i = 0; i < 3; i++) {
+      pass(3);
+      replaceOldest();
+    }
+    work.done();
+    expect(pace.waitMs).toBeLessThan(50);
+    for (let i = 0; i < 200; i++) {
+      pass(5);
+      replaceOldest();
+      expect(pace.waitMs).toBeLessThan(50);
+    }
+  }
+});
