@@ -21,7 +21,12 @@ export function createDecoder(
   const total = Math.max(LEAST_MEMORY, BYTES_PER_PIXEL * maxPixels);
   const budget = new Budget(total);
   return async (picture, signal) => {
-    if ('pixels' in picture) return budget.use(total / DECODERS, signal, () => fitPixels(picture, rule));
+    if ('pixels' in picture) {
+      const { width, height } = picture;
+      if (width * height > maxPixels)
+        throw new AppError('too-many-pixels', `${width} x ${height} is over ${maxPixels}`);
+      return budget.use(total / DECODERS, signal, () => fitPixels(picture, rule));
+    }
     const type = mediaTypeOf(picture);
     const { memory, excess } = type ? decodeCost(picture, type, rule.size) : { memory: 0 };
     if (excess) throw new AppError('too-many-pixels', `the file has too many ${excess}`);

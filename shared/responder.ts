@@ -11,8 +11,8 @@ export interface ResponderOptions {
 
 export interface Responder {
   readonly inFlight: number;
-  /** `handle` may reject: the caller then gets the error as headers. */
-  serve(subject: string, handle: (message: BusMessage) => Promise<Reply>): void;
+  /** `handle` may reject: the caller then gets the error as headers. `refused`: one came when there was no room. */
+  serve(subject: string, handle: (message: BusMessage) => Promise<Reply>, refused?: (why: AppError) => void): void;
   /** Takes nothing new, waits until everything in flight is answered and the answers have left. */
   stop(): Promise<void>;
 }
@@ -27,18 +27,18 @@ export function createResponder({ bus, queue, capacity }: ResponderOptions): Res
     message.respond(reply.payload, reply.headers);
   }
 
-  function refuse(message: BusMessage): void {
-    const { payload, headers } = encodeError(new AppError('overloaded', `${capacity} requests are waiting already`));
-    message.respond(payload, headers);
-  }
-
   return {
     get inFlight() {
       return working.size;
     },
-    serve(subject, handle) {
+    serve(subject, handle, refused) {
       const receive = (message: BusMessage) => {
-        if (working.size >= capacity) return refuse(message);
+        if (working.size >= capacity) {
+          const why = new AppError('overloaded', `${capacity} requests are waiting already`);
+          const { payload, headers } = encodeError(why);
+          message.respond(payload, headers);
+          return refused?.(why);
+        }
         const work = answer(message, handle).finally(() => working.delete(work));
         working.add(work);
       };

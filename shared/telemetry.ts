@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { context, propagation, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { wantsTraces } from './config.ts';
+import { AppError } from './errors.ts';
 
 /** Starts OpenTelemetry if an `OTEL_*` setting asks for traces; otherwise nothing is loaded and spans cost nothing. */
 export async function startTelemetry(serviceName: string): Promise<{ stop(): Promise<void> }> {
@@ -15,9 +16,9 @@ export async function startTelemetry(serviceName: string): Promise<{ stop(): Pro
 
 const tracer = trace.getTracer('ask-the-expert');
 
-export { SpanKind };
+export { type Span, SpanKind };
 
-/** Runs `work` in a span that ends with it; a rejection marks the span as failed. */
+/** Runs `work` in a span that ends with it; a rejection marks the span as failed, a server's only if it is at fault. */
 export function inSpan<T>(
   name: string,
   kind: SpanKind,
@@ -28,6 +29,8 @@ export function inSpan<T>(
     try {
       return await work(span);
     } catch (error) {
+      // By OpenTelemetry's conventions a server has not failed where its caller was at fault.
+      if (kind === SpanKind.SERVER && error instanceof AppError && error.status < 500) throw error;
       span.setStatus({ code: SpanStatusCode.ERROR, message: (error as Error).message });
       throw error;
     } finally {

@@ -20,7 +20,7 @@ const ERROR_CODE = 'Nats-Service-Error-Code';
 const LOGITS_F16 = 'logits/f16';
 /** Of pixels without a file around them; `; width=W; height=H` says their layout. */
 export const PIXELS_TYPE = 'image/x-rgb8';
-const RGB8 = /^image\/x-rgb8; *width=(\d{1,5}); *height=(\d{1,5})$/;
+const RGB8 = /^image\/x-rgb8; *width=(\d{1,5}); *height=(\d{1,5})$/i;
 
 /** 8-bit RGB, row by row: `pixels.length === width * height * 3`. */
 export interface RawImage {

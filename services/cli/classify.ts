@@ -25,7 +25,7 @@ export async function classifyFiles(files: string[], options: ClassifyArguments,
   if (options.threshold !== undefined) query.set('threshold', options.threshold);
   const quiet = { ...config, HOST: '127.0.0.1', PORT: 0, ASK_API_KEYS_FILE: undefined };
   const system = options.url ? undefined : await startSystem(quiet, createLog('error', 'ask'), { near: true });
-  const address = `${options.url ?? system?.url}/classify?${query}`;
+  const address = `${(options.url ?? system?.url)?.replace(/\/+$/, '')}/classify?${query}`;
   const key = options.url ? config.ASK_API_KEY : undefined;
   let failures = 0;
   try {

@@ -5,6 +5,7 @@ import { encodeImage, fitPixels } from '../../shared/image.ts';
 import { createLog } from '../../shared/log.ts';
 import { createPace } from '../../shared/pace.ts';
 import { topK } from '../../shared/probabilities.ts';
+import { createHedgeBudget } from '../edge/second-choice.ts';
 import { type StrategyName, strategies, strategyNames } from '../edge/strategies.ts';
 import type { Outcome, Tools } from '../edge/strategy.ts';
 import { startSystem } from '../local/system.ts';
@@ -52,7 +53,8 @@ export async function evaluate(options: EvalArguments, config: Config): Promise<
   const settings = { ...config, HOST: '127.0.0.1', PORT: 0, ASK_API_KEYS_FILE: undefined };
   const system = await startSystem(settings, createLog('error', 'eval'), { near: false });
   try {
-    const tools = system.dependencies;
+    // A runner-up asked because the machine was slow just then would answer for the routed expert.
+    const tools = { ...system.dependencies, hedges: createHedgeBudget(0) };
     const { labels } = tools.bundle.manifest;
     const records = await readRecords(data, labels.length, limit);
     const results = [];

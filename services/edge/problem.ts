@@ -87,7 +87,8 @@ function toProblem({ code, title, status, message }: AppError): string {
   return JSON.stringify({ type: `urn:ask-the-expert:problem:${code}`, title, status, code, detail: message });
 }
 
-function translate(thrown: FastifyError, { destroyed, complete }: IncomingMessage): AppError {
+/** What a caller is told of an error. */
+export function translate(thrown: FastifyError, { destroyed, complete }: IncomingMessage): AppError {
   if (thrown instanceof AppError) return thrown;
   if (destroyed && !complete) return new AppError('client-closed', 'the caller hung up', { cause: thrown });
   if (thrown.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new AppError('unsupported-media-type', MEDIA_TYPES);

@@ -16,7 +16,7 @@ export async function readImage(request: FastifyRequest): Promise<Uint8Array | R
 }
 
 function readBody(type: string, body: Uint8Array): Uint8Array | RawImage {
-  if (!type.startsWith(PIXELS_TYPE)) return body;
+  if (!type.toLowerCase().startsWith(PIXELS_TYPE)) return body;
   const image = readPixels(type, body);
   if (!image)
     throw new AppError('unsupported-media-type', `expected '${PIXELS_TYPE}; width=W; height=H', got '${type}'`);
@@ -54,8 +54,9 @@ function readJson(body: unknown): Uint8Array {
   if (typeof image !== 'string') {
     throw new AppError('invalid-body', 'the JSON must be {"image": "<base64>"}');
   }
-  if (image.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(image)) {
+  const bytes = Buffer.from(image, 'base64');
+  // Node leaves out what is not base64. To count is quicker than a regular expression over 20 MB.
+  if (image.length % 4 !== 0 || bytes.length !== Buffer.byteLength(image, 'base64'))
     throw new AppError('invalid-body', 'the field image is not base64');
-  }
-  return Buffer.from(image, 'base64');
+  return bytes;
 }

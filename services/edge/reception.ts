@@ -1,12 +1,13 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { AppError } from '../../shared/errors.ts';
 
 /** Bounds what requests hold while they arrive and until they are answered, so that slow senders shut nobody out. */
 export interface Reception {
   /**
    * Takes a request whose headers have arrived; its body must have within `withinMs`. When there are too many, or too
-   * many bytes, those still arriving give way, the oldest first; `drop` ends one. Throws AppError `overloaded` if not
-   * even that makes room.
+   * many bytes, those give way that are too slow to arrive in their time, the oldest first; `drop` ends one. Throws
+   * AppError `overloaded` if not even that makes room.
    */
   take(request: IncomingMessage, withinMs: number, drop: (why: AppError) => void): Guest;
   /** Resolves when no request is here. */
@@ -33,11 +34,14 @@ const JSON_COPIES = 3; // its bytes, its text, and the base64 in it
 
 interface Arriving {
   bytes: number;
+  /** Less of it has come than must have by now, if the rest comes as slowly. */
+  slow(): boolean;
   drop(why: AppError): void;
 }
 
-export function createReception(limits: ReceptionLimits): Reception {
+export function createReception(limits: ReceptionLimits, now: () => number = () => performance.now()): Reception {
   const arriving = new Set<Arriving>();
+  const earlier = new WeakMap<Socket, number>(); // bytes read from a connection for the requests before
   let count = 0;
   let bytes = 0;
   let waiting: (() => void)[] = [];
@@ -45,21 +49,29 @@ export function createReception(limits: ReceptionLimits): Reception {
   function makeRoom(needed: number): void {
     const full = () => arriving.size >= limits.count || bytes + needed > limits.bytes;
     if (!full()) return;
-    const movable = [...arriving].reduce((sum, guest) => sum + guest.bytes, 0);
-    if (bytes - movable + needed > limits.bytes) {
-      throw new AppError('overloaded', `${bytes} bytes of pictures are being worked on already`);
+    const slow = [...arriving].filter((guest) => guest.slow());
+    const movable = slow.reduce((sum, guest) => sum + guest.bytes, 0);
+    if (arriving.size - slow.length >= limits.count || bytes - movable + needed > limits.bytes) {
+      throw new AppError(
+        'overloaded',
+        `${arriving.size} pictures are arriving, ${bytes} bytes are here or on their way`,
+      );
     }
-    for (const oldest of arriving) {
+    for (const oldest of slow) {
       if (!full()) return;
-      oldest.drop(new AppError('request-timeout', 'others were waiting, and the request had not arrived completely'));
+      oldest.drop(new AppError('request-timeout', 'others were waiting, and the request came too slowly'));
     }
   }
 
   return {
     take(request, withinMs, drop) {
+      const { socket } = request;
       const { 'content-length': length, 'content-type': type = '' } = request.headers;
       const announced = Math.min(limits.bodyBytes, length === undefined ? limits.bodyBytes : Number(length));
+      const begun = now();
+      const before = (earlier.get(socket) ?? 0) + headBytes(request);
       const guest: Arriving = {
+        slow: () => (socket.bytesRead - before) * withinMs < announced * (now() - begun),
         bytes: /^application\/json/i.test(type) ? JSON_COPIES * announced : announced,
         drop(why) {
           leave();
@@ -78,6 +90,7 @@ export function createReception(limits: ReceptionLimits): Reception {
       const arrived = () => {
         clearTimeout(timer);
         arriving.delete(guest);
+        earlier.set(socket, socket.bytesRead);
       };
       let over = false;
       const leave = () => {
@@ -102,4 +115,9 @@ export function createReception(limits: ReceptionLimits): Reception {
       if (count > 0) await new Promise<void>((resolve) => waiting.push(resolve));
     },
   };
+}
+
+function headBytes({ method = '', url = '', rawHeaders }: IncomingMessage): number {
+  const fields = rawHeaders.reduce((sum, text) => sum + text.length + 2, 0); // ': ' or the end of the line
+  return `${method} ${url} HTTP/1.1\r\n`.length + fields + 2;
 }

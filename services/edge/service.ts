@@ -92,7 +92,9 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
     if (options.pool === undefined) await pool.stop();
   };
   try {
-    const url = await app.listen({ host: config.HOST, port: config.PORT });
+    // For `localhost` Fastify opens a second server, on ::1, without what `app.ts` hangs on the first.
+    const host = config.HOST === 'localhost' ? '127.0.0.1' : config.HOST;
+    const url = await app.listen({ host, port: config.PORT });
     await warmGolden(pool, [model], bundle, log);
     phase = 'ready';
     log.info({ url }, 'ready');

@@ -1,5 +1,5 @@
 import { trace } from '@opentelemetry/api';
-import type { BusMessage, Reply } from '../../shared/bus.ts';
+import type { Bus, BusMessage, Reply } from '../../shared/bus.ts';
 import { Deadline, elapsed, unlessAborted } from '../../shared/deadline.ts';
 import { AppError, toAppError } from '../../shared/errors.ts';
 import type { Inference } from '../../shared/inference.ts';
@@ -18,6 +18,8 @@ export interface HandlerOptions {
   infer(pixels: Uint8Array, deadline: Deadline): Promise<Inference>;
   /** Of all experts of this process together. */
   pace: Pace;
+  /** What kind of bus the requests come from. */
+  system: Bus['kind'];
   metrics: ExpertMetrics;
 }
 
@@ -29,7 +31,8 @@ export interface Handler {
 }
 
 /** The requests to one expert. */
-export function createHandler({ expert, inputSize, decode, infer, pace, metrics }: HandlerOptions): Handler {
+export function createHandler(options: HandlerOptions): Handler {
+  const { expert, inputSize, decode, infer, pace, system, metrics } = options;
   const working = new Map<string, AbortController>();
 
   async function classify(message: BusMessage): Promise<Reply> {
@@ -65,7 +68,7 @@ export function createHandler({ expert, inputSize, decode, infer, pace, metrics 
       SpanKind.CONSUMER,
       async (span) => {
         span.setAttributes({
-          'messaging.system': 'nats',
+          'messaging.system': system,
           'messaging.operation.name': 'process',
           'messaging.destination.name': message.subject,
           'expert.id': expert.id,

@@ -65,10 +65,18 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
       decode,
       infer: (pixels, deadline) => pool.run(model, pixels, { batch, deadline }),
       pace,
+      system: bus.kind,
       metrics,
     });
     const stats: ExpertStats = { requests: 0, errors: 0, lastError: '', processingMs: 0 };
-    responder.serve(classifySubject(expert.id), (message) => counted(stats, handle, message));
+    responder.serve(
+      classifySubject(expert.id),
+      (message) => counted(stats, handle, message),
+      ({ message }) => {
+        Object.assign(stats, { requests: stats.requests + 1, errors: stats.errors + 1, lastError: message });
+        metrics.requests.inc({ expert: expert.id, outcome: 'overloaded' });
+      },
+    );
     cancellations.push(bus.subscribe(cancelSubject(expert.id), cancel));
     return announce(bus, expert, stats);
   });

@@ -64,7 +64,7 @@ describe('classify', () => {
 
   test('asks a running service with --url, and prints JSON lines with --json', async () => {
     await using system = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
-    const args = ['classify', file('red.png'), '--url', system.url, '--strategy', 'edge', '--json'];
+    const args = ['classify', file('red.png'), '--url', `${system.url}/`, '--strategy', 'edge', '--json'];
     const { status, output } = await run(args, { ASK_MODELS_DIR: '/nowhere' });
     expect(status).toBe(0);
     expect(JSON.parse(output)).toMatchObject({ file: file('red.png'), label: 'red', decision: { strategy: 'edge' } });

@@ -54,6 +54,17 @@ test('an escalated request is one trace from the caller through edge, bus and ex
   });
   expect(attributes('send')?.['messaging.message.envelope.size']).toBe(answer.bytesSent);
   expect(attributes('process')?.['messaging.destination.name']).toBe('ask.v1.expert.warm.classify');
+
+  const refused = await postImage(edge.url, Buffer.from('no picture'));
+  expect(refused.status).toBe(400);
+  const ofRefused = () => collector.spans.findLast(({ name }) => name === 'POST /classify');
+  await waitFor(() => ofRefused()?.traceId !== traceId, 'the span of the refused request');
+  expect(ofRefused()?.attributes).toEqual({
+    'http.request.method': 'POST',
+    'http.route': '/classify',
+    'http.response.status_code': 400,
+  });
+  expect(ofRefused()?.status.code ?? 0).toBe(0); // the caller's mistake, not the server's
 });
 
 test('a malformed traceparent is ignored, and without OTEL settings nothing is traced', async () => {

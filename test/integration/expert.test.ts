@@ -75,6 +75,8 @@ describe.each(buses)('over %s', (_, open) => {
     const codes = replies.map((reply) => reply.headers['Nats-Service-Error'] ?? 'answered');
     expect(codes.filter((code) => code === 'answered')).toHaveLength(3);
     expect(codes.filter((code) => code === 'overloaded')).toHaveLength(5);
+    const { values } = (await system.experts?.metrics.requests.get()) ?? {};
+    expect(values).toContainEqual({ labels: { expert: 'warm', outcome: 'overloaded' }, value: 5 });
   });
 
   test('what would wait longer than its deadline is refused with overloaded, not left to time out', async () => {

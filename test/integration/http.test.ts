@@ -46,7 +46,7 @@ describe('an image comes in by three doors', () => {
           .fill(SURE_RED)
           .flat(),
       );
-      const { status, body } = await postImage(url, pixels, '', `image/x-rgb8; width=${width}; height=${height}`);
+      const { status, body } = await postImage(url, pixels, '', `Image/X-rgb8; width=${width}; height=${height}`);
       const file = (await postImage(url, await flatPng(SURE_RED, width, height))).body;
       expect([status, body.label, body.confidence]).toEqual([200, file.label, file.confidence]);
     }
@@ -58,6 +58,7 @@ describe('an image comes in by three doors', () => {
     ['none', 'image/x-rgb8; width=0; height=3', 0, 400, 'invalid-body'],
     ['without a layout', 'image/x-rgb8', 27, 415, 'unsupported-media-type'],
     ['with an impossible one', 'image/x-rgb8; width=-3; height=3', 27, 415, 'unsupported-media-type'],
+    ['more than may be', 'image/x-rgb8; width=501; height=500', 751_500, 413, 'too-many-pixels'],
   ])('pixels, %s', async (_, type, length, status, code) => {
     const answer = await postImage(url, Buffer.alloc(length), '', type);
     expect([answer.status, answer.body.code]).toEqual([status, code]);
@@ -131,6 +132,8 @@ describe('bad input gets a problem document', () => {
     ['JSON of too many parts', () => json(`{"image": "", "all": [${'0,'.repeat(1000)}0]}`), '', 400, 'invalid-body'],
     ['JSON that would change prototypes', () => json('{"__proto__": {"image": ""}}'), '', 400, 'invalid-body'],
     ['JSON null', () => json('null'), '', 400, 'empty-body'],
+    ['base64 with something else in it', () => json('{"image": "AAAA AAA"}'), '', 400, 'invalid-body'],
+    ['base64 cut off', () => json('{"image": "AAAAA"}'), '', 400, 'invalid-body'],
     ['broken base64', () => json('{"image": "%%%%"}'), '', 400, 'invalid-body'],
     ['base64 of nothing', () => json('{"image": ""}'), '', 400, 'empty-body'],
     [

@@ -63,11 +63,11 @@ describe('where keys are asked for', () => {
   });
 
   test('a caller without a key is refused before the body, and makes nobody give way who has one', async () => {
-    const held = sendHalf(bearer(KEY));
-    const refused = Array.from({ length: 8 }, () => sendHalf({}));
+    const held = sendHead(bearer(KEY));
+    const refused = Array.from({ length: 8 }, () => sendHead({}));
     expect(await Promise.all(refused.map(({ status }) => status))).toEqual(Array(8).fill(401));
     expect([(await post(bearer('ask_guessed'))).status, (await post(bearer(KEY))).status]).toEqual([403, 200]);
-    const others = Array.from({ length: 4 }, () => sendHalf(bearer(KEY)));
+    const others = Array.from({ length: 4 }, () => sendHead(bearer(KEY)));
     expect(await held.status).toBe(408); // not before: it is the oldest of the five that may send
     for (const { destroy } of [held, ...refused, ...others]) destroy();
   });
@@ -151,13 +151,13 @@ describe('headers for browsers', () => {
   });
 });
 
-/** A request for `/classify` whose body never ends. */
-function sendHalf(headers: Record<string, string>) {
+/** A request for `/classify` whose body never comes. */
+function sendHead(headers: Record<string, string>) {
   const { hostname, port } = new URL(url);
   const all = { ...headers, 'content-type': 'image/png', 'content-length': '100000' };
   const request = httpRequest({ hostname, port, path: '/classify', method: 'POST', headers: all });
   request.on('error', () => {});
-  request.write(Buffer.alloc(5000));
+  request.flushHeaders();
   const status = new Promise<number | undefined>((resolve) => request.on('response', (r) => resolve(r.statusCode)));
   return { status, destroy: () => request.destroy() };
 }

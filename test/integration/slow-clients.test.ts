@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import { postImage } from '../support/service.ts';
 import { startTinySystem } from '../support/system.ts';
@@ -37,7 +38,7 @@ describe('a body that does not arrive', () => {
     expect(metrics).not.toContain('invalid-body');
   });
 
-  test('shuts nobody out: the oldest gives way when there are too many', async () => {
+  test('shuts nobody out: the oldest of them gives way when there are too many', async () => {
     await using system = await startTinySystem({ env: { ...env, ASK_EDGE_QUEUE: '4', ASK_DEADLINE_MS: '60000' } });
     const slow = await Promise.all(Array.from({ length: 40 }, () => beginPost(system.url, 1000)));
     const image = await flatPng(SURE_RED);
@@ -47,6 +48,22 @@ describe('a body that does not arrive', () => {
       'the oldest to go',
     );
     for (const { socket } of slow) socket.destroy();
+  });
+
+  test('as large as others, and as fast, cuts none of them off: those too many are told to come again', async () => {
+    await using system = await startTinySystem({
+      env: { ...env, ASK_DEADLINE_MS: '20000', ASK_MAX_BODY_BYTES: '4000000' },
+    });
+    const file = await sharp(await flatPng(SURE_RED))
+      .jpeg()
+      .toBuffer();
+    const image = Buffer.concat([file, Buffer.alloc(3_900_000)]);
+    const answers = await Promise.all(Array.from({ length: 12 }, () => postImage(system.url, image, '', 'image/jpeg')));
+    const statuses = answers.map(({ status }) => status);
+    expect(statuses).toContain(200);
+    for (const { status, headers } of answers) {
+      if (status !== 200) expect([status, headers.get('retry-after')]).toEqual([429, expect.stringMatching(/^\d+$/)]);
+    }
   });
 
   test('takes its time off the deadline', async () => {

@@ -7,6 +7,8 @@ export interface CollectedSpan {
   parentSpanId: string;
   service: string;
   attributes: Record<string, unknown>;
+  /** OTLP's: 2 is an error. */
+  status: { code?: number };
 }
 
 interface OtlpValue {

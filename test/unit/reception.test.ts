@@ -5,22 +5,34 @@ import { createReception } from '../../services/edge/reception.ts';
 import type { AppError } from '../../shared/errors.ts';
 import { waitFor } from '../support/wait.ts';
 
+const HEAD = 'POST / HTTP/1.1\r\na: b\r\n\r\n';
 const limits = { count: 3, bytes: 1000, bodyBytes: 400 };
 
-/** Requests that say how long they will be (undefined: they do not), and what became of them. */
+/** Requests that say how long they will be (undefined: they do not), what came of them, and what became of them. */
 function setUp() {
-  const reception = createReception(limits);
+  let time = 0;
+  const reception = createReception(limits, () => time);
   const dropped: string[] = [];
-  const take = (name: string, length: number | undefined, withinMs = 60_000, type = 'image/png') => {
+  const socket = () => ({ bytesRead: 0 });
+  const take = (name: string, length?: number, withinMs = 60_000, type = 'image/png', from = socket()) => {
     const headers = {
       'content-type': type,
       ...(length === undefined ? {} : { 'content-length': String(length) }),
     };
-    const request = Object.assign(new EventEmitter(), { headers }) as unknown as IncomingMessage;
+    from.bytesRead += HEAD.length;
+    const head = { method: 'POST', url: '/', rawHeaders: ['a', 'b'], socket: from };
+    const request = Object.assign(new EventEmitter(), { headers, ...head }) as unknown as IncomingMessage;
     const guest = reception.take(request, withinMs, (why: AppError) => dropped.push(`${name} ${why.code}`));
-    return { ...guest, arrive: () => request.emit('end') };
+    const come = (bytes: number) => {
+      from.bytesRead += bytes;
+    };
+    time += 1;
+    return { ...guest, come, arrive: () => request.emit('end') };
   };
-  return { reception, dropped, take };
+  const pass = (milliseconds: number) => {
+    time += milliseconds;
+  };
+  return { reception, dropped, take, pass, socket };
 }
 
 describe('reception', () => {
@@ -34,6 +46,35 @@ describe('reception', () => {
     expect(dropped).toEqual([]);
     take('e', 1);
     expect(dropped).toEqual(['a request-timeout']);
+  });
+
+  test('refuses a new one rather than let one go that comes fast enough', () => {
+    const { dropped, take, pass } = setUp();
+    const guests = ['a', 'b', 'c'].map((name) => take(name, 300, 1000));
+    for (const { come } of guests) come(100);
+    pass(300);
+    expect(() => take('d', 1)).toThrow('3 pictures are arriving');
+    guests[1]?.come(100);
+    pass(200);
+    take('d', 1);
+    expect(dropped).toEqual(['a request-timeout']);
+    guests[1]?.arrive();
+    pass(400);
+    take('e', 1);
+    take('f', 1);
+    expect(dropped).toEqual(['a request-timeout', 'c request-timeout']);
+  });
+
+  test('counts for a request only what came after its head, also on a connection that had others', () => {
+    const { dropped, take, socket } = setUp();
+    const camera = socket();
+    const first = take('first', 300, 1000, 'image/png', camera);
+    first.come(300);
+    first.arrive();
+    take('second', 300, 1000, 'image/png', camera);
+    for (const name of ['b', 'c']) take(name, 100).come(100);
+    take('d', 1);
+    expect(dropped).toEqual(['second request-timeout']);
   });
 
   test('lets as many go as the bytes of a new one need; lengths not announced count as the largest', () => {
@@ -59,7 +100,7 @@ describe('reception', () => {
     const { dropped, take } = setUp();
     const guests = ['a', 'b'].map((name) => take(name, 400));
     for (const { arrive } of guests) arrive();
-    expect(() => take('c', 300)).toThrow('800 bytes of pictures are being worked on already');
+    expect(() => take('c', 300)).toThrow('800 bytes are here or on their way');
     expect(dropped).toEqual([]);
     guests[0]?.leave();
     guests[0]?.leave();
@@ -83,7 +124,7 @@ describe('reception', () => {
     const { dropped, take } = setUp();
     for (const name of ['a', 'b']) take(name, 400).arrive();
     take('c', 100);
-    expect(() => take('d', 300)).toThrow('900 bytes of pictures are being worked on already');
+    expect(() => take('d', 300)).toThrow('900 bytes are here or on their way');
     expect(dropped).toEqual([]);
   });
 

@@ -1,12 +1,12 @@
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { AppError } from '../../../shared/errors.ts';
-import { extractContext, inSpan, SpanKind } from '../../../shared/telemetry.ts';
+import { extractContext, inSpan, type Span, SpanKind } from '../../../shared/telemetry.ts';
 import { mediaTypes, PIXELS_TYPE } from '../../../shared/wire.ts';
 import type { AppDependencies } from '../app.ts';
-import { classify } from '../classify.ts';
-import { refuseHalfway } from '../problem.ts';
+import { type Answer, classify } from '../classify.ts';
+import { refuseHalfway, translate } from '../problem.ts';
 import { readImage } from '../read-image.ts';
 import type { Guest } from '../reception.ts';
 import { answerSchema, classifyQuery, MOST_MS, problems, refusals } from '../schemas.ts';
@@ -35,33 +35,34 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     reply.raw.once('close', guest.leave);
     arrivals.set(request, { at: performance.now(), guest });
   };
-  app.post('/classify', { schema, onRequest }, (request, reply) =>
-    inSpan(
-      'POST /classify',
-      SpanKind.SERVER,
-      async (span) => {
-        const { query } = request;
-        const caller = whileListening(reply);
-        const image = await readImage(request);
-        // One deadline, from the headers on: what the body took to arrive is gone.
-        const { at, guest } = arrivals.get(request) as { at: number; guest: Guest };
-        guest.weigh('pixels' in image ? image.pixels.length : image.length);
-        const spent = performance.now() - at;
-        const deadlineMs = Math.max(1, Math.round((query.deadlineMs ?? dependencies.deadlineMs) - spent));
-        dependencies.admission.enter(deadlineMs);
-        reply.raw.once('close', dependencies.admission.leave);
-        const answer = await classify(dependencies, image, { ...query, deadlineMs, caller });
-        span.setAttributes({
-          'http.request.method': 'POST',
-          'http.route': '/classify',
-          'http.response.status_code': 200,
-          'ask.request_id': answer.id,
-        });
-        return reply.send(answer);
-      },
-      extractContext(request.headers),
-    ),
-  );
+  app.post('/classify', { schema, onRequest }, (request, reply) => {
+    const answer = async (): Promise<Answer> => {
+      const { query } = request;
+      const caller = whileListening(reply);
+      const image = await readImage(request);
+      // One deadline, from the headers on: what the body took to arrive is gone.
+      const { at, guest } = arrivals.get(request) as { at: number; guest: Guest };
+      guest.weigh('pixels' in image ? image.pixels.length : image.length);
+      const spent = performance.now() - at;
+      const deadlineMs = Math.max(1, Math.round((query.deadlineMs ?? dependencies.deadlineMs) - spent));
+      dependencies.admission.enter(deadlineMs);
+      reply.raw.once('close', dependencies.admission.leave);
+      return classify(dependencies, image, { ...query, deadlineMs, caller });
+    };
+    const serve = async (span: Span) => {
+      span.setAttributes({ 'http.request.method': 'POST', 'http.route': '/classify' });
+      try {
+        const answered = await answer();
+        span.setAttributes({ 'http.response.status_code': 200, 'ask.request_id': answered.id });
+        return reply.send(answered);
+      } catch (thrown) {
+        const error = translate(thrown as FastifyError, request.raw);
+        span.setAttribute('http.response.status_code', error.status);
+        throw error;
+      }
+    };
+    return inSpan('POST /classify', SpanKind.SERVER, serve, extractContext(request.headers));
+  });
 };
 
 /** The deadline that the query asks for, before it is checked: who cannot be served need not send a body. */
