@@ -8,6 +8,8 @@ export interface Answer {
 interface Request {
   path: string;
   type: string;
+  /** Others than those of every request. */
+  headers?: Record<string, number>;
   body: Buffer;
 }
 
@@ -28,12 +30,15 @@ export class Connection {
   }
 
   /** Connects if need be. Rejects when the connection breaks; the next call connects anew. */
-  post({ path, type, body }: Request): Promise<Answer> {
+  post({ path, type, headers = {}, body }: Request): Promise<Answer> {
+    const others = Object.entries(headers)
+      .map(([name, value]) => `${name}: ${value}\r\n`)
+      .join('');
     this.#socket ??= this.#connect();
     const socket = this.#socket;
     const pending = Promise.withResolvers<Answer>();
     this.#pending = pending;
-    const head = `POST ${path} HTTP/1.1\r\nhost: ${this.#host}\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}\r\n\r\n`;
+    const head = `POST ${path} HTTP/1.1\r\nhost: ${this.#host}\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}\r\n${others}\r\n`;
     socket.cork();
     socket.write(head);
     socket.write(body);

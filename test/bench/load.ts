@@ -26,17 +26,29 @@ export interface LoadSpec {
   form?: keyof typeof forms;
 }
 
-const base64 = (picture: Buffer) => picture.toString('base64');
+type Form = (picture: Buffer, type: string) => { type: string; headers?: Record<string, number>; body: Buffer };
+
 const forms = {
-  raw: (picture: Buffer) => picture,
+  raw: (picture, type) => ({ type, body: picture }),
   /** The picture as base64 in JSON. */
-  json: (picture: Buffer) => Buffer.from(JSON.stringify({ image: base64(picture) })),
-  /** The KServe protocol, version 2, as Triton speaks it. */
-  v2: (picture: Buffer) => {
-    const image = { name: 'image', shape: [1, 1], datatype: 'BYTES', data: [base64(picture)] };
-    return Buffer.from(JSON.stringify({ inputs: [image] }));
+  json: (picture) => ({
+    type: 'application/json',
+    body: Buffer.from(JSON.stringify({ image: picture.toString('base64') })),
+  }),
+  /** The KServe protocol, version 2, with Triton's extension for binary data. */
+  v2: (picture) => {
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(picture.length);
+    const parameters = { binary_data_size: length.length + picture.length };
+    const image = { name: 'image', shape: [1, 1], datatype: 'BYTES', parameters };
+    const head = Buffer.from(JSON.stringify({ inputs: [image] }));
+    return {
+      type: 'application/octet-stream',
+      headers: { 'inference-header-content-length': head.length },
+      body: Buffer.concat([head, length, picture]),
+    };
   },
-};
+} satisfies Record<string, Form>;
 
 export interface LoadResult {
   answers: number;
@@ -58,8 +70,7 @@ const pool = await distinct(spec.picture);
 const next = repeated(pool, spec.repeat, spec.picture);
 const connections = Array.from({ length: spec.clients }, () => new Connection(hostname, Number(port)));
 const { path = '/classify', form = 'raw' } = spec;
-const type = form === 'raw' ? spec.picture.type : 'application/json';
-const request = (picture: Buffer) => ({ path, type, body: forms[form](picture) });
+const request = (picture: Buffer) => ({ path, ...forms[form](picture, spec.picture.type) });
 const byExpert = /"route\\?": ?\\?"expert/; // a server may put its JSON into a string of JSON
 
 const latencies: number[] = [];

@@ -145,7 +145,7 @@ async function compare(
   };
 }
 
-/** Makes the peer's virtual environment in `.cache/peers`, anew when its requirements have changed. */
+/** Makes the peer's virtual environment in `.cache/peers`, anew when its requirements have changed; with PYTHON, if set. */
 async function install(name: string, say: (text: string) => void): Promise<void> {
   const requirements = resolve(folder, `${name}.txt`);
   const wanted = await readFile(requirements, 'utf8');
@@ -154,7 +154,7 @@ async function install(name: string, say: (text: string) => void): Promise<void>
   say(`${name}: installing`);
   const run = promisify(execFile);
   await mkdir(environments, { recursive: true });
-  await run('python3', ['-m', 'venv', '--clear', resolve(environments, name)]);
+  await run(process.env.PYTHON ?? 'python3', ['-m', 'venv', '--clear', resolve(environments, name)]);
   await run(resolve(environments, name, 'bin/python'), ['-m', 'pip', 'install', '--quiet', '-r', requirements]);
   await writeFile(stamp, wanted);
 }

@@ -1,6 +1,5 @@
 """NVIDIA Triton by PyTriton: one instance of the Python model per core, requests by the KServe v2 protocol."""
 
-import base64
 import json
 import os
 
@@ -16,7 +15,7 @@ def instance():
 
     @batch
     def infer(image: np.ndarray) -> list[np.ndarray]:
-        answers = [json.dumps(cascade.classify(base64.b64decode(file[0]))).encode() for file in image]
+        answers = [json.dumps(cascade.classify(file[0])).encode() for file in image]
         return [np.array(answers, dtype=object)[:, None]]
 
     return infer
