@@ -3,6 +3,8 @@
 import asyncio
 import os
 
+os.environ["RAY_SERVE_THROUGHPUT_OPTIMIZED"] = "1"  # read when Ray is imported
+
 import ray
 from cascade import Cascade
 from ray import serve
@@ -11,7 +13,10 @@ from starlette.requests import Request
 cores = int(os.environ["CORES"])
 
 
-@serve.deployment(num_replicas=cores, max_ongoing_requests=32, ray_actor_options={"num_cpus": 1})
+@serve.deployment(
+    num_replicas=cores, max_ongoing_requests=32, ray_actor_options={"num_cpus": 1},
+    logging_config={"enable_access_log": False},
+)
 class App:
     def __init__(self) -> None:
         self.cascade = Cascade()
