@@ -81,6 +81,7 @@ export async function consult(
 
 /** Its answer is thrown away: it tells whether the expert answers again. */
 async function probe(expert: string, parcel: Parcel, tools: Tools, task: Task): Promise<void> {
+  const begun = performance.now();
   const packed = await parcel.open().catch(() => null);
   if (packed === null) return tools.health(expert).probed(null);
   const id = `${task.requestId}-probe`;
@@ -88,7 +89,7 @@ async function probe(expert: string, parcel: Parcel, tools: Tools, task: Task): 
     tools.bus,
     question(expert, packed, tools, id, PROBE_MS, new AbortController().signal),
   );
-  tools.health(expert).probed(tools.bus.connected ? answer : null);
+  tools.health(expert).probed(tools.bus.connected ? { ...answer, roundTripMs: elapsed(begun) } : null);
   tools.metrics.probes.inc({ expert, outcome: answer.degraded ?? 'answered' });
   tools.metrics.bytesSent.inc(answer.bytesSent);
 }

@@ -39,7 +39,7 @@ export function createExpertHealth(now: () => number = () => performance.now()):
   let failures = 0;
   let shut: { degraded: Obstacle['degraded']; until: number; pauseMs: number } | null = null;
   let probing = false;
-  /** What the caller who last waited in vain allowed: a probe answered later than that is of no use to anyone. */
+  /** What the caller allowed who last waited in vain, or while it is shut the most hurried of them: a probe answered later than that is of no use to anyone. */
   let allowedMs = Number.POSITIVE_INFINITY;
   /** What it took when it was last late by that. */
   let lateMs = Number.POSITIVE_INFINITY;
@@ -100,8 +100,8 @@ export function createExpertHealth(now: () => number = () => performance.now()):
       if (degraded === null || degraded === 'overloaded') return open();
       if (degraded === 'no-expert') return shutFor(degraded, PROBE_MS);
       if (degraded === 'timeout') {
-        if (!wasFair(waitedMs)) return;
-        allowedMs = waitedMs;
+        if (!wasFair(waitedMs) && waitedMs <= LATE_MARGIN * lateMs) return;
+        allowedMs = shut === null ? waitedMs : Math.min(allowedMs, waitedMs);
       }
       failures += 1;
       const asked = shut === null || lateMs < Number.POSITIVE_INFINITY;

@@ -55,8 +55,7 @@ function readJson(body: unknown): Uint8Array {
     throw new AppError('invalid-body', 'the JSON must be {"image": "<base64>"}');
   }
   const bytes = Buffer.from(image, 'base64');
-  // Node leaves out what is not base64. To count is quicker than a regular expression over 20 MB.
-  if (image.length % 4 !== 0 || bytes.length !== Buffer.byteLength(image, 'base64'))
-    throw new AppError('invalid-body', 'the field image is not base64');
+  // Node leaves out what is not base64. To compare is quicker than a regular expression over 20 MB.
+  if (bytes.toString('base64') !== image) throw new AppError('invalid-body', 'the field image is not base64');
   return bytes;
 }

@@ -5,8 +5,8 @@ import { AppError } from '../../shared/errors.ts';
 /** Bounds what requests hold while they arrive and until they are answered, so that slow senders shut nobody out. */
 export interface Reception {
   /**
-   * Takes a request whose headers have arrived; its body must have within `withinMs`. When there are too many, or too
-   * many bytes, those give way that are too slow to arrive in their time, the oldest first; `drop` ends one. Throws
+   * Takes a request whose headers have arrived; its body must have within `withinMs`. When there are too many bytes,
+   * those give way that come too slowly, the oldest first, and when there are too many, any; `drop` ends one. Throws
    * AppError `overloaded` if not even that makes room.
    */
   take(request: IncomingMessage, withinMs: number, drop: (why: AppError) => void): Guest;
@@ -28,13 +28,16 @@ export interface ReceptionLimits {
   bytes: number;
   /** The most that one body may have. */
   bodyBytes: number;
+  /** Milliseconds in which a body must come that is to keep its place: callers choose their own deadlines. */
+  fairMs: number;
 }
 
+const GAVE_WAY = 'others were waiting, and the request had not arrived completely';
 const JSON_COPIES = 3; // its bytes, its text, and the base64 in it
 
 interface Arriving {
   bytes: number;
-  /** Less of it has come than must have by now, if the rest comes as slowly. */
+  /** It does not come as fast as a body must that is to keep its place. */
   slow(): boolean;
   drop(why: AppError): void;
 }
@@ -47,20 +50,16 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
   let waiting: (() => void)[] = [];
 
   function makeRoom(needed: number): void {
-    const full = () => arriving.size >= limits.count || bytes + needed > limits.bytes;
-    if (!full()) return;
+    const tooMany = () => arriving.size >= limits.count;
+    const tooMuch = () => bytes + needed > limits.bytes;
+    if (!tooMany() && !tooMuch()) return;
     const slow = [...arriving].filter((guest) => guest.slow());
     const movable = slow.reduce((sum, guest) => sum + guest.bytes, 0);
-    if (arriving.size - slow.length >= limits.count || bytes - movable + needed > limits.bytes) {
-      throw new AppError(
-        'overloaded',
-        `${arriving.size} pictures are arriving, ${bytes} bytes are here or on their way`,
-      );
+    if (tooMuch() && bytes - movable + needed > limits.bytes) {
+      throw new AppError('overloaded', `${bytes} bytes of pictures are here or on their way already`);
     }
-    for (const oldest of slow) {
-      if (!full()) return;
-      oldest.drop(new AppError('request-timeout', 'others were waiting, and the request came too slowly'));
-    }
+    for (const oldest of slow) if (tooMany() || tooMuch()) oldest.drop(new AppError('request-timeout', GAVE_WAY));
+    for (const oldest of arriving) if (tooMany()) oldest.drop(new AppError('request-timeout', GAVE_WAY));
   }
 
   return {
@@ -71,7 +70,10 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
       const begun = now();
       const before = (earlier.get(socket) ?? 0) + headBytes(request);
       const guest: Arriving = {
-        slow: () => (socket.bytesRead - before) * withinMs < announced * (now() - begun),
+        slow() {
+          const age = now() - begun;
+          return age > limits.fairMs || (socket.bytesRead - before) * limits.fairMs < announced * age;
+        },
         bytes: /^application\/json/i.test(type) ? JSON_COPIES * announced : announced,
         drop(why) {
           leave();

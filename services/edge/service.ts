@@ -58,6 +58,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
       count: RECEIVING * config.ASK_EDGE_QUEUE,
       bytes: LARGEST_BODIES * config.ASK_MAX_BODY_BYTES,
       bodyBytes: config.ASK_MAX_BODY_BYTES,
+      fairMs: config.ASK_DEADLINE_MS,
     }),
     keys,
     bundle,

@@ -98,6 +98,21 @@ test('an expert too slow for callers in a hurry is asked for those who can wait,
   expect(health.obstacle(2000)).toEqual({ degraded: 'circuit-open', probe: false });
 });
 
+test('an expert too slow for callers in a hurry stays shut for them when a patient one waits in vain', () => {
+  const { health, fail, pass } = setUp();
+  for (let i = 0; i < 20; i++) health.record(answered(30), 1000);
+  fail(3, 'timeout', 350);
+  pass(250);
+  health.obstacle();
+  health.probed(answered(400));
+  for (let i = 0; i < 60; i++) health.record(answered(400), 2000);
+  fail(1, 'timeout', 2000);
+  health.record(answered(400), 2000);
+  expect([health.obstacle(350)?.degraded, health.obstacle(2000)]).toEqual(['circuit-open', null]);
+  fail(3, 'timeout', 590); // it has fallen silent, and is known to answer sooner
+  expect([health.obstacle(590)?.degraded, health.obstacle(2000)?.degraded]).toEqual(['circuit-open', 'circuit-open']);
+});
+
 test('an expert that was too slow and is quick again is asked for everyone', () => {
   const { health, fail, pass } = setUp();
   fail(3, 'timeout', 350);

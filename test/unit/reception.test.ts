@@ -6,7 +6,7 @@ import type { AppError } from '../../shared/errors.ts';
 import { waitFor } from '../support/wait.ts';
 
 const HEAD = 'POST / HTTP/1.1\r\na: b\r\n\r\n';
-const limits = { count: 3, bytes: 1000, bodyBytes: 400 };
+const limits = { count: 3, bytes: 1000, bodyBytes: 400, fairMs: 1000 };
 
 /** Requests that say how long they will be (undefined: they do not), what came of them, and what became of them. */
 function setUp() {
@@ -50,19 +50,29 @@ describe('reception', () => {
 
   test('refuses a new one rather than let one go that comes fast enough', () => {
     const { dropped, take, pass } = setUp();
-    const guests = ['a', 'b', 'c'].map((name) => take(name, 300, 1000));
+    const guests = ['a', 'b', 'c'].map((name) => take(name, 300));
     for (const { come } of guests) come(100);
     pass(300);
-    expect(() => take('d', 1)).toThrow('3 pictures are arriving');
-    guests[1]?.come(100);
+    expect(() => take('d', 101)).toThrow('900 bytes of pictures are here or on their way already');
+    for (const { come } of guests.slice(1)) come(100);
     pass(200);
-    take('d', 1);
+    take('d', 101).come(101);
     expect(dropped).toEqual(['a request-timeout']);
-    guests[1]?.arrive();
-    pass(400);
-    take('e', 1);
-    take('f', 1);
-    expect(dropped).toEqual(['a request-timeout', 'c request-timeout']);
+  });
+
+  test('a deadline of a caller longer than usual does not keep the place of a body that comes slowly', () => {
+    const { dropped, take, pass } = setUp();
+    take('slow', 333, 600_000, 'application/json').come(30);
+    pass(200);
+    take('a', 2).leave();
+    expect(dropped).toEqual(['slow request-timeout']);
+    take('nearly', 400, 600_000).come(399);
+    take('b', 400).come(400);
+    pass(900);
+    expect(() => take('c', 400)).toThrow();
+    pass(100);
+    take('c', 400);
+    expect(dropped).toEqual(['slow request-timeout', 'nearly request-timeout']);
   });
 
   test('counts for a request only what came after its head, also on a connection that had others', () => {
@@ -100,7 +110,7 @@ describe('reception', () => {
     const { dropped, take } = setUp();
     const guests = ['a', 'b'].map((name) => take(name, 400));
     for (const { arrive } of guests) arrive();
-    expect(() => take('c', 300)).toThrow('800 bytes are here or on their way');
+    expect(() => take('c', 300)).toThrow('800 bytes of pictures are here or on their way already');
     expect(dropped).toEqual([]);
     guests[0]?.leave();
     guests[0]?.leave();
@@ -124,7 +134,7 @@ describe('reception', () => {
     const { dropped, take } = setUp();
     for (const name of ['a', 'b']) take(name, 400).arrive();
     take('c', 100);
-    expect(() => take('d', 300)).toThrow('900 bytes are here or on their way');
+    expect(() => take('d', 300)).toThrow('900 bytes of pictures are here or on their way already');
     expect(dropped).toEqual([]);
   });
 
