@@ -138,8 +138,8 @@ async function compare(
     ours: round(ours, 1),
     theirs: round(theirs, 1),
     throughputRatio: round(ours / theirs, 2),
-    ourP99,
-    theirP99,
+    ourP99: round(ourP99, 1),
+    theirP99: round(theirP99, 1),
     p99Ratio: round(ourP99 / theirP99, 2),
     failed,
   };
