@@ -92,7 +92,9 @@ const settings = {
   ASK_EXPERT_MEMORY_MB: whole(1, 1_000_000)
     .default(512)
     .describe("memory for the experts' sessions in each model process"),
-  ASK_BATCH_MAX: whole(1, 256).optional().describe('pictures a model computes together, of those that wait anyway'),
+  ASK_BATCH_MAX: whole(1, 256)
+    .optional()
+    .describe('most pictures a model computes together, of those that wait anyway, where that saves time'),
   ASK_DRAIN_MS: whole(100, 600_000).default(10_000).describe('time to finish work after SIGTERM'),
 };
 
@@ -150,7 +152,7 @@ const computed: Record<string, string> = {
   ASK_BATCH_MAX: 'generalist 4, experts 2; on an accelerator 8',
 };
 
-/** `ASK_BATCH_MAX` or its default, by what `npm run -s bench:models` shows to pay. */
+/** `ASK_BATCH_MAX` or its default: more save no more time on any processor tried by `npm run -s bench:models`. */
 export function batchOf(config: Config, role: 'generalist' | 'expert'): number {
   const { ASK_BATCH_MAX, ASK_EXECUTION_PROVIDERS } = config;
   if (ASK_BATCH_MAX !== undefined) return ASK_BATCH_MAX;

@@ -1,3 +1,4 @@
+import type { BatchGain } from './batch-gain.ts';
 import type { DueQueue } from './due-queue.ts';
 import type { ModelProcess, RunResult } from './inference.process.ts';
 import type { RunnableModel } from './runnable.ts';
@@ -16,15 +17,20 @@ export interface Job {
 
 /**
  * Takes out the most urgent job that a process may do, and of those for the same model as many more as are its share:
- * all processes are to be busy before one of them gets several. None: an empty list.
+ * all processes are to be busy before one of them gets several, and only if that saves time. None: an empty list.
  */
-export function takeBatch<T extends Job>(queue: DueQueue<T>, process: ModelProcess, processes: number): T[] {
+export function takeBatch<T extends Job>(
+  queue: DueQueue<T>,
+  process: ModelProcess,
+  processes: number,
+  gainOf: (model: RunnableModel) => BatchGain,
+): T[] {
   const first = queue.take(({ only }) => only === undefined || only === process);
   if (first === undefined) return [];
   if (first.batch === 1 || first.only) return [first];
   const alike = ({ model, only }: T) => only === undefined && model.sha256 === first.model.sha256;
   const waiting = [...queue].filter(alike).length;
-  const count = Math.min(first.batch, Math.ceil((1 + waiting) / processes));
+  const count = gainOf(first.model).choose(Math.min(first.batch, Math.ceil((1 + waiting) / processes)));
   const others = Array.from({ length: count - 1 }, () => queue.take(alike) as T);
   return [first, ...others];
 }

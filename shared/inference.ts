@@ -1,3 +1,4 @@
+import { createBatchGains } from './batch-gain.ts';
 import { type Deadline, unlessAborted } from './deadline.ts';
 import { DueQueue } from './due-queue.ts';
 import { AppError } from './errors.ts';
@@ -46,14 +47,15 @@ const HOPELESS = 5; // so many processes in a row that never came up: what waits
 
 /**
  * Child processes that run models, fed from one bounded queue, most urgent first; a dead process is replaced. What waits
- * for the same model when a process becomes free is run together, evenly shared among the processes: nothing waits for
- * company, and a picture alone runs alone.
+ * for the same model when a process becomes free is run together where that saves time, evenly shared among the processes:
+ * nothing waits for company, and a picture alone runs alone.
  */
 export class InferencePool {
   readonly #options: PoolOptions;
   readonly #queue = new DueQueue<PoolJob>();
   readonly #processes = new Set<ModelProcess>();
   readonly #limit: RunLimit;
+  readonly #gainOf = createBatchGains();
   #running = 0;
   #stopping = false;
   #deaths = 0;
@@ -135,7 +137,7 @@ export class InferencePool {
   #dispatch(): void {
     for (const process of this.#processes) {
       if (!process.idle) continue;
-      const jobs = takeBatch(this.#queue, process, this.#processes.size);
+      const jobs = takeBatch(this.#queue, process, this.#processes.size, this.#gainOf);
       if (jobs.length > 0) void this.#run(process, jobs);
     }
     this.#endIfIdle();
@@ -149,6 +151,7 @@ export class InferencePool {
     const pictures = jobs.map(({ pixels }) => pixels);
     try {
       const result = await process.run(model, pictures);
+      if (!result.loaded) this.#gainOf(model).record(jobs.length, result.runMs);
       jobs.forEach(({ settled, queuedAt }, i) => {
         settled.resolve({ ...result, outputs: outputsOf(result, i, jobs.length), queueMs: startedAt - queuedAt });
       });
