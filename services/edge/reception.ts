@@ -15,7 +15,7 @@ export interface Reception {
 }
 
 export interface Guest {
-  /** The body has arrived and has so many bytes: until then it counts as announced, or as the largest. */
+  /** The body has arrived and has so many bytes: until then it counts as announced, or once as the largest. */
   weigh(bytes: number): void;
   /** The request is over. */
   leave(): void;
@@ -74,7 +74,7 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
           const age = now() - begun;
           return age > limits.fairMs || (socket.bytesRead - before) * limits.fairMs < announced * age;
         },
-        bytes: /^application\/json/i.test(type) ? JSON_COPIES * announced : announced,
+        bytes: length !== undefined && /^application\/json/i.test(type) ? JSON_COPIES * announced : announced,
         drop(why) {
           leave();
           drop(why);

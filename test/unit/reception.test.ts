@@ -106,6 +106,13 @@ describe('reception', () => {
     expect(dropped).toEqual(['a request-timeout']);
   });
 
+  test('JSON that does not announce its length leaves room for others', () => {
+    const { dropped, take } = setUp();
+    take('a', undefined, undefined, 'application/json').come(400);
+    take('b', 600);
+    expect(dropped).toEqual([]);
+  });
+
   test('refuses when the bytes belong to requests that have arrived, until these are answered', () => {
     const { dropped, take } = setUp();
     const guests = ['a', 'b'].map((name) => take(name, 400));
