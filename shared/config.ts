@@ -152,7 +152,7 @@ const computed: Record<string, string> = {
   ASK_BATCH_MAX: 'generalist 4, experts 2; on an accelerator 8',
 };
 
-/** `ASK_BATCH_MAX` or its default: more save no more time on any processor tried by `npm run -s bench:models`. */
+/** `ASK_BATCH_MAX` or its default, from `npm run -s bench:models`; whether so many pay here, the pool learns. */
 export function batchOf(config: Config, role: 'generalist' | 'expert'): number {
   const { ASK_BATCH_MAX, ASK_EXECUTION_PROVIDERS } = config;
   if (ASK_BATCH_MAX !== undefined) return ASK_BATCH_MAX;

@@ -1,5 +1,5 @@
-import type { BatchGain } from './batch-gain.ts';
 import type { DueQueue } from './due-queue.ts';
+import type { BatchGain } from './inference.batch-gain.ts';
 import type { ModelProcess, RunResult } from './inference.process.ts';
 import type { RunnableModel } from './runnable.ts';
 

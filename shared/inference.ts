@@ -1,8 +1,8 @@
-import { createBatchGains } from './batch-gain.ts';
 import { type Deadline, unlessAborted } from './deadline.ts';
 import { DueQueue } from './due-queue.ts';
 import { AppError } from './errors.ts';
 import { type Job, outputsOf, takeBatch } from './inference.batch.ts';
+import { createBatchGains } from './inference.batch-gain.ts';
 import { ModelProcess, ProcessDied, type ProcessOptions } from './inference.process.ts';
 import type { Log } from './log.ts';
 import { createRunLimit, type RunLimit } from './run-limit.ts';

@@ -31,7 +31,8 @@ export function inSpan<T>(
     } catch (error) {
       // By OpenTelemetry's conventions a server has not failed where its caller was at fault.
       if (kind === SpanKind.SERVER && error instanceof AppError && error.status < 500) throw error;
-      span.setStatus({ code: SpanStatusCode.ERROR, message: (((error as Error).cause ?? error) as Error).message });
+      const { message, cause } = error as Error;
+      span.setStatus({ code: SpanStatusCode.ERROR, message: cause instanceof Error ? cause.message : message });
       throw error;
     } finally {
       span.end();

@@ -39,7 +39,10 @@ export function createExpertHealth(now: () => number = () => performance.now()):
   let failures = 0;
   let shut: { degraded: Obstacle['degraded']; until: number; pauseMs: number } | null = null;
   let probing = false;
-  /** What the caller allowed who last waited in vain, or while it is shut the most hurried of them: a probe answered later than that is of no use to anyone. */
+  /**
+   * What the caller allowed who last waited in vain, or while it is shut the most hurried of them: a probe answered
+   * later than that is of no use to them.
+   */
   let allowedMs = Number.POSITIVE_INFINITY;
   /** What it took when it was last late by that. */
   let lateMs = Number.POSITIVE_INFINITY;

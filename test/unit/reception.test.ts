@@ -81,9 +81,10 @@ describe('reception', () => {
     const first = take('first', 300, 1000, 'image/png', camera);
     first.come(300);
     first.arrive();
+    first.leave();
     take('second', 300, 1000, 'image/png', camera);
-    for (const name of ['b', 'c']) take(name, 100).come(100);
-    take('d', 1);
+    take('b', 400).come(400);
+    take('c', 400).come(400);
     expect(dropped).toEqual(['second request-timeout']);
   });
 
