@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import { decodeImage, fitPixels } from '../../shared/image.ts';
@@ -13,7 +12,7 @@ import { mergeLogLinear } from '../edge/merge.ts';
 import { choosePayload, encodingName } from '../edge/payload.ts';
 import { type Predictions, readPredictions } from './calibrate/predictions.ts';
 import { changeManifest } from './change-manifest.ts';
-import { type LabelledImage, readRecords } from './records.ts';
+import { type LabelledImage, readRecordFile, readRecords } from './records.ts';
 import { UsageError } from './usage.ts';
 
 export interface EncodingsArguments {
@@ -95,7 +94,7 @@ export async function chooseEncoding(options: EncodingsArguments, directory: str
       written.routing.encoding = encoding;
       written.encodings = encodings;
       // What was certified was certified for pixels as they are.
-      if ((table.find((row) => row.encoding === encoding) as Row).loss > 0) delete written.calibration;
+      if ('quality' in encoding) delete written.calibration;
     });
   }
   const head = 'encoding       bytes  encode ms  accuracy     loss\n';
@@ -114,7 +113,7 @@ async function readValidation(data: string | undefined, manifest: Manifest, { ro
   if (rows === undefined)
     throw new UsageError("the bundle's predictions do not say which pictures they are of; train it again");
   const digest = createHash('sha256')
-    .update(await readFile(data))
+    .update(await readRecordFile(data))
     .digest('hex');
   if (digest !== manifest.provenance.dataSha256) {
     throw new UsageError(`${data} has sha256 ${digest}, the bundle was trained on ${manifest.provenance.dataSha256}`);

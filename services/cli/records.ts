@@ -11,9 +11,18 @@ export interface LabelledImage {
   image: RawImage;
 }
 
+/** The file's bytes. Throws UsageError for a folder. */
+export async function readRecordFile(path: string): Promise<Buffer> {
+  return readFile(path).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'EISDIR'
+      ? new UsageError(`${path} is a folder; name a file of CIFAR-100 records in it`)
+      : error;
+  });
+}
+
 /** Reads CIFAR-100 binary records: coarse label, fine label, then R, G and B planes. Throws UsageError. */
 export async function readRecords(path: string, labels: number, limit: number): Promise<LabelledImage[]> {
-  const bytes = await readFile(path);
+  const bytes = await readRecordFile(path);
   if (bytes.length === 0 || bytes.length % RECORD !== 0) {
     throw new UsageError(`${path}: ${bytes.length} bytes are not a whole number of ${RECORD}-byte records`);
   }

@@ -141,6 +141,11 @@ describe('the manifest stays as it is', () => {
     expect(errors).toMatch(message);
   });
 
+  test('a sure certificate is not called certain', async () => {
+    const { output } = await calibrate('--max-escalation', '0.4', '--delta', '1e-4', '--dry-run');
+    expect(output).toContain('with 99.99 % confidence: ');
+  });
+
   test.each([
     ['no goal', [], 'calibrate needs a goal: --target-accuracy'],
     ['no number', ['--target-accuracy', 'high'], '--target-accuracy high is not a number'],

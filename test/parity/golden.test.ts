@@ -80,4 +80,15 @@ describe('the committed bundle gives what training recorded', () => {
     expect(differences.reduce((sum, value) => sum + value, 0) / differences.length).toBeLessThan(1.5);
     expect(Math.max(...differences)).toBeLessThan(16);
   });
+
+  /** Training is held to the same file; in it are pictures of which no even number of pixels is left over. */
+  test('pictures of odd sizes are framed as in training', async () => {
+    const framing: Golden['photo'][] = JSON.parse(await readFile('test/parity/framing.json', 'utf8'));
+    expect(framing).toHaveLength(3);
+    for (const { png, pixels } of framing) {
+      const found = (await decode(png)).pixels;
+      const expected = Buffer.from(pixels, 'base64');
+      expect(Math.max(...Array.from(found, (value, i) => Math.abs(value - (expected[i] as number))))).toBeLessThan(4);
+    }
+  });
 });

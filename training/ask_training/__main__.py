@@ -14,7 +14,7 @@ from .engine import keep_freed_memory
 from .groups import check_sizes
 from .run import Run
 from .serve import export_model
-from .stages import perform
+from .stages import check_stages, perform
 
 HERE = Path(__file__).resolve().parent.parent
 LEAST_VALIDATION = 10  # half of them fit the policy, in as many folds
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, help="DeiT or timm checkpoint to start from")
     parser.add_argument("--config", type=Path, default=HERE / "configs" / "default.toml")
     parser.add_argument("--runs", type=Path, default=HERE / "runs", help="checkpoints and figures go here")
-    parser.add_argument("--to", type=Path, default=HERE.parent / "models" / "default", help="the finished bundle")
+    parser.add_argument("--to", type=Path, help="the finished bundle (default: models/NAME, of the configuration)")
     options = parser.parse_args(arguments)
     try:
         experiment = read_experiment(options.config)
@@ -49,6 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def do(step: str, run: Run, options: argparse.Namespace) -> None:
+    if step in ("export", "bundle"):
+        check_stages(run)
     if step == "export":
         for model in run.served():
             export_model(run, model)
@@ -56,7 +58,7 @@ def do(step: str, run: Run, options: argparse.Namespace) -> None:
         inside = options.config.resolve().is_relative_to(HERE.parent)
         config = f" --config {options.config.resolve().relative_to(HERE.parent) if inside else options.config.name}"
         weights = " --weights FILE" if options.weights else ""
-        write_bundle(run, options.to, f"npm run -s train -- all{config} --data DIR{weights}")
+        write_bundle(run, options.to or HERE.parent / "models" / run.experiment.name, f"npm run -s train -- all{config} --data DIR{weights}")
     else:
         perform(run, run.experiment.stage(step))
 

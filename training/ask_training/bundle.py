@@ -18,6 +18,7 @@ from .files import digest, write_atomically, write_folder, write_json
 from .golden import write_golden
 from .groups import find_groups, find_owners
 from .run import Run, accuracies
+from .serve import export_origin
 
 PREDICTIONS = "validation.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
@@ -103,13 +104,16 @@ def _entry(run: Run, model: str, classes: list[int], temperature: float, target:
     """Copies the model's weights and says what the manifest says of them."""
     export = run.figures(model, "export.json")
     source = run.path(model, f"{export['form']}.onnx")
+    if export["origin"] != export_origin(run, model) or export["sha256"] != digest(source):
+        raise ValueError(f"{source} is not what was exported of these weights: remove {run.path(model, 'export.json')}, export again")
     write_atomically(target / f"{model}.onnx", lambda to: shutil.copyfile(source, to))
     name = run.served()[model]
     network = run.build(run.stage_of(name))
     outputs = {"logits": run.classes}
     if model == "generalist":
         outputs["attention"] = network.pos_embed.shape[1] - 1
-    figures = accuracies(run.logits(model, "served.npz"), run.split[1].labels, None if model == "generalist" else classes)
+    stored = run.logits(model, "served.npz").half().float()  # as reports read them
+    figures = accuracies(stored, run.split[1].labels, None if model == "generalist" else classes)
     return {
         "id": model,
         "file": f"{model}.onnx",

@@ -13,6 +13,7 @@ from .gain import FEATURES, features, fit_gain, predict_gain
 
 FOLDS = 10
 FLOOR = -4.0  # nats
+LARGEST_WEIGHT = 5.0
 ENOUGH = 100  # pictures to fit merge weights to; with fewer the two models count the same
 
 
@@ -80,19 +81,29 @@ def rank_experts(probabilities: Tensor, k: int, groups: list[list[int]]) -> Tens
 
 
 def fit_merge(edge: Tensor, expert: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Weights of the two log-probabilities [N, classes] with the least negative log-likelihood of their pool: a convex
-    problem in two numbers, by Newton's method."""
+    """Weights of the two log-probabilities [N, classes], neither negative, with the least negative log-likelihood of their
+    pool: a convex problem in two numbers, by Newton's method, of which a weight at its bound takes no part."""
     if len(labels) < ENOUGH:
         return 0.5, 0.5
     x = torch.stack([edge, expert], -1).clamp(min=-50).double()
     truth = x[torch.arange(len(labels)), labels]
+
+    def loss(weights: Tensor) -> float:
+        return ((x @ weights).logsumexp(1) - truth @ weights).mean().item()
+
     weights = torch.tensor([0.5, 0.5], dtype=torch.double)
     for _ in range(15):
         p = (x @ weights).softmax(1)[..., None]
         mean = (p * x).sum(1)
         centred = x - mean[:, None]
         hessian = torch.einsum("nci,ncj->ij", p * centred, centred) / len(x) + 1e-6 * torch.eye(2, dtype=torch.double)
-        weights = (weights - torch.linalg.solve(hessian, (mean - truth).mean(0))).clamp(min=0.0, max=5.0)
+        slope = (mean - truth).mean(0)
+        outwards = ((weights <= 0) & (slope > 0)) | ((weights >= LARGEST_WEIGHT) & (slope < 0))
+        hessian[outwards], hessian[:, outwards], slope[outwards] = 0, 0, 0
+        hessian[outwards, outwards] = 1
+        step = torch.linalg.solve(hessian, slope)
+        tries = ((weights - step / 2**halved).clamp(0, LARGEST_WEIGHT) for halved in range(20))
+        weights = next((tried for tried in tries if loss(tried) <= loss(weights)), weights)
     return round(weights[0].item(), 3), round(max(0.01, weights[1].item()), 3)
 
 

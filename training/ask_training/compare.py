@@ -64,7 +64,7 @@ def needed(run: Run) -> list[Stage]:
             continue
         wanted.add(name)
         stage = run.experiment.stage(name)
-        todo += [stage.start, *stage.teachers]
+        todo += [stage.start, *stage.teachers, *stage.soup]
     return [stage for stage in run.experiment.stages if stage.name in wanted]
 
 

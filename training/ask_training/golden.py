@@ -14,6 +14,7 @@ from torch import Tensor
 from .export import Served, run_onnx
 from .files import digest, write_atomically
 from .run import Run
+from .sources import fit_square
 
 
 @torch.inference_mode()
@@ -55,8 +56,7 @@ def golden_photo(side: int) -> tuple[np.ndarray, np.ndarray]:
     y, x = np.mgrid[0:90, 0:140]
     field = np.stack([128 + 100 * np.sin(x / 9 + y / 17), 255.0 * ((x // 20 + y // 15) % 2), 1.8 * x], -1)
     photo = (field + rng.normal(0, 10, field.shape)).clip(0, 255).astype(np.uint8)
-    square = Image.fromarray(photo[:, 25:115])
-    return photo, np.asarray(square.resize((side, side), Image.Resampling.LANCZOS))
+    return photo, fit_square(Image.fromarray(photo), side)
 
 
 def _png(picture: np.ndarray) -> str:

@@ -1,6 +1,7 @@
 """From a trained network to the file that is served: export, check against PyTorch, the best of the 8-bit forms."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def export_model(run: Run, model: str) -> None:
     if run.experiment.bundle.head != "full":
         raise ValueError("head = 'group' is for comparisons: exported experts answer for all classes")
     report, name = run.path(model, "export.json"), run.served()[model]
-    origin = {"weights": digest(run.path(name, "safetensors")), "side": run.experiment.side, "second_look": run.second_look(model)}
+    origin = export_origin(run, model)
     if report.exists() and run.figures(model, "export.json")["origin"] == origin:
         print(f"{model}: exported before, see {report}")
         return
@@ -42,7 +43,7 @@ def export_model(run: Run, model: str) -> None:
     paths = {form: run.path(model, f"{form}.onnx") for form in ("float32", *WRITERS)}
     export_float(network, run.experiment.side, generalist, paths["float32"], second)
     worst = parity(network, run.experiment.side, paths["float32"], second)
-    if worst > FLOAT_TOLERANCE:
+    if not worst <= FLOAT_TOLERANCE:
         raise ArithmeticError(f"{model}: ONNX differs from PyTorch by {worst:.2e}, at most {FLOAT_TOLERANCE} is accepted")
     calibration = fit.pixels[:: max(1, len(fit) // CALIBRATION)]
     trained = run.logits(name)
@@ -66,9 +67,17 @@ def export_model(run: Run, model: str) -> None:
     form = next((form for form in [*logits][1:] if lost(form) <= LARGEST_LOSS), "float32")
     save_logits(run.path(model, "served.npz"), logits[form])
     accuracy = {name: accuracies(values, validation.labels, None)["validationAccuracy"] for name, values in logits.items()}
-    figures = {"form": form, "accuracies": accuracy, "largestOnnxDifference": worst, "origin": origin}
+    figures = {
+        "form": form, "sha256": digest(paths[form]), "accuracies": accuracy, "largestOnnxDifference": worst, "origin": origin,
+    }
     write_json(report, figures)
     print(f"{model}: {figures}")
+
+
+def export_origin(run: Run, model: str) -> dict[str, Any]:
+    """All that decides what an export is, beside the stages and the data that its weights are of."""
+    weights = digest(run.path(run.served()[model], "safetensors"))
+    return {"weights": weights, "side": run.experiment.side, "second_look": run.second_look(model)}
 
 
 def write_spared(paths: dict[str, Path], pixels: Tensor) -> None:

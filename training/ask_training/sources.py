@@ -1,6 +1,7 @@
 """Reads labelled pictures from disk: CIFAR-10 or CIFAR-100 binary records, or a folder of pictures per class."""
 
 import hashlib
+import math
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -70,7 +71,10 @@ def read_records(paths: list[Path], names: list[str], label_bytes: int, title: s
 
 
 def read_names(path: Path) -> list[str]:
-    names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    try:
+        names = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8: {error}") from error
     if len(set(names)) != len(names):
         raise DataError(f"{path}: a label name occurs twice")
     return names
@@ -119,7 +123,21 @@ def read_picture(file: Path, side: int) -> np.ndarray:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{file}: the picture cannot be read: {error}") from error
     white = Image.new("RGBA", upright.size, (255, 255, 255, 255))
-    flat, shorter = Image.alpha_composite(white, upright).convert("RGB"), min(upright.size)
-    left, top = (upright.width - shorter) // 2, (upright.height - shorter) // 2
-    square = flat.crop((left, top, left + shorter, top + shorter))
-    return np.asarray(square.resize((side, side), Image.Resampling.LANCZOS))
+    return fit_square(Image.alpha_composite(white, upright).convert("RGB"), side)
+
+
+def fit_square(picture: Image.Image, side: int) -> np.ndarray:
+    """uint8 [side, side, 3]: the central square of an RGB picture, where the services' libvips has it when it shrinks: it
+    scales about the middle to whole pixels, and of an odd surplus leaves out one more before the square than after."""
+    shorter = min(picture.size)
+    scale = shorter / side
+
+    def begin(length: int) -> float:
+        surplus = int(length / scale + 0.5) - side
+        return (length - shorter) / 2 + scale * (surplus % 2) / 2
+
+    left, top = map(begin, picture.size)
+    # Half a pixel of the result may lie beyond the edge, which then goes on as it ends.
+    beyond = [max(0, math.ceil(at + shorter - length)) for at, length in zip((top, left), picture.size[::-1])]
+    padded = Image.fromarray(np.pad(np.asarray(picture), [*((0, n) for n in beyond), (0, 0)], "edge"))
+    return np.asarray(padded.resize((side, side), Image.Resampling.LANCZOS, box=(left, top, left + shorter, top + shorter)))

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .config import Stage
-from .engine import pick_device, predict, train_stage
+from .engine import lost, pick_device, predict, train_stage
 from .files import digest, write_atomically, write_json
 from .groups import find_groups
 from .run import Run, accuracies, save_logits
@@ -33,6 +33,16 @@ def perform(run: Run, stage: Stage) -> None:
     teacher = teach(run, stage) if todo else None
     for name, (group, origin) in todo.items():
         train(run, stage, name, group, origin, teacher)
+
+
+def check_stages(run: Run) -> None:
+    """Raises ValueError if a result that is there was made from something else, FileNotFoundError if one is missing."""
+    for stage in run.experiment.stages:
+        groups = find_groups(run) if stage.pictures == "group" else [None]
+        for name, group in zip(run.results(stage), groups):
+            if not run.path(name, "json").exists():
+                raise FileNotFoundError(f"{run.path(name, 'json')} is missing: run the stage {stage.name!r} first")
+            check_origin(run, name, origin_of(run, stage, name, group))
 
 
 def origin_of(run: Run, stage: Stage, name: str, group: list[int] | None) -> dict[str, Any]:
@@ -73,10 +83,12 @@ def train(
     pools = draw_pools(fit.labels, group, stage, seed, teacher)
     figures = train_stage(model, fit, pools, stage, seed, checkpoint, name, teacher, json.dumps(origin))
     stir(model, [load_file(path) for path in soup_of(run, stage, name)])
+    logits = predict(model, validation.pixels, pick_device())
+    if not logits.isfinite().all():  # what the last step did, no later loss shows
+        raise lost(name, "an output after the last step", logits[~logits.isfinite()][0].item(), figures["steps"], checkpoint)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     run.path(name, "fit.npz").unlink(missing_ok=True)  # of other weights, if there is one
     write_atomically(run.path(name, "safetensors"), lambda to: save_file(weights, to))
-    logits = predict(model, validation.pixels, pick_device())
     save_logits(run.path(name, "npz"), logits)
     figures |= accuracies(logits, validation.labels, group) | {"origin": origin}
     write_json(run.path(name, "json"), figures)

@@ -68,6 +68,34 @@ def test_the_merge_trusts_the_better_model() -> None:
     assert (edge, expert) == pytest.approx((1.0, 0.05), abs=0.15)
 
 
+@pytest.mark.parametrize("bias", [0.5, 1.0, 2.0])
+def test_a_weight_that_would_be_negative_is_0_and_the_other_the_best_beside_it(bias: float) -> None:
+    """The expert knows what the generalist says and more, and is the same way wrong, but less."""
+    truth, error = scores(1500, 1), bias * scores(1500, 2)
+    labels = draw(truth.softmax(1), 3)
+    edge, expert = (truth + 2 * error).log_softmax(1), (truth + error).log_softmax(1)
+
+    def loss(weight: float) -> float:
+        return torch.nn.functional.cross_entropy(weight * expert, labels).item()
+
+    found = fit_merge(edge, expert, labels)
+    assert found[0] == 0
+    assert loss(found[1]) == pytest.approx(min(loss(0.01 * i) for i in range(1, 500)), abs=1e-4)
+
+
+@pytest.mark.parametrize("scale", [0.05, 8.0])
+def test_the_merge_converges_for_outputs_that_are_far_from_calibrated(scale: float) -> None:
+    truth = scores(800, 1)
+    labels = draw(truth.softmax(1), 3)
+    edge, expert = (scale * (truth + 0.5 * scores(800, 5))).log_softmax(1), (scale * truth).log_softmax(1)
+
+    def loss(weights: tuple[float, float]) -> float:
+        return torch.nn.functional.cross_entropy(weights[0] * edge + weights[1] * expert, labels).item()
+
+    grid = torch.linspace(0, min(5.0, 3 / scale), 31).tolist()
+    assert loss(fit_merge(edge, expert, labels)) <= min(loss((a, b)) for a in grid for b in grid) + 2e-3
+
+
 def test_the_merge_adds_what_two_independent_models_know() -> None:
     one, other = scores(3000, 1), scores(3000, 2)
     labels = draw((one + other).softmax(1), 3)

@@ -103,8 +103,8 @@ EARLY = {
     "base": "generalist.safetensors is missing: it is what base starts from",
     "widening": "generalist.npz is missing: it says which classes belong together",
     "specialist": "generalist.npz is missing: it says which classes belong together",
-    "export": "generalist.safetensors",
-    "bundle": "generalist.npz",
+    "export": "generalist.json is missing: run the stage .generalist. first",
+    "bundle": "generalist.json is missing: run the stage .generalist. first",
 }
 
 

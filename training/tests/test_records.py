@@ -103,6 +103,13 @@ def test_records_have_one_side(tmp_path: Path, make) -> None:
         read_source(tmp_path, 64)
 
 
+def test_names_that_are_no_text_are_refused_by_their_file(tmp_path: Path) -> None:
+    cifar100(tmp_path, [[0, 0]], "ape\n")
+    (tmp_path / "fine_label_names.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="fine_label_names.txt is not UTF-8"):
+        read_source(tmp_path, 32)
+
+
 @pytest.mark.parametrize("missing", ["fine_label_names.txt", "batches.meta.txt"])
 def test_records_without_names_name_the_file_that_is_missing(tmp_path: Path, missing: str) -> None:
     if missing == "batches.meta.txt":

@@ -87,7 +87,7 @@ def test_the_first_form_in_order_of_preference_that_costs_little_is_kept(
     export_model(trained, name)
 
     figures = trained.figures(name, "export.json")
-    assert figures.keys() == {"form", "accuracies", "largestOnnxDifference", "origin"}
+    assert figures.keys() == {"form", "sha256", "accuracies", "largestOnnxDifference", "origin"}
     assert figures["form"] == form
     tried = FORMS if form in ("spared", "float32") else FORMS[:2]  # the slowest only where the others cost too much
     assert figures["accuracies"].keys() == {"float32", *tried}

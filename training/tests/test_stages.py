@@ -137,6 +137,13 @@ def test_a_result_made_from_something_else_is_refused_by_its_name(run: Run, chan
         perform(run, run.experiment.stage("generalist"))
 
 
+def test_a_last_step_that_spoils_the_weights_leaves_no_result(run: Run) -> None:
+    stage = replace(run.experiment.stage("generalist"), epochs=1, batch=10_000, lr=1e30)
+    with pytest.raises(FloatingPointError, match="^generalist: an output after the last step is .* at step 1; .*Lower the stage's lr"):
+        perform(run, stage)
+    assert list(run.folder.iterdir()) == []
+
+
 def test_a_soup_is_the_mean_of_a_groups_own_weights_and_the_others(made: Made, tmp_path: Path) -> None:
     """Without an epoch nothing is trained."""
     experiment = made.run.experiment

@@ -1,17 +1,20 @@
 """Pictures in a folder per class."""
 
+import base64
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support import noise
+from support import noise, unpack
 
 from ask_training.data import DataError
 from ask_training.golden import golden_photo
-from ask_training.sources import read_source
+from ask_training.sources import read_picture, read_source
 
+FRAMING = Path(__file__).resolve().parents[2] / "test" / "parity" / "framing.json"
 RED, GREEN = (220, 30, 20), (20, 200, 40)
 
 
@@ -98,8 +101,16 @@ def test_a_large_picture_becomes_what_the_golden_photo_says(tree: Path) -> None:
     photo, expected = golden_photo(32)
     save(tree / "apple" / "a.png", Image.fromarray(photo))
     pixels = read_source(tree, 32).pictures.pixels[0].permute(1, 2, 0).numpy()
-    # Pillow's kernel looks past the crop's edges, as a crop before the resize cannot: the middle has to agree.
-    np.testing.assert_array_equal(pixels[:, 4:28], expected[:, 4:28])
+    np.testing.assert_array_equal(pixels, expected)
+
+
+def test_pictures_of_odd_sizes_are_framed_as_the_services_frame_them(tree: Path) -> None:
+    """shared/image.ts is held to the same file."""
+    for i, case in enumerate(json.loads(FRAMING.read_text())):
+        unpack(case["png"]).save(tree / "apple" / f"framed-{i}.png")
+        expected = np.frombuffer(base64.b64decode(case["pixels"]), np.uint8).reshape(32, 32, 3)
+        found = read_picture(tree / "apple" / f"framed-{i}.png", 32)
+        np.testing.assert_allclose(found.astype(int), expected, rtol=0, atol=3)
 
 
 def test_a_picture_is_turned_as_its_camera_says(tree: Path) -> None:

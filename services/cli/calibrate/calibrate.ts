@@ -1,4 +1,5 @@
 import { type Bundle, type Calibration, loadBundle } from '../../../shared/manifest.ts';
+import { encodingName } from '../../edge/payload.ts';
 import { changeManifest } from '../change-manifest.ts';
 import { UsageError } from '../usage.ts';
 import { choose, type Goal } from './choose.ts';
@@ -51,6 +52,12 @@ export async function calibrate(options: CalibrateArguments, directory: string):
   const points = curve(pictures, candidates(replay(manifest, predictions, false)));
   const choice: ReturnType<typeof choose> =
     (goal.escalation ?? 0) < 0 ? { unmet: 'the generalist alone costs more' } : choose(points, n, goal, delta);
+  const { encoding } = manifest.routing;
+  if ('quality' in encoding) {
+    notes.push(
+      `what ${encodingName(encoding)} costs on the way to experts is not in it: accuracy is that of pictures as they are`,
+    );
+  }
   for (const note of notes) process.stderr.write(`${note}\n`);
   if ('unmet' in choice) {
     process.stderr.write(`the goal cannot be met: ${choice.unmet}; nothing was written\n`);
@@ -153,7 +160,7 @@ function everyTwentieth(points: Point[], n: number): Point[] {
 
 function render({ metric, threshold, escalated, accuracy, confidence, guarantee, curve: points }: Calibration): string {
   const percent = (share: number) => `${(100 * share).toFixed(2).padStart(6)} %`;
-  const sure = `${Math.round(100 * confidence)} %`;
+  const sure = `${Number((100 * confidence).toPrecision(12))} %`;
   const rows = points.map(
     (p) =>
       `${p.threshold.toFixed(3).padEnd(11)}${percent(p.escalated).padEnd(11)}${percent(p.accuracy.value)}  ${percent(p.accuracy.low)} to ${percent(p.accuracy.high)}\n`,

@@ -14,10 +14,11 @@ type Choice = { point: Point } | { unmet: string };
  * The point of the curve (in order of rising threshold, over n pictures) that meets the goal with probability at least
  * 1 - delta over the draw of the n pictures, whatever their distribution and for every n.
  *
- * Of an escalation limit: the exact binomial upper bound of each point's escalation; since escalation only grows along
- * the curve, the first failure ends the search. Of an accuracy: fixed-sequence testing (Bauer 1991; for risk control:
- * Angelopoulos et al., "Learn then Test", arXiv:2110.01052) with the exact binomial lower bound, from the largest
- * expected escalation allowed downwards, and the last point before the first failure is taken. Exact binomial because
+ * Of an escalation limit: the exact binomial upper bound of each point's escalation, or none at threshold 0, below
+ * which nothing lies; since escalation only grows along the curve, the first failure ends the search. Of an accuracy:
+ * fixed-sequence testing (Bauer 1991; for risk control: Angelopoulos et al., "Learn then Test", arXiv:2110.01052) with
+ * the exact binomial lower bound, from the point of the greatest expected accuracy whose expected escalation is allowed
+ * downwards, and the last point before the first failure is taken. Exact binomial because
  * right or wrong is 0 or 1; conformal risk control would bound the mean over calibrations alone, and needs a risk that
  * never rises with escalation, which nobody promises. With both goals each gets half of delta.
  */
@@ -28,19 +29,18 @@ export function choose(points: Point[], n: number, goal: Goal, delta: number): C
 
   let allowed = points;
   if (escalation !== undefined) {
-    const over = points.findIndex((point) => upperBound(point.escalated, n, part) > escalation);
+    const over = points.findIndex((point) => point.threshold > 0 && upperBound(point.escalated, n, part) > escalation);
     allowed = over === -1 ? points : points.slice(0, over);
-    if (allowed.length === 0) {
-      const least = upperBound((points[0] as Point).escalated, n, part);
-      return {
-        unmet: `${n} pictures cannot certify less than ${percent(least)} escalated, at most ${percent(escalation)} is asked for`,
-      };
-    }
   }
   if (accuracy === undefined) return { point: mostAccurate(allowed) };
 
   // Where the sequence begins must not depend on the held pictures.
-  const sequence = points.filter(({ expected }) => expected <= (escalation ?? 1)).reverse();
+  const within = points.filter(({ expected }) => expected.escalated <= (escalation ?? 1));
+  const first = within.reduce(
+    (best, { expected }, i, { [best]: b }) => (expected.right >= (b as Point).expected.right ? i : best),
+    0,
+  );
+  const sequence = within.slice(0, first + 1).reverse();
   const failure = sequence.findIndex((point) => lowerBound(point.right, n, part) < accuracy);
   const point = failure === -1 ? sequence.at(-1) : sequence[failure - 1];
   if (point === undefined) {

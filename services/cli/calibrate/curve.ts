@@ -12,10 +12,10 @@ export interface Picture {
   expertRight: boolean;
 }
 
-/** A threshold, and the share of pictures that it should escalate, known without a look at the held ones. */
+/** A threshold, and the shares of pictures that it should escalate and answer right, known without a look at the held ones. */
 export interface Candidate {
   threshold: number;
-  expected: number;
+  expected: { escalated: number; right: number };
 }
 
 /** What a threshold does to the held pictures. */
@@ -51,29 +51,35 @@ export function replay(manifest: Manifest, predictions: Predictions, held: boole
 }
 
 const STEPS = 200;
-const even = Array.from({ length: STEPS + 1 }, (_, step) => ({ threshold: step / STEPS, expected: step / STEPS }));
+const even = Array.from({ length: STEPS + 1 }, (_, step) => step / STEPS);
 
 /**
  * Thresholds that escalate evenly spaced shares of `fitted`, the pictures that are not held: a good generalist is sure of
- * most, and evenly spaced thresholds would tell these apart badly. Without such pictures, evenly spaced ones.
+ * most, and evenly spaced thresholds would tell these apart badly. Without such pictures, evenly spaced ones, of which
+ * each is expected to be better than those below it. The first is 0, which escalates nothing.
  */
 export function candidates(fitted: Picture[]): Candidate[] {
-  if (fitted.length === 0) return even;
+  const n = fitted.length;
+  if (n === 0) return even.map((share) => ({ threshold: share, expected: { escalated: share, right: share } }));
   const values = fitted.map(({ value }) => value).sort((a, b) => a - b);
-  const thresholds = even.map(({ expected }) => values[Math.floor(expected * (values.length - 1))] as number);
-  return [...new Set([0, ...thresholds.map((value) => Math.round(1e9 * value) / 1e9), 1])].map((threshold) => ({
-    threshold,
-    expected: values.filter((value) => value < threshold).length / values.length,
-  }));
+  const thresholds = even.map((share) => values[Math.floor(share * (n - 1))] as number);
+  const different = new Set([0, ...thresholds.map((value) => Math.round(1e9 * value) / 1e9), 1]);
+  return Array.from(different, (threshold) => {
+    const { escalated, right } = count(fitted, threshold);
+    return { threshold, expected: { escalated: escalated / n, right: right / n } };
+  });
+}
+
+/** How many of the pictures the threshold escalates, and how many answers are right then. */
+function count(pictures: Picture[], threshold: number) {
+  const escalated = pictures.filter(({ value }) => value < threshold).length;
+  const right = pictures.filter((p) => (p.value < threshold ? p.expertRight : p.edgeRight)).length;
+  return { escalated, right };
 }
 
 /** What each candidate does: they are fixed before the held pictures are seen, so that certificates may search them. */
-export function curve(pictures: Picture[], among: Candidate[] = even): Point[] {
-  return among.map((candidate) => {
-    const escalated = pictures.filter(({ value }) => value < candidate.threshold).length;
-    const right = pictures.filter((p) => (p.value < candidate.threshold ? p.expertRight : p.edgeRight)).length;
-    return { ...candidate, escalated, right };
-  });
+export function curve(pictures: Picture[], among: Candidate[] = candidates([])): Point[] {
+  return among.map((candidate) => ({ ...candidate, ...count(pictures, candidate.threshold) }));
 }
 
 /** A share of k in n with its two-sided Clopper-Pearson interval. */
