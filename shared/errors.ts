@@ -9,6 +9,7 @@ const table = {
   'unknown-key': [403, 'The API key is not accepted'],
   'not-found': [404, 'There is nothing at this address'],
   'request-timeout': [408, 'The request took too long to arrive'],
+  'other-model': [409, 'Another model answers here'],
   'payload-too-large': [413, 'The request has too many bytes'],
   'too-many-pixels': [413, 'The image has too many pixels'],
   'unsupported-media-type': [415, 'This kind of data is not accepted'],

@@ -50,8 +50,10 @@ export function createPace(servers: number, batch = 1, now: () => number = () =>
     get waitMs() {
       const [oldest] = begun.values();
       if (oldest === undefined || known === 0) return 0;
+      const foretold = begun.size * interval;
+      if (begun.size < servers) return foretold; // who is not busy begins one more at once, however slow the others are
       // Nothing done for longer than usual, and something there all the while: it will take at least as long again.
-      return Math.max(begun.size * interval, now() - Math.max(last, oldest) - interval);
+      return Math.max(foretold, now() - Math.max(last, oldest) - interval);
     },
   };
 }

@@ -41,6 +41,8 @@ export interface ClassifyRequest {
   requestId: string;
   /** Milliseconds the receiver has left. */
   deadlineMs: number;
+  /** The model that must answer. */
+  modelDigest?: string | undefined;
   image: RawImage | EncodedImage;
 }
 
@@ -82,6 +84,7 @@ export function encodeRequest(request: ClassifyRequest): Reply {
       [REQUEST_ID]: request.requestId,
       [DEADLINE]: String(Math.floor(request.deadlineMs)),
       [PAYLOAD]: layout,
+      ...(request.modelDigest !== undefined && { [MODEL_DIGEST]: request.modelDigest }),
     },
   };
 }
@@ -92,8 +95,8 @@ export function decodeRequest(message: Reply): ClassifyRequest {
   if (!/^\d{1,9}$/.test(deadline)) {
     throw new AppError('invalid-parameter', `${DEADLINE} is '${deadline}', expected whole milliseconds`);
   }
-  const requestId = message.headers[REQUEST_ID] ?? '';
-  return { requestId, deadlineMs: Number(deadline), image: readPicture(message) };
+  const { [REQUEST_ID]: requestId = '', [MODEL_DIGEST]: modelDigest } = message.headers;
+  return { requestId, deadlineMs: Number(deadline), modelDigest, image: readPicture(message) };
 }
 
 function readPicture({ headers, payload }: Reply): RawImage | EncodedImage {

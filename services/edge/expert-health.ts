@@ -33,6 +33,9 @@ const LATE_MARGIN = 1.2; // one that answered late may take so much longer the n
 const SAMPLES = 64;
 const ENOUGH = 20;
 
+/** Of a picture that cannot be taken, the expert is not to blame. */
+const isPictures = (answer: ExpertAnswer) => answer.degraded !== null && answer.cause === 'picture';
+
 export function createExpertHealth(now: () => number = () => performance.now()): ExpertHealth {
   const roundTrips: number[] = [];
   let oldest = 0;
@@ -98,6 +101,7 @@ export function createExpertHealth(now: () => number = () => performance.now()):
     },
     record(answer, waitedMs) {
       const { degraded, roundTripMs } = answer;
+      if (isPictures(answer)) return;
       if (degraded === null) answered(roundTripMs);
       if (tooLate(answer)) return;
       if (degraded === null || degraded === 'overloaded') return open();
@@ -112,7 +116,7 @@ export function createExpertHealth(now: () => number = () => performance.now()):
     },
     probed(answer) {
       probing = false;
-      if (answer === null || tooLate(answer)) return;
+      if (answer === null || isPictures(answer) || tooLate(answer)) return;
       const { degraded } = answer;
       if (degraded === null || degraded === 'overloaded') open();
       else if (degraded === 'no-expert') shutFor(degraded, PROBE_MS);

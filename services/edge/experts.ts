@@ -33,19 +33,36 @@ export interface Question {
 
 export type ExpertAnswer = { bytesSent: number; roundTripMs: number } & (
   | { reply: ClassifyReply; degraded: null }
-  | { reply: null; degraded: Degraded }
+  /** `cause` where it is not the expert's: a picture that cannot get there or that it refuses, or another model there. */
+  | { reply: null; degraded: Degraded; cause?: 'picture' | 'other-model' }
 );
 
+const MOST_TRIES = 10;
+
 /**
- * Asks one expert once. Whatever goes wrong is a `degraded` reason, not an exception. Aborted, it tells the expert not to
- * go on and resolves at once, with a reason that means nothing.
+ * Asks one expert. Whatever goes wrong is a `degraded` reason, not an exception. Aborted, it tells the expert not to go on
+ * and resolves at once, with a reason that means nothing.
+ *
+ * While a bundle is rolled out, the members of an expert's queue group serve different models, and the bus chooses which
+ * member is asked: one with another model refuses at once, and while there is time somebody else is asked.
  */
 export async function askExpert(bus: Bus, question: Question): Promise<ExpertAnswer> {
   const begun = performance.now();
+  let bytesSent = 0;
+  for (let tries = 1; ; tries++) {
+    const answer = await askOnce(bus, { ...question, timeoutMs: question.timeoutMs - elapsed(begun) });
+    bytesSent += answer.bytesSent;
+    const over = answer.reply !== null || answer.cause !== 'other-model' || tries === MOST_TRIES;
+    if (over || elapsed(begun) > question.timeoutMs - 1) return { ...answer, bytesSent, roundTripMs: elapsed(begun) };
+  }
+}
+
+async function askOnce(bus: Bus, question: Question): Promise<ExpertAnswer> {
+  const begun = performance.now();
   const subject = classifySubject(question.expert);
   return inSpan('send ask.v1.expert.{id}.classify', SpanKind.PRODUCER, async (span) => {
-    const { requestId, image, timeoutMs } = question;
-    const message = encodeRequest({ requestId, deadlineMs: timeoutMs, image });
+    const { requestId, image, timeoutMs, digest: modelDigest } = question;
+    const message = encodeRequest({ requestId, deadlineMs: timeoutMs, modelDigest, image });
     const headers = { ...message.headers, ...traceHeaders() };
     const bytesSent = sizeOnBus({ payload: message.payload, headers });
     span.setAttributes({
@@ -61,7 +78,7 @@ export async function askExpert(bus: Bus, question: Question): Promise<ExpertAns
         question.labels,
       );
       if (reply.modelDigest !== question.digest) {
-        throw new AppError('model-failed', `expert runs model ${reply.modelDigest || '(unnamed)'}, not the bundle's`);
+        throw new AppError('other-model', `expert runs model ${reply.modelDigest || '(unnamed)'}, not the bundle's`);
       }
       return { reply, degraded: null, bytesSent, roundTripMs: elapsed(begun) };
     } catch (error) {
@@ -73,9 +90,16 @@ export async function askExpert(bus: Bus, question: Question): Promise<ExpertAns
       span.setAttribute('routing.degraded', degraded);
       span.recordException(error as Error);
       const nothingSent = error instanceof BusError && error.failure !== 'timeout' && error.failure !== 'unreadable';
-      return { reply: null, degraded, bytesSent: nothingSent ? 0 : bytesSent, roundTripMs: elapsed(begun) };
+      const cost = { bytesSent: nothingSent ? 0 : bytesSent, roundTripMs: elapsed(begun) };
+      return { reply: null, degraded, ...toCause(error), ...cost };
     }
   });
+}
+
+function toCause(error: unknown): { cause?: 'picture' | 'other-model' } {
+  if (error instanceof BusError) return error.failure === 'too-large' ? { cause: 'picture' } : {};
+  if (!(error instanceof AppError) || error.status >= 500 || error.code === 'overloaded') return {};
+  return { cause: error.code === 'other-model' ? 'other-model' : 'picture' };
 }
 
 function toDegraded(error: unknown): Degraded {

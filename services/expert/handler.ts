@@ -37,8 +37,11 @@ export function createHandler(options: HandlerOptions): Handler {
 
   async function classify(message: BusMessage): Promise<Reply> {
     const arrived = performance.now();
-    const { image: sent, deadlineMs, requestId } = decodeRequest(message);
+    const { image: sent, deadlineMs, modelDigest, requestId } = decodeRequest(message);
     trace.getActiveSpan()?.setAttribute('ask.request_id', requestId);
+    if (modelDigest !== undefined && modelDigest !== expert.sha256) {
+      throw new AppError('other-model', `this is model ${expert.sha256}, ${modelDigest} is wanted`);
+    }
     if ('pixels' in sent && (sent.width !== inputSize || sent.height !== inputSize)) {
       const sizes = `${sent.width} x ${sent.height} pixels, expected ${inputSize} x ${inputSize}`;
       throw new AppError('invalid-parameter', sizes);

@@ -40,6 +40,8 @@ describe.each(buses)('over %s', (_, open) => {
     const small = { pixels: new Uint8Array(12), width: 2, height: 2 };
     expect(await errorOf(question(5000, small))).toBe('invalid-parameter');
     expect(await errorOf(question(0))).toBe('deadline-exceeded');
+    const modelDigest = 'f'.repeat(64);
+    expect(await errorOf(encodeRequest({ requestId: 'r', deadlineMs: 5000, modelDigest, image }))).toBe('other-model');
     expect(await errorOf({ payload: new Uint8Array(), headers: {} })).toBe('invalid-parameter');
     const metrics = await system.experts?.metrics.registry.metrics();
     expect(metrics).toContain('ask_expert_requests_total{expert="warm",outcome="deadline-exceeded"} 1');

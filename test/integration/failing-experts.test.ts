@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Reply } from '../../shared/bus.ts';
+import { AppError } from '../../shared/errors.ts';
 import { createResponder } from '../../shared/responder.ts';
 import { cancelSubject, classifySubject, decodeCancel, encodeReply } from '../../shared/wire.ts';
 import { postImage } from '../support/service.ts';
@@ -53,6 +54,39 @@ describe.each(buses)('over %s', (_, open) => {
     const metrics = await (await fetch(`${system.url}/metrics`)).text();
     expect(metrics).toContain('ask_expert_probes_total{expert="warm",outcome="answered"} 1');
     expect(metrics).toContain('ask_expert_circuit_open{expert="warm",state="open"} 0');
+  });
+
+  test('what an expert refuses for the picture says nothing about the expert', async () => {
+    const { system, asked } = await setUp(open, async () => {
+      throw new AppError('too-many-pixels', 'at most 9');
+    });
+    await using _ = system;
+    const image = await flatPng(UNSURE_WARM);
+    for (let i = 0; i < 5; i++) expect((await postImage(system.url, image)).body.degraded).toBe('expert-error');
+    expect(asked()).toBe(5);
+  });
+
+  test('refused for its model, somebody else of the group is asked', async () => {
+    let refusals = 3;
+    const { system, asked } = await setUp(open, async (digest) => {
+      refusals -= 1;
+      if (refusals === 2) return good('f'.repeat(64)); // as one does that was told no model
+      if (refusals >= 0) throw new AppError('other-model', 'not mine');
+      return good(digest);
+    });
+    await using _ = system;
+    const { body } = await postImage(system.url, await flatPng(UNSURE_WARM));
+    expect(body).toMatchObject({ route: 'expert', expert: 'warm', degraded: null });
+    expect(asked()).toBe(4);
+  });
+
+  test('where nobody has the model, the circuit opens', async () => {
+    const { system } = await setUp(open, async () => good('f'.repeat(64)));
+    await using _ = system;
+    const image = await flatPng(UNSURE_WARM);
+    const degraded = async () => (await postImage(system.url, image)).body.degraded;
+    expect([await degraded(), await degraded(), await degraded()]).toEqual(Array(3).fill('expert-error'));
+    expect(await degraded()).toBe('circuit-open');
   });
 
   test('where the first choice is absent, the runner-up answers and is named', async () => {

@@ -73,6 +73,21 @@ test('one stall is not taken for the new pace, but noticed while it lasts', () =
   expect(pace.waitMs).toBeLessThan(10);
 });
 
+test('where one works on something slow, another that is free does not make anybody wait', () => {
+  const { pace, pass } = clocked(2);
+  for (let i = 0; i < 30; i++) {
+    const work = pace.begin();
+    pass(5);
+    work.done();
+  }
+  pace.begin();
+  pass(1200);
+  expect(pace.waitMs).toBeLessThan(10);
+  pace.begin();
+  pass(1200);
+  expect(pace.waitMs).toBeGreaterThan(1000); // now both are
+});
+
 test('what was given up leaves the backlog without counting as done, and nothing counts twice', () => {
   const { pace, pass } = clocked();
   const first = pace.begin();

@@ -30,6 +30,8 @@ test('subjects follow the contract', () => {
 describe('request', () => {
   test('survives the round trip, its deadline in whole milliseconds rounded down', () => {
     expect(decodeRequest(encodeRequest(request))).toEqual({ ...request, deadlineMs: 1234 });
+    const modelDigest = 'f'.repeat(64);
+    expect(decodeRequest(encodeRequest({ ...request, modelDigest }))).toMatchObject({ modelDigest });
   });
 
   test('pixels travel as they are', () => {

@@ -16,8 +16,8 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
   app.get('/readyz', { schema: open }, async (_, reply) => {
     const instances = await directory.look();
     const experts = Object.fromEntries(
-      bundle.manifest.experts.map(({ id }) => {
-        const present = instances.filter(({ expert }) => expert === id).length;
+      bundle.manifest.experts.map(({ id, sha256 }) => {
+        const present = instances.filter(({ expert, digest }) => expert === id && digest === sha256).length;
         return [id, { instances: present, circuit: health(id).state }];
       }),
     );
