@@ -50,6 +50,8 @@ function explain(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'EADDRINUSE')
     return `${error.message}: something else listens there; set PORT (or ASK_HEALTH_PORT) to another one`;
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+    return `${error.message}: set HOST to a name or an address of this machine`;
   if (code === 'EACCES' || code === 'EADDRNOTAVAIL')
     return `${error.message}: set HOST and PORT to what this machine allows`;
   return error.stack ?? error.message;

@@ -10,7 +10,7 @@ import type { Admission } from './admission.ts';
 import type { ClassifyDependencies } from './classify.ts';
 import { createGuard } from './guard.ts';
 import type { KeyRing } from './key-ring.ts';
-import { createErrorHandler, noteRequest, refuseConnection, requireHost } from './problem.ts';
+import { createConnectionHandler, createErrorHandler, noteRequest, requireHost } from './problem.ts';
 import { acceptJson } from './read-json.ts';
 import type { Reception } from './reception.ts';
 import { classifyRoutes } from './routes/classify.ts';
@@ -29,6 +29,8 @@ export interface AppDependencies extends ClassifyDependencies {
   deadlineMs: number;
   /** What the process is doing; `/classify` answers only when it is ready. */
   phase(): 'starting' | 'ready' | 'stopping';
+  /** False: the generalist could not be run when it last was. */
+  works(): boolean;
 }
 
 /** The HTTP side of the edge: limits, errors and routes. Reads no environment and opens no socket. */
@@ -42,7 +44,7 @@ export async function buildApp(dependencies: AppDependencies) {
     requestTimeout: 30_000,
     return503OnClosing: false, // the routes say `stopping` themselves, as a problem document
     frameworkErrors: errorHandler,
-    clientErrorHandler: refuseConnection,
+    clientErrorHandler: createConnectionHandler(metrics),
     http: { requireHostHeader: false }, // Node's own refusal is no problem document: `requireHost` says it
   }).withTypeProvider<ZodTypeProvider>();
 
@@ -59,10 +61,15 @@ export async function buildApp(dependencies: AppDependencies) {
   const page = await readFile(new URL('./console.html', import.meta.url), 'utf8');
   app.addHook('onRequest', createSecurityHeaders(page));
   if (keys) app.addHook('onRequest', createGuard(keys, metrics));
-  app.addHook('onSend', (_, reply, payload, done) => {
-    // A connection that stays open after its last answer would keep a stopping process waiting.
-    if (dependencies.phase() === 'stopping') reply.header('connection', 'close');
-    done(null, payload);
+  app.addHook('onSend', ({ raw }, reply, payload, done) => {
+    if (dependencies.phase() !== 'stopping') return done(null, payload);
+    // A connection that stays open after its last answer would keep a stopping process waiting. But Node hangs up at once
+    // after such an answer, and a caller still sending a body would lose it. What came with the headers is read by then.
+    setImmediate(() => {
+      if (raw.complete) reply.header('connection', 'close');
+      else reply.raw.removeHeader('connection');
+      done(null, payload);
+    });
   });
   app.removeContentTypeParser(['text/plain', 'application/json']);
   acceptJson(app);
@@ -71,7 +78,7 @@ export async function buildApp(dependencies: AppDependencies) {
     limits: { fileSize: dependencies.maxBodyBytes, files: 2, fields: 1, parts: 3, headerPairs: 50 },
   });
   await app.register(swagger, {
-    openapi: { info: { title: 'Ask the Expert', version: '0.1.0' }, ...(keys && securitySchemes) },
+    openapi: { openapi: '3.1.0', info: { title: 'Ask the Expert', version: '0.1.0' }, ...(keys && securitySchemes) },
     transform: jsonSchemaTransform,
   });
   await app.register(classifyRoutes, dependencies);

@@ -16,6 +16,7 @@ const translated: Record<string, ErrorCode> = {
 const unreadable: Record<string, ErrorCode> = {
   HPE_HEADER_OVERFLOW: 'headers-too-large',
   ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
+  HPE_INVALID_EOF_STATE: 'client-closed',
 };
 
 const MEDIA_TYPES =
@@ -45,33 +46,57 @@ export function createErrorHandler(metrics: EdgeMetrics) {
 /** Of each connection, the response to the request that came last. */
 const latest = new WeakMap<Socket, ServerResponse>();
 
-/** Tells `refuseConnection` of a request. */
+/** Tells the handler of connections of a request. */
 export function noteRequest({ socket }: IncomingMessage, response: ServerResponse): void {
   latest.set(socket, response);
 }
 
-/** Answers a connection whose bytes are no request, and closes it. */
-export function refuseConnection(thrown: Error & { code?: string }, socket: Socket): void {
-  const response = latest.get(socket);
-  // The rest of a request that has its answer: a second one would be taken for that to the next request.
-  const answered = response?.headersSent && !response.req.complete;
-  if (answered || thrown.code === 'ECONNRESET') return void socket.destroy();
-  const detail = 'what was sent is not an HTTP request that this server accepts';
-  refuseSocket(new AppError(unreadable[thrown.code ?? ''] ?? 'bad-request', detail), socket);
+/** Answers, in its turn, what is no request on a connection, counts it, and closes the connection. */
+export function createConnectionHandler(metrics: EdgeMetrics) {
+  const refused = new WeakSet<Socket>();
+
+  function refuse(error: AppError, socket: Socket, response = latest.get(socket)): void {
+    const again = () => refuse(error, socket, response);
+    if (response && !response.req.complete && !response.headersSent) {
+      // It is this request that cannot be read. Without a socket of its own, it stands behind others to be answered.
+      if (response.socket === null) response.once('socket', again);
+      else refuseHalfway(error, response.req, response);
+    } else if (response && !response.closed) response.once('close', again);
+    // The rest of a request that has its answer: a second one would be taken for that to the next request.
+    else if (response && !response.req.complete) socket.destroy();
+    else {
+      metrics.errors.inc({ code: error.code });
+      refuseSocket(error, socket);
+    }
+  }
+
+  return (thrown: Error & { code?: string }, socket: Socket) => {
+    if (socket.destroyed || thrown.code === 'ECONNRESET') return void socket.destroy();
+    if (refused.has(socket)) return; // Node says it again of all that follows
+    refused.add(socket);
+    const detail = 'what was sent is not an HTTP request that this server accepts';
+    refuse(new AppError(unreadable[thrown.code ?? ''] ?? 'bad-request', detail), socket);
+  };
 }
 
 /** Answers a request that has not arrived completely, and gives it up: reading it fails with `error`. */
 export function refuseHalfway(error: AppError, request: IncomingMessage, response: ServerResponse): void {
-  // Without a socket of its own, it stands behind a request whose answer is still to come: this would be taken for that.
-  if (response.socket === null) return void request.destroy(error);
-  refuseSocket(error, request.socket, () => request.destroy(error));
+  const { socket } = request;
+  if (response.socket !== null) return void refuseSocket(error, socket, () => request.destroy(error));
+  // It stands behind a request whose answer is still to come: its own must wait, and the socket must last until then.
+  response.once('finish', () => close(socket));
+  if (!response.headersSent && request.listenerCount('error') > 0) request.emit('error', error);
 }
 
 function refuseSocket(error: AppError, socket: Socket, sent = () => {}): void {
-  if (!socket.writable) return void socket.destroy();
   const body = toProblem(error);
   const head = `HTTP/1.1 ${error.status} ${error.code}\r\ncontent-type: ${PROBLEM}\r\nconnection: close`;
-  socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, sent);
+  close(socket, `${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, sent);
+}
+
+function close(socket: Socket, last = '', sent = () => {}): void {
+  if (!socket.writable) return void socket.destroy();
+  socket.end(last, sent);
   setTimeout(() => socket.destroy(), LINGER_MS).unref(); // who never closes his end would keep the connection for ever
 }
 

@@ -10,8 +10,6 @@ export interface Reception {
    * AppError `overloaded` if not even that makes room.
    */
   take(request: IncomingMessage, withinMs: number, drop: (why: AppError) => void): Guest;
-  /** Resolves when no request is here. */
-  idle(): Promise<void>;
 }
 
 export interface Guest {
@@ -45,9 +43,7 @@ interface Arriving {
 export function createReception(limits: ReceptionLimits, now: () => number = () => performance.now()): Reception {
   const arriving = new Set<Arriving>();
   const earlier = new WeakMap<Socket, number>(); // bytes read from a connection for the requests before
-  let count = 0;
   let bytes = 0;
-  let waiting: (() => void)[] = [];
 
   function makeRoom(needed: number): void {
     const tooMany = () => arriving.size >= limits.count;
@@ -82,7 +78,6 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
       };
       makeRoom(guest.bytes);
       bytes += guest.bytes;
-      count += 1;
       arriving.add(guest);
       const late = () =>
         guest.drop(new AppError('request-timeout', `the request had not arrived completely after ${withinMs} ms`));
@@ -100,10 +95,6 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
         if (over) return;
         over = true;
         bytes -= guest.bytes;
-        count -= 1;
-        if (count > 0) return;
-        for (const resolve of waiting) resolve();
-        waiting = [];
       };
       const weigh = (actual: number) => {
         if (over) return;
@@ -112,9 +103,6 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
       };
       request.once('end', arrived);
       return { weigh, leave };
-    },
-    async idle() {
-      if (count > 0) await new Promise<void>((resolve) => waiting.push(resolve));
     },
   };
 }

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '../../shared/bus.ts';
 import { batchOf, type Config } from '../../shared/config.ts';
 import { createDecoder } from '../../shared/decoder.ts';
@@ -15,6 +14,7 @@ import { type AppDependencies, buildApp } from './app.ts';
 import { createCache } from './cache.ts';
 import { createExpertHealth, type ExpertHealth } from './expert-health.ts';
 import { openKeys } from './guard.ts';
+import { createDrain } from './http-drain.ts';
 import { choosePayload, choosePixels } from './payload.ts';
 import { createReception } from './reception.ts';
 import { createHedgeBudget } from './second-choice.ts';
@@ -80,16 +80,14 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
     maxBodyBytes: config.ASK_MAX_BODY_BYTES,
     deadlineMs: config.ASK_DEADLINE_MS,
     phase: () => phase,
+    works: () => pool.works(model),
   };
   const app = await buildApp(dependencies);
+  const drain = createDrain(app.server);
   const stop = async () => {
     phase = 'stopping';
     keys?.close();
-    const closed = app.close();
-    // Connections that are open without a request, or never finish sending one, must not hold up the stop.
-    await Promise.race([dependencies.reception.idle(), sleep(0.7 * config.ASK_DRAIN_MS, undefined, { ref: false })]);
-    app.server.closeAllConnections();
-    await closed;
+    await drain(() => app.close(), 0.7 * config.ASK_DRAIN_MS);
     if (options.pool === undefined) await pool.stop();
   };
   try {

@@ -1,4 +1,4 @@
-import { appendFile } from 'node:fs/promises';
+import { appendFile, open } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -245,6 +245,12 @@ describe('a start that cannot succeed ends with status 1 and a message without a
     );
   });
 
+  test('a HOST that has no address', async () => {
+    await using bundle = await makeTinyBundle();
+    const env = { ASK_MODELS_DIR: bundle.directory, HOST: 'nowhere.invalid', ASK_ALLOW_ANONYMOUS: 'true' };
+    expect(await failedStart('edge', env)).toMatch(/^ask-edge: .*nowhere\.invalid: set HOST to .*\n$/);
+  });
+
   test.each(['edge', 'expert'] as const)(
     'files of the access to NATS that cannot be used, all at once: %s',
     async (name) => {
@@ -265,6 +271,16 @@ describe('a start that cannot succeed ends with status 1 and a message without a
     const log = await failedStart('local', { ASK_MODELS_DIR: bundle.directory, PORT: new URL(first.url).port });
     expect(log).toMatch(/address already in use .*set PORT \(or ASK_HEALTH_PORT\) to another one/);
   });
+});
+
+test('the whole system runs where standard output cannot be written', async () => {
+  await using bundle = await makeTinyBundle();
+  await using full = await open('/dev/full', 'w');
+  const env = { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1', PORT: '0' };
+  await using system = spawnService('local', env, [], { stdout: full.fd });
+  await waitForLog(system, '"msg":"ready"');
+  system.kill('SIGTERM');
+  expect(await system.exited).toBe(0);
 });
 
 test.each(['edge', 'expert', 'local', 'cli'] as const)('%s --help names the settings and ends', async (name) => {

@@ -238,6 +238,19 @@ describe('other addresses', () => {
     ]);
   });
 
+  test('the description allows null where answers have it', async () => {
+    // biome-ignore lint/suspicious/noExplicitAny: an OpenAPI document
+    const description = (await (await fetch(`${url}/openapi.json`)).json()) as any;
+    expect(description.openapi).toMatch(/^3\.1\./);
+    expect(JSON.stringify(description)).not.toContain('"nullable"'); // means nothing in 3.1
+    const answer = description.paths['/classify'].post.responses[200].content['application/json'].schema.properties;
+    expect(answer.degraded.anyOf).toEqual([
+      { type: 'string', enum: ['timeout', 'no-expert', 'overloaded', 'expert-error', 'circuit-open'] },
+      { type: 'null' },
+    ]);
+    expect(answer.expert.type).toEqual(['string', 'null']);
+  });
+
   test('metrics count answers and errors', async () => {
     await postImage(url, await flatPng(SURE_RED));
     await postImage(url, Buffer.from('hello'));

@@ -22,13 +22,13 @@ export function spawnService(
   name: 'edge' | 'expert' | 'local' | 'cli',
   env: Record<string, string>,
   args: string[] = [],
-  { stderr }: { stderr?: number } = {},
+  { stdout, stderr }: { stdout?: number; stderr?: number } = {},
 ) {
   const [, ...command] = scripts[name].split(' ');
   const child = spawn(process.execPath, [...command, ...args], {
     cwd: root,
     env: { PATH: process.env.PATH, LOG_LEVEL: 'info', ...env },
-    stdio: ['ignore', 'pipe', stderr ?? 'pipe'],
+    stdio: ['ignore', stdout ?? 'pipe', stderr ?? 'pipe'],
   });
   let log = '';
   let output = '';

@@ -153,19 +153,4 @@ describe('reception', () => {
     await waitFor(() => dropped.length > 0, 'the slow one to be dropped');
     expect(dropped).toEqual(['slow request-timeout']);
   });
-
-  test('is idle when all have left', async () => {
-    const { reception, take } = setUp();
-    const [a, b] = [take('a', 1), take('b', 1)];
-    let idle = false;
-    const done = reception.idle().then(() => {
-      idle = true;
-    });
-    a.leave();
-    await Promise.resolve();
-    expect(idle).toBe(false);
-    b.leave();
-    await done;
-    await reception.idle();
-  });
 });

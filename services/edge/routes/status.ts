@@ -8,7 +8,7 @@ const answers = (description: string) => ({ response: { 200: z.any().describe(de
 
 /** Health, readiness, metrics, the experts, and the API's own description. */
 export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
-  const { admission, bus, bundle, deadlineMs, health, metrics, phase } = dependencies;
+  const { admission, bus, bundle, deadlineMs, health, metrics, phase, works } = dependencies;
   const directory = createDirectory(bus);
 
   app.get('/healthz', { schema: open }, async () => ({ status: 'alive' }));
@@ -22,7 +22,8 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
       }),
     );
     // Whoever spreads requests over several edges sends them elsewhere before they are refused here.
-    const status = phase() === 'ready' && admission.nearlyFull(deadlineMs) ? 'overloaded' : phase();
+    const trouble = !works() ? 'model-failed' : admission.nearlyFull(deadlineMs) ? 'overloaded' : undefined;
+    const status = (phase() === 'ready' && trouble) || phase();
     return reply
       .code(status === 'ready' ? 200 : 503)
       .send({ status, bus: { kind: bus.kind, connected: bus.connected }, experts });
