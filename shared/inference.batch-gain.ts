@@ -31,13 +31,3 @@ export function createBatchGain(): BatchGain {
     },
   };
 }
-
-/** One for each model, by its digest. */
-export function createBatchGains(): (model: { sha256: string }) => BatchGain {
-  const gains = new Map<string, BatchGain>();
-  return ({ sha256 }) => {
-    const gain = gains.get(sha256) ?? createBatchGain();
-    gains.set(sha256, gain);
-    return gain;
-  };
-}

@@ -1,5 +1,5 @@
 import type { DueQueue } from './due-queue.ts';
-import type { BatchGain } from './inference.batch-gain.ts';
+import type { BatchSizes } from './inference.batch-sizes.ts';
 import type { ModelProcess, RunResult } from './inference.process.ts';
 import type { RunnableModel } from './runnable.ts';
 
@@ -23,14 +23,14 @@ export function takeBatch<T extends Job>(
   queue: DueQueue<T>,
   process: ModelProcess,
   processes: number,
-  gainOf: (model: RunnableModel) => BatchGain,
+  sizes: BatchSizes,
 ): T[] {
   const first = queue.take(({ only }) => only === undefined || only === process);
   if (first === undefined) return [];
   if (first.batch === 1 || first.only) return [first];
   const alike = ({ model, only }: T) => only === undefined && model.sha256 === first.model.sha256;
   const waiting = [...queue].filter(alike).length;
-  const count = gainOf(first.model).choose(Math.min(first.batch, Math.ceil((1 + waiting) / processes)));
+  const count = sizes.choose(first.model, Math.min(first.batch, Math.ceil((1 + waiting) / processes)));
   const others = Array.from({ length: count - 1 }, () => queue.take(alike) as T);
   return [first, ...others];
 }

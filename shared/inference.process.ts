@@ -1,8 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { getPriority, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { AppError } from './errors.ts';
-import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
+import type { Loaded, WorkerReply, WorkerRequest } from './inference.protocol.ts';
 import type { RunLimit } from './run-limit.ts';
 import type { RunnableModel } from './runnable.ts';
 
@@ -29,9 +28,12 @@ export interface ProcessEvents {
 export interface RunResult {
   outputs: Record<string, Float32Array>;
   runMs: number;
-  /** The model had to be loaded first. */
-  loaded: boolean;
+  /** If the model had to be loaded first. */
+  loaded: Loaded | undefined;
 }
+
+/** The model could not be loaded or run; the message says why and which, for the operator: it shows paths. */
+export class ModelFailed extends Error {}
 
 /** The process died under a run: another may succeed. */
 export class ProcessDied extends Error {}
@@ -58,6 +60,7 @@ export class ModelProcess {
   /** Digests of the models that it has loaded. */
   #holds = new Set<string>();
 
+  /** Throws if the system refuses the process at once; other failures to start are told by `events`. */
   constructor(options: ProcessOptions, limit: RunLimit, events: ProcessEvents) {
     this.#limit = limit;
     this.#child = startWorker(options);
@@ -84,7 +87,7 @@ export class ModelProcess {
     return this.#ready && this.#run === undefined;
   }
 
-  /** pictures: squares of 8-bit RGB. Only when idle. Rejects with AppError `model-failed` or ProcessDied. */
+  /** pictures: squares of 8-bit RGB. Only when idle. Rejects with ModelFailed or ProcessDied. */
   run(model: RunnableModel, pictures: Uint8Array[]): Promise<RunResult> {
     const id = this.#runs++;
     const settled = Promise.withResolvers<RunResult>();
@@ -105,13 +108,13 @@ export class ModelProcess {
     if (this.#run?.id !== reply.job) return;
     const { model, settled } = this.#end() as Run;
     if ('failure' in reply) {
-      settled.reject(new AppError('model-failed', `model ${model.id}: ${reply.failure}`));
+      settled.reject(new ModelFailed(`model ${model.id}: ${reply.failure}`));
       return;
     }
-    const { outputs, runMs, holds } = reply;
-    if (holds) this.#holds = new Set(holds);
+    const { outputs, runMs, loaded } = reply;
+    if (loaded) this.#holds = new Set(loaded.holds);
     this.#limit.ended(runMs);
-    settled.resolve({ outputs, runMs, loaded: holds !== undefined });
+    settled.resolve({ outputs, runMs, loaded });
   }
 
   #end(): Run | undefined {

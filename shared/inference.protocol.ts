@@ -10,6 +10,13 @@ export interface WorkerRequest {
 
 export type WorkerReply =
   | { ready: true }
-  /** `holds`: digests of the models that it has loaded, if the one of this job was loaded for it. */
-  | { job: number; outputs: Record<string, Float32Array>; runMs: number; holds?: string[] }
+  | { job: number; outputs: Record<string, Float32Array>; runMs: number; loaded?: Loaded }
   | { job: number; failure: string };
+
+/** Told with the first run of a model that had to be loaded for it. */
+export interface Loaded {
+  /** Digests of the models that the process has loaded. */
+  holds: string[];
+  /** The graph takes several pictures in one run. */
+  takesSeveral: boolean;
+}

@@ -2,10 +2,11 @@ import { type Deadline, unlessAborted } from './deadline.ts';
 import { DueQueue } from './due-queue.ts';
 import { AppError } from './errors.ts';
 import { type Job, outputsOf, takeBatch } from './inference.batch.ts';
-import { createBatchGains } from './inference.batch-gain.ts';
-import { ModelProcess, ProcessDied, type ProcessOptions } from './inference.process.ts';
-import type { Log } from './log.ts';
-import { createRunLimit, type RunLimit } from './run-limit.ts';
+import { type BatchSizes, createBatchSizes } from './inference.batch-sizes.ts';
+import { ModelHealth } from './inference.health.ts';
+import { ModelFailed, type ModelProcess, ProcessDied } from './inference.process.ts';
+import { ModelProcesses, type ProcessesOptions } from './inference.processes.ts';
+import { createRunLimit } from './run-limit.ts';
 import type { RunnableModel } from './runnable.ts';
 
 export interface Inference {
@@ -18,13 +19,11 @@ export interface Inference {
   loaded: boolean;
 }
 
-export interface PoolOptions extends ProcessOptions {
-  workers: number;
+export interface PoolOptions extends ProcessesOptions {
   /** Pictures that may wait; one more is refused with `overloaded`. */
   queueLimit: number;
   /** A run longer than this is taken for hung, and its process is killed. Default: learnt, see `run-limit.ts`. */
   runLimitMs?: number;
-  log: Log;
 }
 
 interface PoolJob extends Job {
@@ -43,7 +42,6 @@ interface RunOptions {
 }
 
 const ATTEMPTS = 2; // a job whose process died is tried once more, on another one
-const HOPELESS = 5; // so many processes in a row that never came up: what waits is refused
 
 /**
  * Child processes that run models, fed from one bounded queue, most urgent first; a dead process is replaced. What waits
@@ -53,19 +51,22 @@ const HOPELESS = 5; // so many processes in a row that never came up: what waits
 export class InferencePool {
   readonly #options: PoolOptions;
   readonly #queue = new DueQueue<PoolJob>();
-  readonly #processes = new Set<ModelProcess>();
-  readonly #limit: RunLimit;
-  readonly #gainOf = createBatchGains();
+  readonly #sizes: BatchSizes;
+  readonly #health = new ModelHealth((model) => this.run(model, blank(model)));
+  readonly #processes: ModelProcesses;
   #running = 0;
   #stopping = false;
-  #deaths = 0;
   #idle: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
-    this.#limit = createRunLimit(options.runLimitMs);
-    for (let i = 0; i < options.workers; i++) this.#spawn();
+    this.#sizes = createBatchSizes(options.log);
+    this.#processes = new ModelProcesses(options, createRunLimit(options.runLimitMs), {
+      onReady: () => this.#dispatch(),
+      onGone: (process) => this.#release(process),
+      onHopeless: (deaths) => this.#giveUpWaiting(deaths),
+    });
   }
 
   get waiting(): number {
@@ -73,19 +74,36 @@ export class InferencePool {
   }
 
   /**
-   * pixels: a square of 8-bit RGB. A job whose deadline aborts before it starts never runs. Rejects with AppError
-   * `overloaded`, `stopping` or `model-failed`, and when aborted with the signal's reason.
+   * False when the model's latest run failed or no process starts: pictures had better go elsewhere. While it is asked,
+   * the model is tried now and then, until it runs.
    */
-  run(model: RunnableModel, pixels: Uint8Array, options: RunOptions = {}): Promise<Inference> {
-    return this.#add(model, pixels, options, undefined);
+  works(model: RunnableModel): boolean {
+    return !this.#processes.hopeless && this.#health.works(model);
   }
 
   /**
-   * Loads a model and runs it once in every process, on a blank picture unless there is another: rejects if the file or
-   * its shapes are not the manifest's. Resolves with what each process got.
+   * pixels: a square of 8-bit RGB. A job whose deadline aborts before it starts never runs. Rejects with AppError
+   * `overloaded`, `stopping` or `model-failed`, and when aborted with the signal's reason. Why a model failed is for the
+   * log: a caller must not see this machine's paths.
    */
-  warm(model: RunnableModel, pixels: Uint8Array = new Uint8Array(3 * model.size ** 2)): Promise<Inference[]> {
-    return Promise.all(Array.from(this.#processes, (process) => this.#add(model, pixels, {}, process)));
+  async run(model: RunnableModel, pixels: Uint8Array, options: RunOptions = {}): Promise<Inference> {
+    try {
+      return await this.#add(model, pixels, options, undefined);
+    } catch (error) {
+      if (!(error instanceof ModelFailed)) throw error;
+      this.#options.log.error({ reason: error.message }, 'model failed');
+      throw new AppError('model-failed', `model ${model.id} could not be run, see the log`, { cause: error });
+    }
+  }
+
+  /**
+   * Loads a model and runs it once in every process, on a blank picture unless there is another: rejects with ModelFailed
+   * if the file or its shapes are not the manifest's. Resolves with what each process got.
+   */
+  warm(model: RunnableModel, pixels: Uint8Array = blank(model)): Promise<Inference[]> {
+    // With none yet, whichever starts first: to succeed without a run would say that the model is what it should be.
+    const processes = this.#processes.size > 0 ? [...this.#processes] : [undefined];
+    return Promise.all(processes.map((process) => this.#add(model, pixels, {}, process)));
   }
 
   /** Finishes what is queued, then ends the processes. */
@@ -131,13 +149,13 @@ export class InferencePool {
       this.#idle = resolve;
       this.#endIfIdle();
     });
-    await Promise.all(Array.from(this.#processes, (process) => process.stop()));
+    await this.#processes.stop();
   }
 
   #dispatch(): void {
     for (const process of this.#processes) {
       if (!process.idle) continue;
-      const jobs = takeBatch(this.#queue, process, this.#processes.size, this.#gainOf);
+      const jobs = takeBatch(this.#queue, process, this.#processes.size, this.#sizes);
       if (jobs.length > 0) void this.#run(process, jobs);
     }
     this.#endIfIdle();
@@ -151,9 +169,11 @@ export class InferencePool {
     const pictures = jobs.map(({ pixels }) => pixels);
     try {
       const result = await process.run(model, pictures);
-      if (!result.loaded) this.#gainOf(model).record(jobs.length, result.runMs);
+      this.#health.succeeded(model);
+      this.#sizes.record(model, jobs.length, result);
       jobs.forEach(({ settled, queuedAt }, i) => {
-        settled.resolve({ ...result, outputs: outputsOf(result, i, jobs.length), queueMs: startedAt - queuedAt });
+        const outputs = outputsOf(result, i, jobs.length);
+        settled.resolve({ outputs, queueMs: startedAt - queuedAt, runMs: result.runMs, loaded: !!result.loaded });
       });
     } catch (error) {
       for (const job of jobs) this.#fail(job, error);
@@ -164,37 +184,19 @@ export class InferencePool {
   }
 
   #fail(job: PoolJob, error: unknown): void {
-    if (!(error instanceof ProcessDied)) job.settled.reject(error);
+    if (!(error instanceof ProcessDied)) this.#reject(job, error);
     else if (job.attempts < ATTEMPTS && !job.abandoned) this.#queue.add(Object.assign(job, { only: undefined }));
-    else job.settled.reject(new AppError('model-failed', `the process running ${job.model.id} died twice`));
+    else this.#reject(job, new AppError('model-failed', `the process running ${job.model.id} died twice`));
   }
 
-  #spawn(): void {
-    const { log } = this.#options;
-    const process: ModelProcess = new ModelProcess(this.#options, this.#limit, {
-      onReady: () => {
-        this.#deaths = 0;
-        this.#dispatch();
-      },
-      onError: (error) => log.error({ err: error }, 'model process'),
-      onExit: (code, signal) => this.#replace(process, code, signal),
-    });
-    this.#processes.add(process);
+  #reject(job: PoolJob, error: unknown): void {
+    job.settled.reject(error);
+    this.#health.failed(job.model);
   }
 
-  #replace(process: ModelProcess, code: number | null, signal: string | null): void {
-    this.#processes.delete(process);
+  /** What only this process was to do, any may. */
+  #release(process: ModelProcess): void {
     for (const waiting of this.#queue) if (waiting.only === process) waiting.only = undefined;
-    this.#deaths += 1;
-    if (this.#deaths >= HOPELESS) this.#giveUpWaiting();
-    this.#endIfIdle();
-    if (this.#over) return;
-    this.#options.log.error({ code, signal }, 'model process died, starting another');
-    // A process that dies at once, again and again, must not take the machine with it.
-    const delay = Math.min(5000, 25 * 2 ** this.#deaths);
-    setTimeout(() => {
-      if (!this.#over) this.#spawn();
-    }, delay);
   }
 
   /** Stopping, and nothing is left to do. */
@@ -206,8 +208,14 @@ export class InferencePool {
     if (this.#over) this.#idle?.();
   }
 
-  #giveUpWaiting(): void {
-    const error = new AppError('model-failed', `model processes do not start: ${this.#deaths} in a row died first`);
-    for (const job of this.#queue.takeAll()) job.settled.reject(error);
+  #giveUpWaiting(deaths: number): void {
+    const error = new AppError('model-failed', `model processes do not start: ${deaths} in a row died first`);
+    for (const job of this.#queue.takeAll()) this.#reject(job, error);
+    this.#endIfIdle();
   }
+}
+
+/** A picture for a run whose answer does not matter. */
+function blank({ size }: RunnableModel): Uint8Array {
+  return new Uint8Array(3 * size ** 2);
 }

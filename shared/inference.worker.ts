@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
 import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
-import { sessionMemory } from './runnable.ts';
+import { type RunnableModel, sessionMemory } from './runnable.ts';
 
 /**
  * The child process that runs models; the only file that imports onnxruntime-node, whose `run` blocks its process.
@@ -24,6 +24,9 @@ const sessions = new LRUCache<string, { session: InferenceSession; bytes: number
   dispose: ({ session }) => void session.release(),
 });
 
+/** By the same digests, also those whose sessions were released: whether the graph takes several pictures in one run. */
+const takesSeveral = new Map<string, boolean>();
+
 let turn = Promise.resolve();
 process.on('message', (request: WorkerRequest) => {
   turn = turn.then(() => answer(request));
@@ -35,24 +38,40 @@ async function answer(request: WorkerRequest): Promise<void> {
     const known = sessions.get(model.sha256)?.session;
     const session = known ?? (await open(model));
     const begun = performance.now();
-    const input = new Tensor('uint8', pixels, [count, model.size, model.size, 3]);
-    const results = await session.run({ pixels: input });
-    const outputs: Record<string, Float32Array> = {};
-    for (const [name, length] of Object.entries(model.outputs)) {
-      const data = results[name]?.data;
-      if (!(data instanceof Float32Array) || data.length !== count * length) {
-        throw new Error(`output '${name}' has ${data?.length ?? 'no'} values, expected ${count} x ${length} float32`);
-      }
-      outputs[name] = data;
-    }
+    const outputs = await run(session, model, pixels, count);
     const runMs = performance.now() - begun;
-    send({ job: request.job, outputs, runMs, ...(known ? {} : { holds: [...sessions.keys()] }) });
+    if (known) return send({ job: request.job, outputs, runMs });
+    const several = takesSeveral.get(model.sha256) ?? (await tryTwo(session, model));
+    takesSeveral.set(model.sha256, several);
+    send({ job: request.job, outputs, runMs, loaded: { holds: [...sessions.keys()], takesSeveral: several } });
   } catch (error) {
     send({ job: request.job, failure: (error as Error).message });
   }
 }
 
-async function open(model: WorkerRequest['model']): Promise<InferenceSession> {
+async function run(session: InferenceSession, model: RunnableModel, pixels: Uint8Array, count: number) {
+  const input = new Tensor('uint8', pixels, [count, model.size, model.size, 3]);
+  const results = await session.run({ pixels: input });
+  const outputs: Record<string, Float32Array> = {};
+  for (const [name, length] of Object.entries(model.outputs)) {
+    const data = results[name]?.data;
+    if (!(data instanceof Float32Array) || data.length !== count * length) {
+      throw new Error(`output '${name}' has ${data?.length ?? 'no'} values, expected ${count} x ${length} float32`);
+    }
+    outputs[name] = data;
+  }
+  return outputs;
+}
+
+/** What the graph declares does not tell: an exporter may fix the number of pictures in the midst of it. */
+function tryTwo(session: InferenceSession, model: RunnableModel): Promise<boolean> {
+  return run(session, model, new Uint8Array(2 * 3 * model.size ** 2), 2).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function open(model: RunnableModel): Promise<InferenceSession> {
   const needed = sessionMemory(model.bytes);
   if (needed > memoryBytes) {
     // The cache would refuse it without a word, and it would be loaded for every picture.
@@ -62,9 +81,9 @@ async function open(model: WorkerRequest['model']): Promise<InferenceSession> {
   const built = listSupportedBackends().map(({ name }) => name);
   const missing = providers.find((name) => !built.includes(name));
   if (missing) throw new Error(`this onnxruntime has no execution provider '${missing}', it has ${built.join(', ')}`);
-  const options = { intraOpNumThreads: threads, interOpNumThreads: 1, executionProviders: providers };
   const content = await read(model);
-  const session = await InferenceSession.create(content, options).catch((error: Error) => {
+  const session = await create(content, providers).catch(async (error: Error) => {
+    await checkFile(content, model.path);
     throw new Error(`ASK_EXECUTION_PROVIDERS=${providers}: ${error.message}`, { cause: error });
   });
   // Onnxruntime has its own copy; these bytes would stay until a collection, which a quiet process puts off for long.
@@ -73,8 +92,20 @@ async function open(model: WorkerRequest['model']): Promise<InferenceSession> {
   return session;
 }
 
+function create(content: Uint8Array, executionProviders: string[]): Promise<InferenceSession> {
+  return InferenceSession.create(content, { intraOpNumThreads: threads, interOpNumThreads: 1, executionProviders });
+}
+
+/** Throws if the processor cannot load the file either: then the providers are not at fault. */
+async function checkFile(content: Uint8Array, path: string): Promise<void> {
+  const session = await create(content, ['cpu']).catch((error: Error) => {
+    throw new Error(`${path} cannot be loaded: ${error.message}`, { cause: error });
+  });
+  await session.release();
+}
+
 /** The file's bytes, once they are known to be those of the manifest: what is checked is what is loaded. */
-async function read({ path, bytes, sha256 }: WorkerRequest['model']) {
+async function read({ path, bytes, sha256 }: RunnableModel) {
   const content = await readFile(path).catch((error: Error) => {
     throw new Error(`${path} cannot be read: ${error.message}`, { cause: error });
   });

@@ -144,12 +144,17 @@ test('a file that changed while the service runs is not loaded by a new model pr
   const killed = modelProcesses(system.pid);
   for (const pid of killed) process.kill(pid, 'SIGKILL');
   await waitFor(() => modelProcesses(system.pid).every((pid) => !killed.includes(pid)), 'the processes to end');
-  expect(await ask()).toMatch(
-    /^500 model-failed: model generalist: .*generalist\.onnx has sha256 .*, the manifest says/,
-  );
+  expect(await ask()).toBe('500 model-failed: model generalist could not be run, see the log');
+  await waitForLog(system, 'generalist.onnx has sha256 ');
+  const readiness = async () => {
+    const response = await fetch(`${system.url}/readyz`);
+    return [response.status, ((await response.json()) as { status: string }).status];
+  };
+  expect(await readiness()).toEqual([503, 'model-failed']);
 
   await rename(`${path}.before`, path);
   expect(await ask()).toBe('red');
+  expect(await readiness()).toEqual([200, 'ready']);
 });
 
 function modelProcesses(parent: number): number[] {

@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { AppError } from '../../shared/errors.ts';
 import { InferencePool, type PoolOptions } from '../../shared/inference.ts';
@@ -32,6 +34,12 @@ async function setUp(options: Partial<PoolOptions> = {}, bundleOptions: TinyOpti
   };
 }
 
+/** A log, and the lines that were written to it. */
+function collectLog() {
+  const lines: { msg: string; model?: string; reason?: string; err?: { code?: string } }[] = [];
+  return { log: pino({ level: 'warn' }, { write: (line: string) => lines.push(JSON.parse(line)) }), lines };
+}
+
 const codeOf = (run: Promise<unknown>) =>
   run.then(
     () => 'answered',
@@ -62,7 +70,7 @@ describe('running', () => {
   test('what waits for the same model is run together, and each picture gets its own outputs', async () => {
     await using context = await setUp({}, { models: { warm: slow } });
     const { pool, generalist, warm } = context;
-    await pool.warm(warm);
+    await Promise.all([pool.warm(warm), pool.warm(generalist)]);
     const first = pool.run(warm, blank);
     const reds = [0, 50, 100, 150, 200, 250];
     const [other, ...alike] = await Promise.all([
@@ -76,7 +84,7 @@ describe('running', () => {
       ),
     ]);
     await first;
-    const runs = alike.map(({ runMs, queueMs }) => `${runMs} ${queueMs.toFixed(0)}`);
+    const runs = alike.map(({ runMs }) => runMs);
     expect(new Set(runs.slice(0, 4)).size).toBe(1);
     expect(new Set(runs).size).toBe(2);
     expect(other?.outputs.logits).toEqual(Float32Array.of(1, 2, 3, 4));
@@ -85,6 +93,24 @@ describe('running', () => {
     );
     expect(alike.map(({ outputs }) => outputs.attention?.length)).toEqual(Array(6).fill(3));
   });
+
+  test.each(['declared', 'inside'] as const)(
+    'a model for one picture at a time (%s) gets no more, also when it was not warmed',
+    async (single) => {
+      const rows = constant.map((_, i): TinyModel['rows'][number] => [i === 0 ? 0.1 : 0, 0, 0, 0]);
+      const { log, lines } = collectLog();
+      await using context = await setUp({ workers: 2, log }, { models: { warm: { rows, single } } });
+      const reds = Array.from({ length: 40 }, (_, i) => 5 * i);
+      const pictures = reds.map((red) => blank.map((_, i) => (i % 3 === 0 ? red : 0)));
+      const runs = await Promise.all(pictures.map((pixels) => context.pool.run(context.warm, pixels, { batch: 4 })));
+      expect(runs.map(({ outputs }) => (outputs.logits as Float32Array)[0])).toEqual(
+        reds.map((red) => expect.closeTo(red / 10, 3)),
+      );
+      expect(lines.map(({ model, msg }) => ({ model, msg }))).toEqual([
+        { model: 'warm', msg: 'the model takes one picture at a time: those that wait for it do not run together' },
+      ]);
+    },
+  );
 
   test('what waits is shared among the processes', async () => {
     await using context = await setUp({ workers: 2 }, { models: { warm: slow } });
@@ -133,8 +159,9 @@ describe('a file is held against the manifest whenever it is loaded', () => {
       /^model warm: .*warm\.onnx has \d+ bytes, the manifest says \d+$/,
     ],
     ['altered', (bytes) => Buffer.alloc(bytes.length), /^model warm: .*warm\.onnx has sha256 .*, the manifest says /],
-  ])('%s weights are refused with the name of the model', async (_, change, message) => {
-    await using context = await setUp({ memoryBytes: 2000 });
+  ])('%s weights are refused; why, only the log says', async (_, change, message) => {
+    const { log, lines } = collectLog();
+    await using context = await setUp({ memoryBytes: 2000, log });
     const { pool, generalist, warm } = context;
     await pool.warm(warm);
     const bytes = await readFile(warm.path);
@@ -142,10 +169,27 @@ describe('a file is held against the manifest whenever it is loaded', () => {
     await (changed ? writeFile(warm.path, changed) : rm(warm.path));
     expect((await pool.run(warm, blank)).loaded).toBe(false);
     expect((await pool.run(generalist, blank)).loaded).toBe(true); // there is memory for one
-    await expect(pool.run(warm, blank)).rejects.toThrow(message);
+    const error: AppError = await pool.run(warm, blank).catch((thrown) => thrown);
+    expect([error.code, error.message]).toEqual(['model-failed', 'model warm could not be run, see the log']);
+    expect((error.cause as Error).message).toMatch(message);
+    expect(lines.map(({ reason }) => reason)).toEqual([expect.stringMatching(message)]);
     await writeFile(warm.path, bytes);
     expect((await pool.run(warm, blank)).loaded).toBe(true);
   });
+});
+
+test('a file that is no model is refused by its name, whatever the providers', async () => {
+  const setProviders: string[][] = process.platform === 'linux' ? [['cpu'], ['cuda', 'cpu']] : [['cpu']];
+  for (const providers of setProviders) {
+    await using context = await setUp({ providers });
+    const { pool, warm } = context;
+    const bytes = Buffer.from('no model');
+    await writeFile(warm.path, bytes);
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    await expect(pool.warm({ ...warm, bytes: bytes.length, sha256 })).rejects.toThrow(
+      /^model warm: .*warm\.onnx cannot be loaded: .*protobuf/,
+    );
+  }
 });
 
 describe('execution providers', () => {
@@ -254,6 +298,44 @@ describe('failure', () => {
       );
     },
   );
+
+  test('a process that the system refuses at once is tried again', async () => {
+    const { log, lines } = collectLog();
+    await using context = await setUp({ log });
+    const { pool, warm } = context;
+    await pool.warm(warm);
+    const running = children();
+    process.env.ASK_TOO_LONG = 'x'.repeat(4_000_000); // for the system: `fork` throws E2BIG
+    try {
+      for (const pid of running) process.kill(pid, 'SIGKILL');
+      await waitFor(() => lines.some(({ err }) => err?.code === 'E2BIG'), 'a process that is refused');
+    } finally {
+      delete process.env.ASK_TOO_LONG;
+    }
+    expect((await pool.run(warm, blank)).outputs.logits).toHaveLength(4);
+  });
+
+  test('warming fails if the system refuses all processes', async () => {
+    await using context = await setUp({ providers: ['x'.repeat(4_000_000)] });
+    await expect(context.pool.warm(context.warm)).rejects.toThrow('model processes do not start: 5 in a row');
+    expect(context.pool.works(context.warm)).toBe(false);
+  });
+
+  test('a model whose file has gone stops working with its process, and works by itself once the file is back', async () => {
+    await using context = await setUp();
+    const { pool, warm, generalist } = context;
+    await pool.warm(warm);
+    await rename(warm.path, `${warm.path}.gone`);
+    expect((await pool.run(warm, blank)).outputs.logits).toHaveLength(4);
+    expect(pool.works(warm)).toBe(true);
+    for (const pid of children()) process.kill(pid, 'SIGKILL');
+    await waitFor(() => children().length === 0, 'the process to end');
+    expect(await codeOf(pool.run(warm, blank))).toBe('model-failed');
+    await pool.run(generalist, blank);
+    expect([pool.works(warm), pool.works(generalist)]).toEqual([false, true]);
+    await rename(`${warm.path}.gone`, warm.path);
+    await waitFor(() => pool.works(warm), 'the model to work');
+  });
 
   test('stopping while the last job fails ends, too', async () => {
     await using context = await setUp({ runLimitMs: 1 }, { models: { warm: slow } });

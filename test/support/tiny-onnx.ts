@@ -11,6 +11,8 @@ export interface TinyModel {
   attention?: boolean;
   /** Makes a run take longer: this many products of 256 x 256 matrices. */
   work?: number;
+  /** Takes one picture at a time, as its input says, or as only a run of several shows. */
+  single?: 'declared' | 'inside';
 }
 
 /** What such a model says of a picture that is one colour all over. */
@@ -28,7 +30,7 @@ export function buildTinyOnnx(size: number, model: TinyModel): Buffer {
   const nodes = [
     node('Cast', ['pixels'], 'float', [attribute('to', FLOAT)]),
     node('ReduceMean', ['float', 'axes'], 'mean', [attribute('keepdims', 0)]),
-    node('MatMul', ['mean', 'weights'], 'product'),
+    node('MatMul', [model.single === 'inside' ? 'row' : 'mean', 'weights'], 'product'),
     node('Add', ['product', 'bias'], model.work ? 'sum' : 'logits'),
   ];
   const initializers = [
@@ -40,6 +42,10 @@ export function buildTinyOnnx(size: number, model: TinyModel): Buffer {
   if (model.attention) {
     nodes.push(node('Identity', ['mean'], 'attention'));
     outputs.push(value('attention', FLOAT, ['N', 3]));
+  }
+  if (model.single === 'inside') {
+    initializers.push(tensor('one', INT64, [2], new BigInt64Array([1n, 3n])));
+    nodes.splice(2, 0, node('Reshape', ['mean', 'one'], 'row'));
   }
   if (model.work) {
     // The products depend on the input (times zero) and feed the output, so that nothing is folded away.
@@ -63,7 +69,7 @@ export function buildTinyOnnx(size: number, model: TinyModel): Buffer {
     ...nodes.map((bytes) => field(1, bytes)),
     field(2, 'tiny'),
     ...initializers.map((bytes) => field(5, bytes)),
-    field(11, value('pixels', UINT8, ['N', size, size, 3])),
+    field(11, value('pixels', UINT8, [model.single === 'declared' ? 1 : 'N', size, size, 3])),
     ...outputs.map((bytes) => field(12, bytes)),
   ]);
   const opset = Buffer.concat([field(1, ''), varintField(2, 18)]);
