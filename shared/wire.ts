@@ -41,7 +41,7 @@ export interface ClassifyRequest {
   requestId: string;
   /** Milliseconds the receiver has left. */
   deadlineMs: number;
-  /** The model that must answer. */
+  /** The first hex digits of the model's digest that must answer. */
   modelDigest?: string | undefined;
   image: RawImage | EncodedImage;
 }

@@ -38,6 +38,7 @@ export type ExpertAnswer = { bytesSent: number; roundTripMs: number } & (
 );
 
 const MOST_TRIES = 10;
+const DIGITS = 16; // of a digest tell any two models apart
 
 /**
  * Asks one expert. Whatever goes wrong is a `degraded` reason, not an exception. Aborted, it tells the expert not to go on
@@ -61,7 +62,8 @@ async function askOnce(bus: Bus, question: Question): Promise<ExpertAnswer> {
   const begun = performance.now();
   const subject = classifySubject(question.expert);
   return inSpan('send ask.v1.expert.{id}.classify', SpanKind.PRODUCER, async (span) => {
-    const { requestId, image, timeoutMs, digest: modelDigest } = question;
+    const { requestId, image, timeoutMs, digest } = question;
+    const modelDigest = digest.slice(0, DIGITS);
     const message = encodeRequest({ requestId, deadlineMs: timeoutMs, modelDigest, image });
     const headers = { ...message.headers, ...traceHeaders() };
     const bytesSent = sizeOnBus({ payload: message.payload, headers });

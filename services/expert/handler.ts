@@ -39,7 +39,7 @@ export function createHandler(options: HandlerOptions): Handler {
     const arrived = performance.now();
     const { image: sent, deadlineMs, modelDigest, requestId } = decodeRequest(message);
     trace.getActiveSpan()?.setAttribute('ask.request_id', requestId);
-    if (modelDigest !== undefined && modelDigest !== expert.sha256) {
+    if (modelDigest !== undefined && !expert.sha256.startsWith(modelDigest)) {
       throw new AppError('other-model', `this is model ${expert.sha256}, ${modelDigest} is wanted`);
     }
     if ('pixels' in sent && (sent.width !== inputSize || sent.height !== inputSize)) {
