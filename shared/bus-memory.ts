@@ -73,6 +73,7 @@ export function createMemoryBus(): Bus {
     get connected() {
       return !closed;
     },
+    refused: [],
     request,
     requestMany,
     publish(subject, { payload, headers }) {

@@ -1,10 +1,12 @@
 import { connect, InvalidArgumentError, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
-import { type Bus, BusError, type BusHeaders, type Reply, type RequestOptions, type Subscription } from './bus.ts';
-import { AppError } from './errors.ts';
+import { type Bus, BusError, type Reply, type RequestOptions } from './bus.ts';
+import { briefly, NatsSubscriptions } from './bus-nats.subscriptions.ts';
 import type { Log } from './log.ts';
 import type { NatsAccess } from './nats-access.ts';
-import { fromMessage, NatsInbox, toHeaders } from './nats-inbox.ts';
-import { encodeError } from './wire.ts';
+import { NatsInbox, toHeaders } from './nats-inbox.ts';
+
+/** Milliseconds between two attempts to connect. */
+const PAUSE_MS = 500;
 
 export interface NatsOptions {
   servers: string[];
@@ -24,7 +26,7 @@ export function connectNats(options: NatsOptions): Bus {
   let inbox: NatsInbox | undefined;
   let connected = false;
   let closing = false;
-  const waiting: ((connection: NatsConnection) => void)[] = [];
+  const subscriptions = new NatsSubscriptions(log);
 
   const following = (async () => {
     while (!closing) {
@@ -35,7 +37,7 @@ export function connectNats(options: NatsOptions): Bus {
           name: options.name,
           maxReconnectAttempts: -1,
           noAsyncTraces: true, // each request would record a stack
-          reconnectTimeWait: 500,
+          reconnectDelayHandler: createReconnectPace(),
           pingInterval: 10_000,
           timeout: 2000,
           ignoreAuthErrorAbort: true, // a password being rotated must not end the connection for good
@@ -44,7 +46,7 @@ export function connectNats(options: NatsOptions): Bus {
         break;
       } catch (error) {
         log.warn({ servers: options.servers, reason: (error as Error).message }, 'no connection to NATS, trying again');
-        await new Promise((resolve) => setTimeout(resolve, 500));
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
     }
     if (!connection) return;
@@ -52,23 +54,28 @@ export function connectNats(options: NatsOptions): Bus {
     connected = true;
     inbox = new NatsInbox(connection, options.access?.inboxPrefix);
     log.info({ server: connection.getServer() }, 'connected to NATS');
-    for (const start of waiting.splice(0)) start(connection);
+    subscriptions.open(connection);
     for await (const event of connection.status()) {
       if (event.type === 'disconnect' || event.type === 'staleConnection') {
         connected = false;
         inbox.refuse(); // replies under way are lost: the server drops what it cannot deliver
       }
       if (event.type === 'reconnect') connected = true;
-      if (event.type === 'error') {
-        log.error({ err: event.error }, 'NATS refused something');
-        if (event.error instanceof PermissionViolationError) inbox.refuse(event.error.subject);
-      }
+      if (event.type === 'error') takeError(event.error, inbox);
       if (event.type === 'disconnect' || event.type === 'reconnect') log.warn({ event: event.type }, 'NATS connection');
     }
     connected = false;
     inbox.refuse();
   })();
   following.catch((error) => log.error({ err: error }, 'NATS connection given up'));
+
+  function takeError(error: Error, inbox: NatsInbox): void {
+    if (error instanceof PermissionViolationError) {
+      inbox.refuse(error.subject);
+      if (subscriptions.refuse(error)) return; // once is enough in the log
+    }
+    log.error({ err: error }, 'NATS refused something');
+  }
 
   function use(): NatsInbox {
     if (!inbox || !connected) throw new BusError('disconnected');
@@ -119,6 +126,9 @@ export function connectNats(options: NatsOptions): Bus {
     get connected() {
       return connected;
     },
+    get refused() {
+      return subscriptions.refused;
+    },
     request,
     requestMany,
     publish(subject, { payload, headers }) {
@@ -129,44 +139,34 @@ export function connectNats(options: NatsOptions): Bus {
       }
     },
     subscribe(subject, handler, queue) {
-      let subscription: Subscription | undefined;
-      let drained = false;
-      const start = (on: NatsConnection) => {
-        if (drained) return;
-        subscription = on.subscribe(subject, {
-          ...(queue === undefined ? {} : { queue }),
-          callback: (error, message) => {
-            if (error) return log.error({ err: error, subject }, 'NATS subscription failed');
-            const respond = (payload: Uint8Array, headers: BusHeaders) =>
-              void message.respond(payload, { headers: toHeaders(headers) });
-            try {
-              handler({ ...fromMessage(message), subject: message.subject, respond });
-            } catch (thrown) {
-              // Headers are parsed here, and an exception would end the client's reading of the whole connection.
-              log.warn({ subject, reason: (thrown as Error).message }, 'unreadable message');
-              const { payload, headers } = encodeError(new AppError('invalid-body', 'the message cannot be read'));
-              respond(payload, headers);
-            }
-          },
-        });
-      };
-      if (connection) start(connection);
-      else waiting.push(start);
-      return {
-        async drain() {
-          drained = true;
-          await subscription?.drain().catch(() => {}); // refused or closed: nothing is left to drain
-        },
-      };
+      return subscriptions.add(subject, handler, queue);
     },
     async flush() {
-      if (connection && connected) await connection.flush();
+      if (connection && connected) await briefly(connection.flush());
     },
     async close() {
       closing = true;
-      if (connection && connected) await connection.drain();
-      else await connection?.close();
+      if (connection && connected) await briefly(connection.drain());
+      await connection?.close();
     },
+  };
+}
+
+/**
+ * Milliseconds from one attempt at a server to the next. The client compares wall-clock times, and once the clock is set
+ * back those of its attempts are still to come: it must then try every server once whatever the clock says.
+ */
+function createReconnectPace(): () => number {
+  const everyServer = 8; // more than a cluster has
+  let latest = 0;
+  let regardless = 0;
+  return () => {
+    const now = Date.now();
+    if (now < latest) regardless = everyServer;
+    latest = now;
+    if (regardless === 0) return PAUSE_MS * (1 + Math.random() / 5); // not all clients of a broker at once
+    regardless -= 1;
+    return Number.NEGATIVE_INFINITY;
   };
 }
 

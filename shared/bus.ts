@@ -2,6 +2,8 @@
 export interface Bus {
   readonly kind: 'nats' | 'memory';
   readonly connected: boolean;
+  /** Subjects of subscriptions that the broker refuses at present; they are tried again until it accepts them. */
+  readonly refused: string[];
   /** One request, one reply. Rejects with BusError. */
   request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Reply>;
   /** Every reply that arrives within `waitMs`; none is an empty list, not an error. Rejects if disconnected. */
@@ -10,8 +12,9 @@ export interface Bus {
   publish(subject: string, message: Reply): void;
   /** `handler` must return at once and must not throw; members of one `queue` share the messages. */
   subscribe(subject: string, handler: (message: BusMessage) => void, queue?: string): Subscription;
-  /** Resolves when all replies handed over so far have left. */
+  /** Resolves when all replies handed over so far have left, or after a second if the broker does not say so. */
   flush(): Promise<void>;
+  /** Lets what is under way leave, for a second at most. */
   close(): Promise<void>;
 }
 
@@ -30,11 +33,12 @@ export interface Reply {
 
 export interface BusMessage extends Reply {
   subject: string;
+  /** Never throws. Of a reply that the bus cannot carry, for its size, the asker gets an error message instead. */
   respond(payload: Uint8Array, headers: BusHeaders): void;
 }
 
 export interface Subscription {
-  /** Takes no new message; resolves when those already received have been given to the handler. */
+  /** Takes no new message; resolves when those already received have been given to the handler, after a second anyhow. */
   drain(): Promise<void>;
 }
 

@@ -9,17 +9,18 @@ export interface Health {
   stop(): Promise<void>;
 }
 
-/** Probes and metrics of an expert service, if `ASK_HEALTH_PORT` is set. Ready once it can be asked over the bus. */
+/** Probes and metrics of an expert service, if `ASK_HEALTH_PORT` is set. Ready while all of it can be asked over the bus. */
 export async function startHealth(config: Config, bus: Bus): Promise<Health> {
   if (config.ASK_HEALTH_PORT === undefined) return { ready: () => {}, stop: async () => {} };
   let metrics: Registry | undefined;
   const app = Fastify({ forceCloseConnections: true });
   app.get('/healthz', async () => ({ status: 'alive' }));
-  app.get('/readyz', async (_, reply) =>
-    reply
-      .code(metrics && bus.connected ? 200 : 503)
-      .send({ loaded: metrics !== undefined, bus: { kind: bus.kind, connected: bus.connected } }),
-  );
+  app.get('/readyz', async (_, reply) => {
+    const { kind, connected, refused } = bus;
+    return reply
+      .code(metrics && connected && refused.length === 0 ? 200 : 503)
+      .send({ loaded: metrics !== undefined, bus: { kind, connected, refused } });
+  });
   app.get('/metrics', async (_, reply) =>
     metrics ? reply.type(metrics.contentType).send(await metrics.metrics()) : reply.code(503).send(),
   );

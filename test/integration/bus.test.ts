@@ -229,6 +229,29 @@ describe('NATS - connection', () => {
     await bus.close();
   });
 
+  test('a reply that is too large for the server is an error to the asker, and the next question is served', async () => {
+    await using folder = await makeFolder();
+    const config = join(folder.path, 'nats.conf');
+    await writeFile(config, 'max_payload: 1024, max_pending: 1MB');
+    await using server = await startNats({ config });
+    const bus = connectNats({ servers: [server.url], name: 'talkative', log });
+    await waitFor(() => bus.connected, 'the connection');
+    let calls = 0;
+    const responder = createResponder({ bus, queue: 'q', capacity: 9 });
+    responder.serve(subject, async (message) => {
+      calls += 1;
+      return calls === 1 ? { payload: new Uint8Array(2000), headers: {} } : echo(message);
+    });
+    bus.subscribe('discovery', (message) => message.respond(new Uint8Array(2000), {}));
+    await bus.flush();
+    const error = { 'Nats-Service-Error': 'internal', 'Nats-Service-Error-Code': '500' };
+    expect((await ask(bus)).headers).toEqual(error);
+    expect((await ask(bus)).headers.got).toBe('yes');
+    expect((await bus.request('discovery', payload, { headers: {}, timeoutMs: 5000 })).headers).toEqual(error);
+    await responder.stop();
+    await bus.close();
+  });
+
   test('a question that the server forbids fails at once', async () => {
     await using folder = await makeFolder();
     const config = join(folder.path, 'nats.conf');
