@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { ConfigError, helpText, readConfig } from '../../shared/config.ts';
 import { AppError } from '../../shared/errors.ts';
+import { ModelFailed } from '../../shared/inference.process.ts';
 import { BundleError } from '../../shared/manifest.ts';
 import { strategyNames } from '../edge/strategies.ts';
 import { calibrate, numericOptions } from './calibrate/calibrate.ts';
@@ -85,7 +86,7 @@ try {
     process.stderr.write(`ask: ${message}\n\n${usage}\n`);
     process.exitCode = 2;
   } else {
-    const ours = [AppError, BundleError, ConfigError].some((kind) => error instanceof kind);
+    const ours = [AppError, BundleError, ConfigError, ModelFailed].some((kind) => error instanceof kind);
     const known = ours || ['ENOENT', 'EACCES', 'EISDIR'].includes(code ?? '');
     process.stderr.write(`ask: ${known ? message : (error as Error).stack}\n`);
     process.exitCode = 1;

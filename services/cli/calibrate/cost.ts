@@ -39,7 +39,7 @@ export async function measureTimes(bundle: Bundle): Promise<Times> {
 async function median(pool: InferencePool, bundle: Bundle, entry: ModelEntry): Promise<number> {
   const model = toRunnable(bundle, entry);
   const pixels = Uint8Array.from({ length: model.size ** 2 * 3 }, (_, i) => (i * 37) % 256);
-  await pool.run(model, pixels);
+  await pool.warm(model, pixels);
   const times: number[] = [];
   for (let run = 0; run < RUNS; run++) times.push((await pool.run(model, pixels)).runMs);
   return times.sort((a, b) => a - b)[RUNS / 2] as number;
