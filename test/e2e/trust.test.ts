@@ -154,7 +154,7 @@ test('a file that changed while the service runs is not loaded by a new model pr
 
   await rename(`${path}.before`, path);
   expect(await ask()).toBe('red');
-  expect(await readiness()).toEqual([200, 'ready']);
+  await waitFor(async () => (await readiness())[0] === 200, 'readiness');
 });
 
 function modelProcesses(parent: number): number[] {
