@@ -158,6 +158,9 @@ test('a file that changed while the service runs is not loaded by a new model pr
 });
 
 function modelProcesses(parent: number): number[] {
-  const lines = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(parent)], { encoding: 'utf8' }).split('\n');
-  return lines.filter((line) => line.includes('inference.worker')).map((line) => Number.parseInt(line, 10));
+  const lines = execFileSync('ps', ['-eo', 'ppid=,pid=,args='], { encoding: 'utf8' }).split('\n');
+  return lines.flatMap((line) => {
+    const [ppid, pid] = line.trim().split(/\s+/).map(Number);
+    return ppid === parent && line.includes('inference.worker') ? [pid as number] : [];
+  });
 }
