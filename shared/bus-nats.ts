@@ -51,6 +51,9 @@ export function connectNats(options: NatsOptions): Bus {
     }
     if (!connection) return;
     if (closing) return connection.close();
+    // The client has dropped those that it tried before this one.
+    const gossiped = connection.getServers().filter((server) => server.gossiped);
+    connection.setServers([...options.servers, ...gossiped.map(({ listen }) => listen)]);
     connected = true;
     inbox = new NatsInbox(connection, options.access?.inboxPrefix);
     log.info({ server: connection.getServer() }, 'connected to NATS');

@@ -282,6 +282,23 @@ describe('NATS - connection', () => {
     await bus.close();
   });
 
+  test('of several servers each is tried again, also one that was not there at first', async () => {
+    const port = await freePort();
+    const first = await startNats();
+    const servers = [`nats://127.0.0.1:${port}`, first.url];
+    const clients = Array.from({ length: 4 }, () => connectNats({ servers, name: 'of-two', log })); // each in its own order
+    await waitFor(() => clients.every((bus) => bus.connected), 'the connections');
+    await using second = await startNats({ port });
+    const answerer = connectNats({ servers: [second.url], name: 'answerer', log });
+    createResponder({ bus: answerer, queue: 'q', capacity: 9 }).serve(subject, echo);
+    await waitFor(() => answerer.connected, 'the connection');
+    await answerer.flush();
+    await first.stop();
+    const asked = () => Promise.all(clients.map((bus) => failureOf(ask(bus, 500))));
+    await waitFor(async () => (await asked()).every((failure) => failure === 'none'), 'answers over the other server');
+    for (const bus of [...clients, answerer]) await bus.close();
+  });
+
   test('closing does not wait for a server that accepts and stays silent', async () => {
     await using silent = await listenSilently();
     const bus = connectNats({ servers: [`127.0.0.1:${silent.port}`], name: 'hasty', log });
