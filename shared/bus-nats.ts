@@ -51,9 +51,8 @@ export function connectNats(options: NatsOptions): Bus {
     }
     if (!connection) return;
     if (closing) return connection.close();
-    // The client has dropped those that it tried before this one.
-    const gossiped = connection.getServers().filter((server) => server.gossiped);
-    connection.setServers([...options.servers, ...gossiped.map(({ listen }) => listen)]);
+    // The client has dropped those that it tried before this one. Set, a server stays even if its cluster drops it.
+    if (connection.getServers().length < options.servers.length) connection.setServers(options.servers);
     connected = true;
     inbox = new NatsInbox(connection, options.access?.inboxPrefix);
     log.info({ server: connection.getServer() }, 'connected to NATS');

@@ -185,7 +185,8 @@ export class InferencePool {
 
   #fail(job: PoolJob, error: unknown): void {
     if (!(error instanceof ProcessDied)) this.#reject(job, error);
-    else if (job.attempts < ATTEMPTS && !job.abandoned) this.#queue.add(Object.assign(job, { only: undefined }));
+    else if (job.abandoned) job.settled.reject(error);
+    else if (job.attempts < ATTEMPTS) this.#queue.add(Object.assign(job, { only: undefined }));
     else this.#reject(job, new AppError('model-failed', `the process running ${job.model.id} died twice`));
   }
 

@@ -10,7 +10,7 @@ import type { Admission } from './admission.ts';
 import type { ClassifyDependencies } from './classify.ts';
 import { createGuard } from './guard.ts';
 import type { KeyRing } from './key-ring.ts';
-import { createConnectionHandler, createErrorHandler, noteRequest, requireHost } from './problem.ts';
+import { createConnectionHandler, createErrorHandler, isLast, noteRequest, requireHost } from './problem.ts';
 import { acceptJson } from './read-json.ts';
 import type { Reception } from './reception.ts';
 import { classifyRoutes } from './routes/classify.ts';
@@ -64,9 +64,10 @@ export async function buildApp(dependencies: AppDependencies) {
   app.addHook('onSend', ({ raw }, reply, payload, done) => {
     if (dependencies.phase() !== 'stopping') return done(null, payload);
     // A connection that stays open after its last answer would keep a stopping process waiting. But Node hangs up at once
-    // after such an answer, and a caller still sending a body would lose it. What came with the headers is read by then.
+    // after such an answer: a caller still sending a body would lose it, and another request behind it has its own to come.
+    // What came with the headers is read by then.
     setImmediate(() => {
-      if (raw.complete) reply.header('connection', 'close');
+      if (raw.complete && isLast(reply.raw)) reply.header('connection', 'close');
       else reply.raw.removeHeader('connection');
       done(null, payload);
     });

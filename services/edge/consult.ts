@@ -18,6 +18,8 @@ export interface Parcel {
 /** Answering must still be possible when the expert's time is up. */
 const RESERVE_MS = 5;
 const PROBE_MS = 2000;
+/** With as many members of another bundle as of ours, one question in 64 finds none of ours. */
+const TRIES = 6;
 
 export function createParcel({ pack }: Tools, { image, original, deadline, caller }: Task): Parcel {
   let made: Promise<Payload | null> | undefined;
@@ -69,7 +71,8 @@ export async function consult(
   const timeoutMs = task.deadline.left - RESERVE_MS;
   if (timeoutMs < 1) return unasked('timeout');
   if (packed === null) return unasked('expert-error');
-  const answer = await askExpert(tools.bus, question(expert, packed, tools, task.requestId, timeoutMs, signal));
+  const asked = question(expert, packed, tools, task.requestId);
+  const answer = await askExpert(tools.bus, { ...asked, timeoutMs, signal, tries: TRIES });
   // Whoever waits for an expert waits for the packing, too. A connection lost says nothing about the expert.
   if (!signal.aborted && tools.bus.connected) health.record({ ...answer, roundTripMs: elapsed(begun) }, timeoutMs);
   const { metrics } = tools;
@@ -85,24 +88,16 @@ async function probe(expert: string, parcel: Parcel, tools: Tools, task: Task): 
   const packed = await parcel.open().catch(() => null);
   if (packed === null) return tools.health(expert).probed(null);
   const id = `${task.requestId}-probe`;
-  const answer = await askExpert(
-    tools.bus,
-    question(expert, packed, tools, id, PROBE_MS, new AbortController().signal),
-  );
+  const asked = question(expert, packed, tools, id);
+  const { signal } = new AbortController();
+  const answer = await askExpert(tools.bus, { ...asked, timeoutMs: PROBE_MS, signal, tries: 1 });
   tools.health(expert).probed(tools.bus.connected ? { ...answer, roundTripMs: elapsed(begun) } : null);
   tools.metrics.probes.inc({ expert, outcome: answer.degraded ?? 'answered' });
   tools.metrics.bytesSent.inc(answer.bytesSent);
 }
 
-function question(
-  expert: string,
-  { picture }: Payload,
-  { bundle }: Tools,
-  requestId: string,
-  timeoutMs: number,
-  signal: AbortSignal,
-) {
+function question(expert: string, { picture }: Payload, { bundle }: Tools, requestId: string) {
   const { labels, experts } = bundle.manifest;
   const { sha256 } = experts.find(({ id }) => id === expert) as ModelEntry;
-  return { expert, image: picture, requestId, timeoutMs, labels: labels.length, digest: sha256, signal };
+  return { expert, image: picture, requestId, labels: labels.length, digest: sha256 };
 }

@@ -33,13 +33,15 @@ const LATE_MARGIN = 1.2; // one that answered late may take so much longer the n
 const SAMPLES = 64;
 const ENOUGH = 20;
 
-/** Of a picture that cannot be taken, the expert is not to blame. */
+/** Of a picture that cannot be taken, the expert is not to blame; so many in a row count as one failure. */
+const REFUSALS = 20;
 const isPictures = (answer: ExpertAnswer) => answer.degraded !== null && answer.cause === 'picture';
 
 export function createExpertHealth(now: () => number = () => performance.now()): ExpertHealth {
   const roundTrips: number[] = [];
   let oldest = 0;
   let failures = 0;
+  let refusals = 0; // in a row
   let shut: { degraded: Obstacle['degraded']; until: number; pauseMs: number } | null = null;
   let probing = false;
   /**
@@ -101,7 +103,8 @@ export function createExpertHealth(now: () => number = () => performance.now()):
     },
     record(answer, waitedMs) {
       const { degraded, roundTripMs } = answer;
-      if (isPictures(answer)) return;
+      refusals = isPictures(answer) ? (refusals + 1) % REFUSALS : 0;
+      if (refusals > 0) return;
       if (degraded === null) answered(roundTripMs);
       if (tooLate(answer)) return;
       if (degraded === null || degraded === 'overloaded') return open();
@@ -116,7 +119,12 @@ export function createExpertHealth(now: () => number = () => performance.now()):
     },
     probed(answer) {
       probing = false;
-      if (answer === null || isPictures(answer) || tooLate(answer)) return;
+      if (answer === null) return;
+      if (isPictures(answer)) {
+        if (shut) shut.until = now() + shut.pauseMs;
+        return;
+      }
+      if (tooLate(answer)) return;
       const { degraded } = answer;
       if (degraded === null || degraded === 'overloaded') open();
       else if (degraded === 'no-expert') shutFor(degraded, PROBE_MS);

@@ -29,6 +29,8 @@ export interface Question {
   digest: string;
   /** Aborts when nobody waits for the answer any more. */
   signal: AbortSignal;
+  /** How many members of the queue group to ask at most, one after the other, if they serve another model. */
+  tries: number;
 }
 
 export type ExpertAnswer = { bytesSent: number; roundTripMs: number } & (
@@ -37,7 +39,6 @@ export type ExpertAnswer = { bytesSent: number; roundTripMs: number } & (
   | { reply: null; degraded: Degraded; cause?: 'picture' | 'other-model' }
 );
 
-const MOST_TRIES = 10;
 const DIGITS = 16; // of a digest tell any two models apart
 
 /**
@@ -53,7 +54,7 @@ export async function askExpert(bus: Bus, question: Question): Promise<ExpertAns
   for (let tries = 1; ; tries++) {
     const answer = await askOnce(bus, { ...question, timeoutMs: question.timeoutMs - elapsed(begun) });
     bytesSent += answer.bytesSent;
-    const over = answer.reply !== null || answer.cause !== 'other-model' || tries === MOST_TRIES;
+    const over = answer.reply !== null || answer.cause !== 'other-model' || tries === question.tries;
     if (over || elapsed(begun) > question.timeoutMs - 1) return { ...answer, bytesSent, roundTripMs: elapsed(begun) };
   }
 }

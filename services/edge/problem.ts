@@ -51,6 +51,11 @@ export function noteRequest({ socket }: IncomingMessage, response: ServerRespons
   latest.set(socket, response);
 }
 
+/** No other request has come on its connection since. */
+export function isLast(response: ServerResponse): boolean {
+  return latest.get(response.req.socket) === response;
+}
+
 /** Answers, in its turn, what is no request on a connection, counts it, and closes the connection. */
 export function createConnectionHandler(metrics: EdgeMetrics) {
   const refused = new WeakSet<Socket>();

@@ -58,3 +58,13 @@ test('a question about readiness is answered although the edge stops', async () 
   await system.closed;
   expect(system.answer()).toMatch(/^HTTP\/1.1 200 .*"instances"/s);
 });
+
+test('a request behind one that is being answered when the edge stops is answered, too', async () => {
+  const open = buses.find(([name]) => name === 'NATS')?.[1];
+  await using system = await startWithConnection({ ...(open && { open }) });
+  system.socket.write('GET /experts HTTP/1.1\r\nhost: x\r\n\r\nGET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n');
+  await fetch(`${system.url}/healthz`);
+  await system.edge.stop();
+  await system.closed;
+  expect(system.answer()).toMatch(/^HTTP\/1.1 200 .*"instances".*HTTP\/1.1 200 .*"openapi"/s);
+});

@@ -45,6 +45,36 @@ test('three failures in a row open the circuit; one answer between them does not
   expect(health.state).toBe('open');
 });
 
+test('pictures that it refuses are no failures, but it does not refuse all pictures for ever unseen', () => {
+  const { health, fail, pass } = setUp();
+  const refusal: ExpertAnswer = {
+    reply: null,
+    degraded: 'expert-error',
+    cause: 'picture',
+    bytesSent: 1,
+    roundTripMs: 1,
+  };
+  const refuse = (times: number) => Array.from({ length: times }, () => health.record(refusal, 1000));
+  for (let i = 0; i < 9; i++) {
+    refuse(19);
+    health.record(answered(), 1000);
+  }
+  expect(health.state).toBe('closed');
+  refuse(60);
+  expect(health.state).toBe('open');
+  health.record(answered(), 1000);
+  fail(3);
+
+  pass(250);
+  expect(health.obstacle()?.probe).toBe(true);
+  health.probed(refusal); // tells nothing
+  expect(health.obstacle()).toEqual({ degraded: 'circuit-open', probe: false });
+  pass(250);
+  expect(health.obstacle()?.probe).toBe(true);
+  health.probed(answered());
+  expect(health.obstacle()).toBeNull();
+});
+
 test('an open circuit asks for one probe at a time, each later than the one before; an answer closes it', () => {
   const { health, fail, pass } = setUp();
   fail(3);

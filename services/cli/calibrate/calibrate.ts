@@ -53,17 +53,15 @@ export async function calibrate(options: CalibrateArguments, directory: string):
   const choice: ReturnType<typeof choose> =
     (goal.escalation ?? 0) < 0 ? { unmet: 'the generalist alone costs more' } : choose(points, n, goal, delta);
   const { encoding } = manifest.routing;
-  if ('quality' in encoding) {
-    notes.push(
-      `what ${encodingName(encoding)} costs on the way to experts is not in it: accuracy is that of pictures as they are`,
-    );
-  }
+  const lossy = goal.accuracy !== undefined && 'quality' in encoding;
+  const caveat = lossy && `what ${encodingName(encoding)} costs on the way to experts is not in it`;
   for (const note of notes) process.stderr.write(`${note}\n`);
   if ('unmet' in choice) {
     process.stderr.write(`the goal cannot be met: ${choice.unmet}; nothing was written\n`);
     return 1;
   }
   const calibration = { metric, ...describe(choice.point, points, n, goal, numbers, delta) };
+  if (caveat) calibration.guarantee += `; ${caveat}`;
   if (!options['dry-run']) {
     await changeManifest(directory, (manifest) => {
       Object.assign(manifest.routing, { metric: calibration.metric, threshold: calibration.threshold });
