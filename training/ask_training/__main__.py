@@ -14,7 +14,7 @@ from .engine import keep_freed_memory
 from .groups import check_sizes
 from .run import Run
 from .serve import export_model
-from .stages import check_stages, perform
+from .stages import check_stages, needed, perform
 
 HERE = Path(__file__).resolve().parent.parent
 LEAST_VALIDATION = 10  # half of them fit the policy, in as many folds
@@ -49,12 +49,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def do(step: str, run: Run, options: argparse.Namespace) -> None:
-    if step in ("export", "bundle"):
-        check_stages(run)
     if step == "export":
+        check_stages(run, needed(run))
         for model in run.served():
             export_model(run, model)
     elif step == "bundle":
+        check_stages(run, run.experiment.stages)
         inside = options.config.resolve().is_relative_to(HERE.parent)
         config = f" --config {options.config.resolve().relative_to(HERE.parent) if inside else options.config.name}"
         weights = " --weights FILE" if options.weights else ""

@@ -104,7 +104,7 @@ def _entry(run: Run, model: str, classes: list[int], temperature: float, target:
     """Copies the model's weights and says what the manifest says of them."""
     export = run.figures(model, "export.json")
     source = run.path(model, f"{export['form']}.onnx")
-    if export["origin"] != export_origin(run, model) or export["sha256"] != digest(source):
+    if export["origin"] != export_origin(run, model) or export.get("sha256") != digest(source):
         raise ValueError(f"{source} is not what was exported of these weights: remove {run.path(model, 'export.json')}, export again")
     write_atomically(target / f"{model}.onnx", lambda to: shutil.copyfile(source, to))
     name = run.served()[model]

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from .check import read_experiment
-from .config import Stage
 from .engine import keep_freed_memory
 from .files import write_json
 from .measure import cost, measure
 from .run import Run
 from .sources import read_records
-from .stages import perform
+from .stages import needed, perform
 
 COLUMNS = {
     "own": "experts, own classes", "ownOnly": "the same, other classes ruled out", "system": "system, 40 % escalated",
@@ -53,19 +52,6 @@ def main(arguments: list[str] | None = None) -> None:
                 store(options.to, runs)
     except (ValueError, OSError, ArithmeticError) as error:
         sys.exit(f"ask_training.compare: {error}")
-
-
-def needed(run: Run) -> list[Stage]:
-    """The stages that the bundle's models come from, in order."""
-    wanted, todo = set(), [run.experiment.bundle.generalist, run.experiment.bundle.experts, run.experiment.groups.of]
-    while todo:
-        name = todo.pop()
-        if name in wanted or name in ("weights", "scratch"):
-            continue
-        wanted.add(name)
-        stage = run.experiment.stage(name)
-        todo += [stage.start, *stage.teachers, *stage.soup]
-    return [stage for stage in run.experiment.stages if stage.name in wanted]
 
 
 def store(path: Path, runs: dict[str, list[dict[str, Any]]]) -> None:

@@ -33,7 +33,8 @@ def export_model(run: Run, model: str) -> None:
         raise ValueError("head = 'group' is for comparisons: exported experts answer for all classes")
     report, name = run.path(model, "export.json"), run.served()[model]
     origin = export_origin(run, model)
-    if report.exists() and run.figures(model, "export.json")["origin"] == origin:
+    made = run.figures(model, "export.json") if report.exists() else {}
+    if made.get("origin") == origin and "sha256" in made:
         print(f"{model}: exported before, see {report}")
         return
     fit, validation = run.split

@@ -137,7 +137,7 @@ def fit_square(picture: Image.Image, side: int) -> np.ndarray:
         return (length - shorter) / 2 + scale * (surplus % 2) / 2
 
     left, top = map(begin, picture.size)
-    # Half a pixel of the result may lie beyond the edge, which then goes on as it ends.
+    # Part of a pixel of the result may lie beyond the edge, which then goes on as it ends.
     beyond = [max(0, math.ceil(at + shorter - length)) for at, length in zip((top, left), picture.size[::-1])]
     padded = Image.fromarray(np.pad(np.asarray(picture), [*((0, n) for n in beyond), (0, 0)], "edge"))
     return np.asarray(padded.resize((side, side), Image.Resampling.LANCZOS, box=(left, top, left + shorter, top + shorter)))

@@ -35,9 +35,22 @@ def perform(run: Run, stage: Stage) -> None:
         train(run, stage, name, group, origin, teacher)
 
 
-def check_stages(run: Run) -> None:
+def needed(run: Run) -> list[Stage]:
+    """The stages that the bundle's models come from, in order."""
+    wanted, todo = set(), [run.experiment.bundle.generalist, run.experiment.bundle.experts, run.experiment.groups.of]
+    while todo:
+        name = todo.pop()
+        if name in wanted or name in ("weights", "scratch"):
+            continue
+        wanted.add(name)
+        stage = run.experiment.stage(name)
+        todo += [stage.start, *stage.teachers, *stage.soup]
+    return [stage for stage in run.experiment.stages if stage.name in wanted]
+
+
+def check_stages(run: Run, stages: list[Stage]) -> None:
     """Raises ValueError if a result that is there was made from something else, FileNotFoundError if one is missing."""
-    for stage in run.experiment.stages:
+    for stage in stages:
         groups = find_groups(run) if stage.pictures == "group" else [None]
         for name, group in zip(run.results(stage), groups):
             if not run.path(name, "json").exists():
