@@ -36,10 +36,8 @@ export function choose(points: Point[], n: number, goal: Goal, delta: number): C
 
   // Where the sequence begins must not depend on the held pictures.
   const within = points.filter(({ expected }) => expected.escalated <= (escalation ?? 1));
-  const first = within.reduce(
-    (best, { expected }, i, { [best]: b }) => (expected.right >= (b as Point).expected.right ? i : best),
-    0,
-  );
+  const best = Math.max(...within.map(({ expected }) => expected.right));
+  const first = within.findLastIndex(({ expected }) => expected.right === best);
   const sequence = within.slice(0, first + 1).reverse();
   const failure = sequence.findIndex((point) => lowerBound(point.right, n, part) < accuracy);
   const point = failure === -1 ? sequence.at(-1) : sequence[failure - 1];
