@@ -92,8 +92,12 @@ function toRgb(rows: Buffer, size: number, channels: number): Uint8Array | undef
   let to = 0;
   for (let y = 0; y < size; y++) {
     let from = y * (size * channels + 1) + 1;
+    if (channels === 3) {
+      rows.copy(pixels, y * size * 3, from, from + size * 3);
+      continue;
+    }
     for (let x = 0; x < size; x++, from += channels) {
-      if (channels === 4 && rows[from + 3] !== 255) return undefined;
+      if (rows[from + 3] !== 255) return undefined;
       pixels[to++] = rows[from] as number;
       pixels[to++] = rows[from + 1] as number;
       pixels[to++] = rows[from + 2] as number;

@@ -1,7 +1,6 @@
 /** logits [n] -> calibrated probabilities [n] that sum to 1; `temperature` > 1 flattens. */
 export function softmax(logits: ArrayLike<number>, temperature: number): Float64Array {
-  let highest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < logits.length; i++) highest = Math.max(highest, logits[i] as number);
+  const highest = largest(logits);
   const out = new Float64Array(logits.length);
   let sum = 0;
   for (let i = 0; i < out.length; i++) {
@@ -10,6 +9,13 @@ export function softmax(logits: ArrayLike<number>, temperature: number): Float64
   }
   for (let i = 0; i < out.length; i++) out[i] = (out[i] as number) / sum;
   return out;
+}
+
+/** The largest value; -Infinity of none. */
+export function largest(values: ArrayLike<number>): number {
+  let highest = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < values.length; i++) highest = Math.max(highest, values[i] as number);
+  return highest;
 }
 
 /** Indices of the k largest, largest first; of equals the lower index comes first. */

@@ -81,7 +81,6 @@ export async function classify(
     const task = { image, ...original, requestId: id, deadline, caller: options.caller, threshold, work };
     outcome = await strategies[options.strategy](dependencies, task);
     if (outcome.degraded === null) cache.set(key, outcome);
-    observe(metrics, outcome, decodeMs);
   }
 
   const ranked = topK(outcome.probabilities, options.topK).map((index) => ({
@@ -91,9 +90,7 @@ export async function classify(
   }));
   const [best] = ranked as [(typeof ranked)[number]];
   const totalMs = elapsed(begun);
-  const { strategy } = outcome.decision;
-  metrics.answers.inc({ strategy, route: outcome.route, degraded: outcome.degraded ?? 'no' });
-  metrics.duration.observe({ route: outcome.route }, totalMs / 1000);
+  setImmediate(observe, metrics, outcome, { decodeMs, totalMs }); // the caller need not wait for it
   return {
     id,
     ...best,
@@ -116,12 +113,19 @@ export async function classify(
   };
 }
 
-function observe(metrics: EdgeMetrics, outcome: Outcome, decodeMs: number): void {
-  const { edgeMs } = outcome.timings;
+function observe(
+  metrics: EdgeMetrics,
+  outcome: Outcome,
+  { decodeMs, totalMs }: Pick<Answer['timings'], 'decodeMs' | 'totalMs'>,
+): void {
+  const { route, degraded, decision, timings } = outcome;
+  metrics.answers.inc({ strategy: decision.strategy, route, degraded: degraded ?? 'no' });
+  metrics.duration.observe({ route }, totalMs / 1000);
+  if (decision.reason === 'cache-hit') return;
   metrics.stages.observe({ stage: 'decode' }, decodeMs / 1000);
-  metrics.stages.observe({ stage: 'edge' }, edgeMs / 1000);
+  metrics.stages.observe({ stage: 'edge' }, timings.edgeMs / 1000);
 }
 
 function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
+  return Math.round(value * 10 ** digits) / 10 ** digits;
 }

@@ -1,5 +1,5 @@
 import type { Manifest } from '../../shared/manifest.ts';
-import { topK } from '../../shared/probabilities.ts';
+import { largest, topK } from '../../shared/probabilities.ts';
 import { normalisedEntropy, rankByGain } from './gain.ts';
 
 export type Metric = Manifest['routing']['metric'];
@@ -21,7 +21,7 @@ type Measure = (probabilities: Float64Array, candidates: Candidate[]) => number;
 
 /** Confidence in 0..1, higher is surer, from calibrated probabilities [n]. */
 export const metrics: Record<Metric, Measure> = {
-  'max-probability': (p) => Math.max(...p),
+  'max-probability': largest,
   margin: (p) => {
     const [first = 0, second = 0] = topK(p, 2);
     return (p[first] as number) - (p[second] as number);
