@@ -1,6 +1,7 @@
 import type { Attributes } from '@opentelemetry/api';
 import { softmax, topK } from '../../shared/probabilities.ts';
 import { inSpan, SpanKind } from '../../shared/telemetry.ts';
+import { createParcel } from './consult.ts';
 import { escalate } from './escalate.ts';
 import { type Candidate, decideRouting } from './gate.ts';
 import type { Decision, Outcome, Reason, Strategy, Task, Tools } from './strategy.ts';
@@ -8,6 +9,7 @@ import type { Decision, Outcome, Reason, Strategy, Task, Tools } from './strateg
 /** Says from the generalist's confidence whether its answer stands; only two of the reasons escalate. */
 type Gate = (confidence: number, threshold: number) => Reason;
 const escalating: Reason[] = ['low-confidence', 'always-escalates'];
+const ALMOST_SURE = 1 - Number.EPSILON;
 
 /**
  * Ask the Expert (arXiv:2602.13334): the generalist answers; if the gate says so, an expert is asked, the best by the
@@ -16,6 +18,10 @@ const escalating: Reason[] = ['low-confidence', 'always-escalates'];
 export function cascade(strategy: string, gate: Gate): Strategy {
   return async (tools, task) => {
     const begun = performance.now();
+    const parcel = createParcel(tools, task);
+    // Whatever the generalist says, an expert will be asked: the picture is packed meanwhile.
+    const settled = escalating.includes(gate(ALMOST_SURE, task.threshold));
+    if (settled && tools.bus.connected && !tools.sheds(task.deadline)) parcel.open().catch(() => {});
     const { outputs } = await inSpan('generalist', SpanKind.INTERNAL, () =>
       tools.generalist(task.image, task.deadline),
     );
@@ -27,7 +33,7 @@ export function cascade(strategy: string, gate: Gate): Strategy {
     return inSpan('route', SpanKind.INTERNAL, async (span) => {
       const decision = decide(strategy, gate, probabilities, tools, task);
       const expert = escalating.includes(decision.reason) ? (decision.candidates[0] as Candidate).expert : null;
-      span.setAttributes(describe(decision, expert, probabilities, tools));
+      if (span.isRecording()) span.setAttributes(describe(decision, expert, probabilities, tools));
       const edge: Outcome = {
         probabilities,
         edgeProbabilities: probabilities,
@@ -40,7 +46,7 @@ export function cascade(strategy: string, gate: Gate): Strategy {
         encoding: null,
       };
       if (expert === null) return edge;
-      const outcome = await escalate(edge, tools, task);
+      const outcome = await escalate(edge, parcel, tools, task);
       span.setAttribute('routing.answered_by', outcome.expert ?? 'generalist');
       if (outcome.degraded !== null) span.setAttribute('routing.degraded', outcome.degraded);
       return outcome;

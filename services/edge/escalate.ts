@@ -1,6 +1,6 @@
 import type { ModelEntry } from '../../shared/manifest.ts';
 import { softmax } from '../../shared/probabilities.ts';
-import { type Consultation, consult, createParcel } from './consult.ts';
+import { type Consultation, consult, type Parcel } from './consult.ts';
 import type { Candidate } from './gate.ts';
 import { mergeLogLinear } from './merge.ts';
 import { askEither } from './second-choice.ts';
@@ -12,13 +12,12 @@ const DONE = new Error('answered'); // made once: an abort without a reason make
  * Asks the best expert of the generalist's decision, failing that the runner-up; the answer merged with the
  * generalist's, or that one marked `degraded`. Rejects only when the caller has gone, with the signal's reason.
  */
-export async function escalate(edge: Outcome, tools: Tools, task: Task): Promise<Outcome> {
+export async function escalate(edge: Outcome, parcel: Parcel, tools: Tools, task: Task): Promise<Outcome> {
   const [first, runnerUp] = edge.decision.candidates as [Candidate, Candidate?];
   if (tools.sheds(task.deadline)) {
     tools.metrics.escalations.inc({ expert: first.expert, outcome: 'overloaded' });
     return { ...edge, degraded: 'overloaded' };
   }
-  const parcel = createParcel(tools, task);
   const asked: Promise<Consultation>[] = [];
   const enough = new AbortController();
   const signal = AbortSignal.any([task.caller, enough.signal]);

@@ -56,6 +56,29 @@ describe.each(buses)('over %s', (_, open) => {
     expect(cold.decision.candidates[0].expert).toBe('cold');
   });
 
+  test.each([
+    ['expert', '?strategy=expert', ['packing', 'generalist']],
+    ['ask, nothing being sure enough', '?threshold=1', ['packing', 'generalist']],
+    ['ask', '', ['generalist', 'packing']],
+    ['edge', '?strategy=edge', ['generalist']],
+  ])('a picture is packed beside the generalist only where it will be sent whatever that says: %s', async (...of) => {
+    await using system = await startTinySystem({ open });
+    const { dependencies } = system.edge;
+    const { pack, generalist } = dependencies;
+    const order: string[] = [];
+    dependencies.pack = (...picture) => {
+      order.push('packing');
+      return pack(...picture);
+    };
+    dependencies.generalist = (...picture) => {
+      order.push('generalist');
+      return generalist(...picture);
+    };
+    const { body } = await postImage(system.url, await flatPng(UNSURE_WARM), of[1]);
+    expect(body.degraded).toBeNull();
+    expect(order).toEqual(of[2]);
+  });
+
   test('a picture travels as pixels, or as the caller’s file where that is smaller, with the same answer', async () => {
     await using system = await startTinySystem({ open });
     const [small, large] = await Promise.all([flatPng(UNSURE_WARM), flatPng(UNSURE_WARM, 900, 900)]);
