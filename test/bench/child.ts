@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { LoadResult, LoadSpec } from './load.ts';
@@ -15,6 +16,20 @@ export const load = (spec: LoadSpec): Promise<LoadResult> => child('./load.ts', 
 
 /** The floor, from one process of its own. */
 export const raw = (spec: RawSpec): Promise<RawResult> => child('./raw.ts', spec);
+
+/** The server of `bare.ts`, as a process of its own until it is disposed of. */
+export async function spawnBare(bundle: string): Promise<{ url: string } & AsyncDisposable> {
+  const path = fileURLToPath(new URL('./bare.ts', import.meta.url));
+  const server = spawn(process.execPath, [path, bundle], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = once(server, 'exit');
+  const [line] = await Promise.race([once(server.stdout, 'data'), exited]);
+  if (server.exitCode !== null) throw new Error(`bare.ts ended with ${server.exitCode}`);
+  const end = async () => {
+    server.kill();
+    await exited;
+  };
+  return { url: String(line).trim(), [Symbol.asyncDispose]: end };
+}
 
 /** What a service says of itself in `/metrics`: the first value of each name, summed over labels. */
 export async function metrics(url: string): Promise<Map<string, number>> {

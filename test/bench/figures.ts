@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { type NatsServer, startNats } from '../support/nats-server.ts';
 import { postImage, spawnHttp, spawnService, waitForLog } from '../support/service.ts';
-import { load, metrics, raw } from './child.ts';
+import { load, metrics, raw, spawnBare } from './child.ts';
 import { distinct, PICTURES } from './pictures.ts';
 import { median, round } from './statistics.ts';
 
@@ -17,33 +17,52 @@ export interface Settings {
   rounds: number;
 }
 
-const warmUpSeconds = 1;
+const warmUpSeconds = 3;
 const LAG_INTERVAL_MS = 10; // Node's histogram holds the time between two looks, this long when nothing delays them
 const floor = ({ bundle, seconds }: Settings, ...steps: string[][]) =>
   raw({ bundle, steps, threads: 1, picture, seconds, warmUpSeconds });
 
-const edgeLoad = (url: string, clients: number, { seconds }: Settings) =>
-  load({ url, clients, seconds, warmUpSeconds, picture, repeat: 0, path: '/classify?strategy=edge' });
+/** So many times what is measured passes before it counts: until then V8 still compiles what answers. */
+const WARM_UP = 3;
+const warmUp = (url: string, path: string, { seconds }: Settings, clients = 4 * cores) =>
+  load({ url, clients, seconds: WARM_UP * seconds, warmUpSeconds: 0, picture, repeat: 0, path });
 
-/** Milliseconds that an answer from the edge takes one client beyond decoding and the model, and its tail. */
+const EDGE = '/classify?strategy=edge';
+const edgeLoad = (url: string, clients: number, { seconds }: Settings) =>
+  load({ url, clients, seconds, warmUpSeconds, picture, repeat: 0, path: EDGE });
+
+/**
+ * Milliseconds that an answer from the edge takes one client beyond decoding and the model, and its tail; and what it
+ * takes of the least that any such server does.
+ */
 export async function edgeLatency(settings: Settings) {
   await using service = await spawnHttp('local', quiet(settings.bundle));
   await waitForLog(service, 'experts are ready');
+  await using bare = await spawnBare(settings.bundle);
+  await warmUp(service.url, EDGE, settings);
+  await warmUp(bare.url, '/', settings, 1);
   const over: number[] = [];
+  const bareOver: number[] = [];
   const tail: number[] = [];
   for (let i = 0; i < settings.rounds; i++) {
     const lone = await floor(settings, ['generalist']);
     const { latency } = await edgeLoad(service.url, 1, settings);
     over.push(latency.p50 - lone.total.p50);
     tail.push(latency.p99 - latency.p50);
+    bareOver.push((await edgeLoad(bare.url, 1, settings)).latency.p50 - lone.total.p50);
   }
-  return { edgeP50OverRawMs: round(median(over)), edgeP99OverP50Ms: round(median(tail)) };
+  return {
+    edgeP50OverRawMs: round(median(over)),
+    edgeP99OverP50Ms: round(median(tail)),
+    bareP50OverRawMs: round(median(bareOver)),
+  };
 }
 
 /** Answers a second of a saturated edge over those of as many raw processes as it has model processes. */
 export async function throughput(settings: Settings) {
   await using service = await spawnHttp('local', quiet(settings.bundle));
   await waitForLog(service, 'experts are ready');
+  await warmUp(service.url, EDGE, settings);
   const ratios: number[] = [];
   const delays: number[] = [];
   let memory = 0;
@@ -68,7 +87,8 @@ export async function throughput(settings: Settings) {
 }
 
 /**
- * Milliseconds that an escalation over a real nats-server takes one client beyond decoding, both models and encoding.
+ * Milliseconds that an escalation over a real nats-server takes one client beyond decoding, both models and encoding,
+ * and of that, what its parts take: the models more than in the floor, what is between the services, and HTTP.
  * Pictures go to all experts: the floor runs them in turns too, since together they do not fit the processor's caches.
  */
 export async function escalation(settings: Settings, experts: string[]) {
@@ -77,23 +97,28 @@ export async function escalation(settings: Settings, experts: string[]) {
   await using near = spawnService('expert', env);
   await using edge = await spawnHttp('edge', env);
   await waitForLog(near, 'experts are ready');
-  const over: number[] = [];
+  const path = '/classify?strategy=expert';
+  await warmUp(edge.url, path, settings);
+  const { seconds } = settings;
+  const found: Record<string, number>[] = [];
   for (let i = 0; i < settings.rounds; i++) {
     const lone = await floor(settings, ['generalist'], experts);
-    const { seconds } = settings;
-    const { latency, escalated, answers, encodeMs } = await load({
-      url: edge.url,
-      clients: 1,
-      seconds,
-      warmUpSeconds,
-      picture,
-      repeat: 0,
-      path: '/classify?strategy=expert',
-    });
+    const result = await load({ url: edge.url, clients: 1, seconds, warmUpSeconds, picture, repeat: 0, path });
+    const { latency, escalated, answers, timings } = result;
     if (escalated !== answers) throw new Error(`only ${escalated} of ${answers} answers came from an expert`);
-    over.push(latency.p50 - lone.total.p50 - (encodeMs ?? 0));
+    const part = (name: string) => timings[name] as number;
+    const [generalist, expert] = lone.steps as [number, number];
+    found.push({
+      escalationOverheadP50Ms: latency.p50 - lone.total.p50 - part('encodeMs'),
+      escalationGeneralistMs: part('edgeMs') - generalist,
+      escalationExpertMs: part('expertMs') - expert,
+      escalationLinkMs: part('expertRoundTripMs') - part('expertMs'),
+      escalationHttpMs: latency.p50 - part('totalMs'),
+      escalationEncodeMs: part('encodeMs'),
+    });
   }
-  return { escalationOverheadP50Ms: round(median(over)) };
+  const names = Object.keys(found[0] as Record<string, number>);
+  return Object.fromEntries(names.map((name) => [name, round(median(found.map((one) => one[name] as number)))]));
 }
 
 /** Milliseconds from the start of the process to its first answer. */

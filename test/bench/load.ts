@@ -56,8 +56,8 @@ export interface LoadResult {
   /** Answers by HTTP status; `failed` counts broken connections. */
   statuses: Record<string, number>;
   escalated: number;
-  /** Median milliseconds that the answers say encoding took; null if none does. */
-  encodeMs: number | null;
+  /** Medians of the milliseconds that escalated answers say their parts took; empty if none says so. */
+  timings: Record<string, number>;
   /** Milliseconds of the answers with status 200. */
   latency: Distribution;
   /** What this process itself used, per answer. */
@@ -74,7 +74,7 @@ const request = (picture: Buffer) => ({ path, ...forms[form](picture, spec.pictu
 const byExpert = /"route\\?": ?\\?"expert/; // a server may put its JSON into a string of JSON
 
 const latencies: number[] = [];
-const encodings: number[] = [];
+const timings: Record<string, number[]> = {};
 const statuses: Record<string, number> = {};
 let escalated = 0;
 const begun = performance.now();
@@ -96,16 +96,19 @@ function count(answer: Answer | undefined, due: number): void {
   const text = answer.body.toString('latin1');
   if (byExpert.test(text)) {
     escalated += 1;
-    const encodeMs = /"encodeMs":([\d.]+)/.exec(text)?.[1];
-    if (encodeMs !== undefined) encodings.push(Number(encodeMs));
+    for (const [, part, milliseconds] of text.matchAll(/"(\w+Ms)":([\d.]+)/g)) {
+      timings[part as string] ??= [];
+      timings[part as string]?.push(Number(milliseconds));
+    }
   }
   latencies.push(now - due);
 }
 
 async function closed(connection: Connection): Promise<void> {
   while (performance.now() < end) {
+    const picture = request(next()); // making it is no part of the answer's time
     const due = performance.now();
-    count(await connection.post(request(next())).catch(() => undefined), due);
+    count(await connection.post(picture).catch(() => undefined), due);
   }
 }
 
@@ -149,7 +152,7 @@ const result: LoadResult = {
   perSecond: latencies.length / spec.seconds,
   statuses,
   escalated,
-  encodeMs: encodings.length === 0 ? null : median(encodings),
+  timings: Object.fromEntries(Object.entries(timings).map(([part, values]) => [part, median(values)])),
   latency: summarise(latencies),
   clientCpuMs: (user + system) / 1000 / Math.max(1, latencies.length),
 };

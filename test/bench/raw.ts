@@ -2,7 +2,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { decodeImage } from '../../shared/image.ts';
 import { loadBundle } from '../../shared/manifest.ts';
 import { distinct, type Picture, repeated } from './pictures.ts';
-import { type Distribution, summarise } from './statistics.ts';
+import { type Distribution, median, summarise } from './statistics.ts';
 
 /**
  * The floor that the service stands on: decoding and onnxruntime in one process, one picture after the other, without
@@ -23,6 +23,8 @@ export interface RawResult {
   /** Milliseconds. */
   decode: Distribution;
   compute: Distribution;
+  /** Medians of the steps' runs. */
+  steps: number[];
   total: Distribution;
 }
 
@@ -44,26 +46,35 @@ const next = repeated(await distinct(spec.picture), 0, spec.picture);
 const begun = performance.now();
 const counted = begun + spec.warmUpSeconds * 1000;
 const end = counted + spec.seconds * 1000;
-const times: { decode: number[]; compute: number[]; total: number[] } = { decode: [], compute: [], total: [] };
+const times: { decode: number[]; compute: number[]; total: number[]; steps: number[][] } = {
+  decode: [],
+  compute: [],
+  total: [],
+  steps: steps.map(() => []),
+};
 for (let turn = 0; performance.now() < end; turn++) {
   const body = next();
   const start = performance.now();
   const { pixels } = await decodeImage(body, manifest.input, 1e9);
   const decoded = performance.now();
+  const ran = [decoded];
   for (const sessions of steps) {
     const session = sessions[turn % sessions.length] as InferenceSession;
     await session.run({ pixels: new Tensor('uint8', pixels, [1, size, size, 3]) });
+    ran.push(performance.now());
   }
   const done = performance.now();
   if (start < counted) continue;
   times.decode.push(decoded - start);
   times.compute.push(done - decoded);
   times.total.push(done - start);
+  for (const [i, step] of times.steps.entries()) step.push((ran[i + 1] as number) - (ran[i] as number));
 }
 const result: RawResult = {
   perSecond: times.total.length / spec.seconds,
   decode: summarise(times.decode),
   compute: summarise(times.compute),
+  steps: times.steps.map(median),
   total: summarise(times.total),
 };
 process.stdout.write(JSON.stringify(result), () => process.exit(0));
