@@ -68,6 +68,17 @@ export const goals: Goal[] = [
   },
 ];
 
+/** Figures that have no goal and explain those that have: by name, what they are. */
+export const explanations: Record<string, string> = {
+  bareP50OverRawMs:
+    'what a bare node:http server before the same model process takes beyond the raw model, one client, ms',
+  escalationGeneralistMs: 'of an escalation: the generalist, more than in a loop without pauses, ms',
+  escalationExpertMs: 'of an escalation: the expert’s service, more than its model in a loop without pauses, ms',
+  escalationLinkMs: 'of an escalation: from edge to expert and back, through the broker, ms',
+  escalationHttpMs: 'of an escalation: from the caller to the edge and back, ms',
+  escalationEncodeMs: 'encoding for an escalation, not in the figure above, ms',
+};
+
 export function meets({ goal, better }: Goal, value: number): boolean {
   return better === 'lower' ? value <= goal : value >= goal;
 }

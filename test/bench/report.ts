@@ -1,4 +1,4 @@
-import { goals, meets } from './goals.ts';
+import { explanations, goals, meets } from './goals.ts';
 import type { Row } from './grid.ts';
 import type { PeerRow } from './peers.ts';
 import type { ProfileRow } from './profile.ts';
@@ -49,7 +49,10 @@ export function markdown(results: Results): string {
     const sign = goal.better === 'lower' ? 'at most' : 'at least';
     return [goal.meaning, value, `${sign} ${goal.goal}`, meets(goal, value) ? 'met' : 'not met'];
   });
-  const named = new Set(goals.map(({ figure }) => figure));
+  for (const [figure, meaning] of Object.entries(explanations)) {
+    if (figures[figure] !== undefined) rows.push([meaning, figures[figure], '', '']);
+  }
+  const named = new Set([...goals.map(({ figure }) => figure), ...Object.keys(explanations)]);
   const others = Object.entries(figures).filter(([name]) => !named.has(name));
   const sections = [
     '# What the service costs on top of the models\n',

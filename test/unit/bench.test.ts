@@ -25,11 +25,18 @@ const row = {
 };
 
 test('the report marks each figure that a goal names as met or not met, and shows the others', () => {
-  const figures = { edgeP50OverRawMs: 0.4, throughputOverRaw: 0.91, rssMb: 300, overloadAnswered: 77 };
+  const figures = {
+    edgeP50OverRawMs: 0.4,
+    throughputOverRaw: 0.91,
+    rssMb: 300,
+    overloadAnswered: 77,
+    bareP50OverRawMs: 0.3,
+  };
   const text = markdown({ figures, machine });
   expect(text).toMatch(/\| 0\.4 \| at most 0\.5 \| met \|/);
   expect(text).toMatch(/\| 0\.91 \| at least 0\.92 \| not met \|/);
   expect(text).toMatch(/\| 300 \| at most 300 \| met \|/);
+  expect(text).toMatch(/bare node:http server .* \| 0\.3 \| {2}\| {2}\|/);
   expect(text).toContain('Also: overloadAnswered 77.');
   expect(text).not.toContain('## ');
 });
