@@ -8,14 +8,10 @@ import { frugalEnvironment } from './config.ts';
  * thousand hostile files, and V8 lets its young generation grow by tens and its old one to four times what lives there;
  * streams, and with them each picture that sharp decodes, outlive the young one, so that is filled under load. Both are
  * told otherwise only at the start of a process, so this one starts anew, under the same id, before it has loaded anything.
- *
- * V8 would collect garbage on four more threads, too. A heap this small needs none, and for as long as they run, every
- * few seconds, they take the processor from the models, which give way to this process.
  */
 const V8_LIMITS = [
   '--max-semi-space-size=16', // MB
   '--heap-growing-percent=100',
-  '--single-threaded-gc',
 ];
 
 const environment = frugalEnvironment();

@@ -5,6 +5,7 @@ const MOST_BYTES = 65_536;
 /** The signature, and the first chunk's length and type. */
 const BEGINNING = Buffer.from('\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR', 'latin1');
 const AFTER_HEADER = 33;
+const LEAST_CHUNK = 64; // bytes, of zlib's output: Node takes no smaller one
 const RGB = 2;
 const RGBA = 6;
 
@@ -31,7 +32,8 @@ export function readPlainPng(file: Uint8Array, size: number): Uint8Array | undef
   if (compressed === undefined) return undefined;
   let rows: Buffer;
   try {
-    rows = inflateSync(compressed, { maxOutputLength: length });
+    // One byte more than there should be: a buffer that is full would have a second one made.
+    rows = inflateSync(compressed, { maxOutputLength: length, chunkSize: Math.max(LEAST_CHUNK, length + 1) });
   } catch {
     return undefined;
   }
@@ -93,7 +95,7 @@ function toRgb(rows: Buffer, size: number, channels: number): Uint8Array | undef
   for (let y = 0; y < size; y++) {
     let from = y * (size * channels + 1) + 1;
     if (channels === 3) {
-      rows.copy(pixels, y * size * 3, from, from + size * 3);
+      to += rows.copy(pixels, to, from, from + size * 3);
       continue;
     }
     for (let x = 0; x < size; x++, from += channels) {
