@@ -18,8 +18,8 @@ export interface Parcel {
 /** Answering must still be possible when the expert's time is up. */
 const RESERVE_MS = 5;
 const PROBE_MS = 2000;
-/** With as many members of another bundle as of ours, one question in 64 finds none of ours. */
-const TRIES = 6;
+/** With as many members of another bundle as of ours, one question in a thousand finds none of ours. */
+const TRIES = 10;
 
 export function createParcel({ pack }: Tools, { image, original, deadline, caller }: Task): Parcel {
   let made: Promise<Payload | null> | undefined;
