@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .bundle import write_bundle
 from .check import read_experiment
-from .engine import keep_freed_memory
+from .forward import keep_freed_memory
 from .groups import check_sizes
 from .run import Run
 from .serve import export_model

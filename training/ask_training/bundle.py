@@ -13,8 +13,8 @@ from torch import Tensor
 
 from .calibrate import Outputs, choose_rule, evaluate, fit_temperature, fit_threshold
 from .data import held_back
-from .engine import MEAN, STD
 from .files import digest, write_atomically, write_folder, write_json
+from .forward import MEAN, STD
 from .golden import write_golden
 from .groups import find_groups, find_owners
 from .run import Run, accuracies

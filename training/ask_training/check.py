@@ -69,7 +69,8 @@ def _stage_rules(experiment: Experiment, stage: Stage, known: set[str]) -> list[
     per_group = {name for name, other in stages.items() if other.pictures == "group"}
     named = dict.fromkeys([stage.start, *stage.teachers, *stage.soup])
     unknown = [name for name in named if name not in BEGINNINGS and (name not in known or name not in stages)]
-    split = [name for name in named if name in per_group and (stage.pictures == "all" or name in stage.teachers)]
+    one_of_many = stage.teachers + ([stage.start] if stage.pictures == "all" else [])
+    split = [name for name in dict.fromkeys(one_of_many) if name in per_group]
     other_shape = [name for name in stage.soup if name in known & stages.keys() and stages[name].architecture != stage.architecture]
     taken = known.union(TAKEN).intersection([stage.name, *_results(experiment, stage)])
     return [
@@ -84,6 +85,7 @@ def _stage_rules(experiment: Experiment, stage: Stage, known: set[str]) -> list[
         (bool(stage.teachers) or not stage.hardest, "hardest needs teachers, they say what is hard"),
         (bool(stage.teachers) or stage.distil == 0, "distil needs teachers"),
         (stage.distil > 0 or stage.hardest or not stage.teachers, "teachers need a distil above 0 or hardest, or they teach nothing"),
+        (stage.distil > 0 or not stage.watch, "watch needs a distil above 0"),
         (0 <= stage.distil <= 1, f"distil must lie between 0 and 1, got {stage.distil}"),
         (0 <= stage.mix <= 1, f"mix must lie between 0 and 1, got {stage.mix}"),
         (stage.temperature > 0, f"temperature must be above 0, got {stage.temperature}"),

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .check import read_experiment
-from .engine import keep_freed_memory
 from .files import write_json
+from .forward import keep_freed_memory
 from .measure import cost, measure
 from .run import Run
 from .sources import read_records

@@ -34,8 +34,10 @@ class Stage:
     teachers: list[str] = field(default_factory=list)  # stages whose mean log-probabilities are distilled
     distil: float = 0.0  # share of the distillation in the loss
     temperature: float = 2.0  # of the distillation
+    watch: bool = False  # the teachers see each view that the student sees (arXiv:2106.05237), not the plain picture once
     # stages whose weights the result is the mean of, together with its own (model soups, arXiv:2203.05482): a specialist
-    # halfway to its base keeps much of what either knows (WiSE-FT, arXiv:2109.01903)
+    # halfway to its base keeps much of what either knows (WiSE-FT, arXiv:2109.01903). A stage on all pictures takes in those
+    # of every group
     soup: list[str] = field(default_factory=list)
 
     def at(self, schedule: list[Any], epoch: int) -> Any:

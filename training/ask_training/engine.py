@@ -1,64 +1,24 @@
 """The training loop: one stage of one model, resumable at any step."""
 
-import ctypes
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from .augment import Augment, augment, mix
 from .config import Stage
 from .data import Pictures
 from .files import write_atomically
-from .resample import resample, resize_matrix
+from .forward import compile_blocks, pick_device
+from .loss import batch_loss
 from .vit import VisionTransformer
 
-MEAN = (0.485, 0.456, 0.406)  # ImageNet's, which the starting weights were trained with
-STD = (0.229, 0.224, 0.225)
 CHECKPOINT_SECONDS = 60
-
-
-def pick_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 where it is faster than float32: on GPUs, and on CPUs only with instructions for it (without, half the speed)."""
-    fast = device.type == "cuda" or torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
-
-
-def keep_freed_memory() -> None:
-    """Lets glibc reuse a step's buffers instead of returning them to the kernel: a quarter more steps a second on CPU."""
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return  # not glibc: nothing to tune
-    for parameter, value in ((-1, 2**31 - 1), (-2, 2**28), (-3, 2**30)):  # trim threshold, top pad, mmap threshold
-        mallopt(parameter, value)
-
-
-def normalise(x: Tensor) -> Tensor:
-    mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (MEAN, STD))
-    return (x - mean) / std
-
-
-@torch.inference_mode()
-def predict(model: VisionTransformer, pixels: Tensor, device: torch.device, batch: int = 250) -> Tensor:
-    """uint8 [N, 3, 32, 32] -> float32 logits [N, classes] on the CPU, with the plain resize of serving."""
-    model.eval().to(device)
-    matrix = resize_matrix(pixels.shape[-1], model.size).to(device)[None]
-    logits = []
-    for part in pixels.split(batch):
-        x = normalise(resample(part.to(device).float() / 255, matrix, matrix))
-        logits.append(model(x).cpu())
-    return torch.cat(logits)
 
 
 def parameter_groups(model: VisionTransformer, stage: Stage) -> list[dict[str, Any]]:
@@ -91,33 +51,6 @@ def freeze(model: VisionTransformer, blocks: int) -> None:
         parameter.requires_grad_(blocks == 0 or not name.startswith(early))
 
 
-def loss_of(logits: Tensor, labels: Tensor, teacher: Tensor | None, stage: Stage) -> Tensor:
-    """Cross-entropy with the labels and, with a teacher's logits, distillation (Hinton et al., arXiv:1503.02531)."""
-    hard = F.cross_entropy(logits, labels)
-    if teacher is None:
-        return hard
-    t = stage.temperature
-    soft = F.kl_div((logits / t).log_softmax(1), (teacher / t).log_softmax(1), log_target=True, reduction="batchmean")
-    return (1 - stage.distil) * hard + stage.distil * t * t * soft
-
-
-def batch_loss(
-    model: VisionTransformer, part: Pictures, teacher: Tensor | None, stage: Stage, generator: torch.Generator
-) -> Tensor:
-    """Loss of fresh views of the pictures, some of them mixed; ``teacher`` logits [B, classes] or none."""
-    device = generator.device
-    x, labels = augment(part.pixels.to(device).float() / 255, model.size, Augment(), generator), part.labels.to(device)
-    other, share = None, 1.0
-    if stage.mix > 0 and torch.rand(1, device=device, generator=generator).item() < stage.mix:
-        x, other, share = mix(x, generator)
-    with autocast(device):
-        logits = model(normalise(x), stage.keep, generator).float()
-    loss = loss_of(logits, labels, teacher, stage)
-    if other is None:
-        return loss
-    return share * loss + (1 - share) * loss_of(logits, labels[other], None if teacher is None else teacher[other], stage)
-
-
 def _read(checkpoint: Path, device: torch.device) -> dict[str, Any]:
     try:
         return torch.load(checkpoint, map_location=device, weights_only=True)
@@ -133,16 +66,19 @@ def lost(title: str, what: str, value: float, step: int, checkpoint: Path) -> Fl
 
 def train_stage(
     model: VisionTransformer, fit: Pictures, pools: list[Tensor], stage: Stage, seed: int, checkpoint: Path, title: str,
-    teacher: Tensor | None = None, origin: str = "",
+    teacher: Tensor | None = None, origin: str = "", watching: Sequence[VisionTransformer] = (),
 ) -> dict[str, Any]:
-    """Trains ``model`` in place; ``pools`` holds the indices of the pictures of each epoch; ``teacher`` logits [N, classes].
+    """Trains ``model`` in place; ``pools`` holds the indices of the pictures of each epoch; ``teacher`` logits [N, classes]
+    or networks ``watching`` the views teach, see ``batch_loss``.
 
     Continues from ``checkpoint`` if it exists and is of the same stage, seed and ``origin``, and writes it about every
     minute; the caller removes it once the result is stored. Step s always draws from a generator seeded with (seed, s), so that a resumed run equals an uninterrupted one.
     Raises FloatingPointError on a non-finite loss or gradient and leaves the last checkpoint in place.
     """
     device = pick_device()
-    model.to(device).train()
+    compile_blocks(model.to(device).train())
+    for network in watching:
+        compile_blocks(network.to(device).eval())
     # a rest of less than half a batch is left out, unless it is all there is
     plan = [(epoch, i) for epoch, pool in enumerate(pools) for i in range(max(1, int(len(pool) / stage.batch + 0.5)))]
     steps, seen = len(plan), 0
@@ -175,7 +111,7 @@ def train_stage(
         for group in optimizer.param_groups:
             group["lr"] = group["scale"] * learning_rate(step, steps, stage.lr)
         soft = None if teacher is None else teacher[batch].to(device).float()
-        loss = batch_loss(model, part, soft, stage, generator)
+        loss = batch_loss(model, part, soft, stage, generator, watching)
         value = loss.item()
         if not math.isfinite(value):
             raise lost(title, "loss", value, step, checkpoint)

@@ -10,7 +10,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from .engine import MEAN, STD
+from .forward import MEAN, STD
 from .resample import resize_matrix
 from .vit import VisionTransformer, at_size
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from .ablate import Answer, fixed, masked
 from .calibrate import Outputs, final_right, fit_rules, fit_temperature, fit_threshold, rank_experts
 from .data import Pictures, held_back
-from .engine import pick_device, predict
+from .forward import pick_device, predict
 from .groups import find_groups, find_owners
 from .run import Run
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from .config import Experiment, Stage
 from .data import Pictures, split
-from .engine import autocast, pick_device, predict
 from .files import write_atomically
+from .forward import autocast, pick_device, predict
 from .sources import Source, read_source
 from .vit import VisionTransformer, load_weights
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from .data import held_back
-from .engine import pick_device, predict
 from .export import Served, export_float, run_onnx
 from .files import digest, write_json
+from .forward import pick_device, predict
 from .golden import golden_pixels
 from .quantise import fuse_products, most_sensitive, quantise_dynamic, quantise_static
 from .run import Run, accuracies, save_logits

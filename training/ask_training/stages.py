@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .config import Stage
-from .engine import lost, pick_device, predict, train_stage
+from .engine import lost, train_stage
 from .files import digest, write_atomically, write_json
+from .forward import pick_device, predict
 from .groups import find_groups
 from .run import Run, accuracies, save_logits
 from .vit import VisionTransformer, load_weights
@@ -31,8 +32,9 @@ def perform(run: Run, stage: Stage) -> None:
         else:
             todo[name] = (group, origin)
     teacher = teach(run, stage) if todo else None
+    watching = [run.model(name) for name in stage.teachers] if todo and stage.watch else []
     for name, (group, origin) in todo.items():
-        train(run, stage, name, group, origin, teacher)
+        train(run, stage, name, group, origin, teacher, watching)
 
 
 def needed(run: Run) -> list[Stage]:
@@ -83,7 +85,8 @@ def check_origin(run: Run, name: str, origin: dict[str, Any]) -> None:
 
 
 def train(
-    run: Run, stage: Stage, name: str, group: list[int] | None, origin: dict[str, Any], teacher: Tensor | None
+    run: Run, stage: Stage, name: str, group: list[int] | None, origin: dict[str, Any], teacher: Tensor | None,
+    watching: list[VisionTransformer],
 ) -> None:
     fit, validation = run.split
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +97,8 @@ def train(
     checkpoint = run.path(name, "checkpoint")
     seed = seed_of(run.experiment.seed, name)
     pools = draw_pools(fit.labels, group, stage, seed, teacher)
-    figures = train_stage(model, fit, pools, stage, seed, checkpoint, name, teacher, json.dumps(origin))
+    stored = None if stage.watch else teacher
+    figures = train_stage(model, fit, pools, stage, seed, checkpoint, name, stored, json.dumps(origin), watching)
     stir(model, [load_file(path) for path in soup_of(run, stage, name)])
     logits = predict(model, validation.pixels, pick_device())
     if not logits.isfinite().all():  # what the last step did, no later loss shows
@@ -127,7 +131,14 @@ def counterpart(run: Run, stage: Stage, name: str, other: str) -> Path:
 
 
 def soup_of(run: Run, stage: Stage, name: str) -> list[Path]:
-    return [counterpart(run, stage, name, other) for other in stage.soup]
+    """The counterparts of the stage's soup; into the one network for all go those of every group."""
+    paths = []
+    for other in stage.soup:
+        if stage.pictures == "all":
+            paths += [run.path(result, "safetensors") for result in run.results(run.experiment.stage(other))]
+        else:
+            paths.append(counterpart(run, stage, name, other))
+    return paths
 
 
 def stir(model: VisionTransformer, others: list[dict[str, Tensor]]) -> None:
@@ -144,8 +155,8 @@ def seed_of(seed: int, name: str) -> int:
 
 
 def teach(run: Run, stage: Stage) -> Tensor | None:
-    """Mean log-probabilities [N, classes] of the stage's teachers on the fit pictures."""
-    if not stage.teachers:
+    """Mean log-probabilities [N, classes] of the stage's teachers on the fit pictures, where it needs them."""
+    if not stage.teachers or (stage.watch and not stage.hardest):
         return None
     return torch.stack([run.fit_logits(name).float().log_softmax(1) for name in stage.teachers]).mean(0)
 

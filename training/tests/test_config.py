@@ -136,6 +136,10 @@ REFERENCES = {
     "distil alone": (
         'teachers = ["generalist", "base"]\n', "", "stage 'widening': distil needs teachers"
     ),
+    "watch alone": (
+        "hardest = true\nfreeze = [0, 1]\nteachers = [\"base\"]\ndistil = 0.3", "hardest = true\nteachers = [\"base\"]\nwatch = true",
+        "stage 'specialist': watch needs a distil above 0",
+    ),
     "teachers alone": (
         "distil = 0.5\n", "", "stage 'widening': teachers need a distil above 0 or hardest, or they teach nothing"
     ),

@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from support import STAGE, lively_model, noise
 
-from ask_training import engine
+from ask_training import loss
 from ask_training.data import Pictures
-from ask_training.engine import loss_of, predict, train_stage
+from ask_training.engine import train_stage
+from ask_training.forward import predict
+from ask_training.loss import loss_of
 from ask_training.sources import read_source
 from ask_training.vit import VisionTransformer
 
@@ -69,15 +71,48 @@ def test_a_model_that_is_only_taught_follows_its_teacher_against_the_labels(data
 
 def test_mixed_pictures_count_for_both_labels_by_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     order, share = torch.tensor([1, 2, 0]), 0.7
-    monkeypatch.setattr(engine, "mix", lambda x, generator: (x, order, share))
+    monkeypatch.setattr(loss, "mix", lambda x, generator: (x, order, share))
     model, part = lively_model(), Pictures(noise(3), torch.tensor([0, 3, 5]))
     teacher = torch.randn(3, 6)
     stage = replace(STAGE, keep=1.0, teachers=["teacher"], distil=0.4)
 
-    def loss(mixed: float, labels: torch.Tensor, taught: torch.Tensor) -> float:
+    def of(mixed: float, labels: torch.Tensor, taught: torch.Tensor) -> float:
         generator = torch.Generator().manual_seed(3)
-        return engine.batch_loss(model, Pictures(part.pixels, labels), taught, replace(stage, mix=mixed), generator).item()
+        return loss.batch_loss(model, Pictures(part.pixels, labels), taught, replace(stage, mix=mixed), generator).item()
 
-    alone, others = loss(0.0, part.labels, teacher), loss(0.0, part.labels[order], teacher[order])
+    alone, others = of(0.0, part.labels, teacher), of(0.0, part.labels[order], teacher[order])
     assert alone != pytest.approx(others, rel=1e-3)
-    assert loss(1.0, part.labels, teacher) == pytest.approx(share * alone + (1 - share) * others, rel=1e-5)
+    assert of(1.0, part.labels, teacher) == pytest.approx(share * alone + (1 - share) * others, rel=1e-5)
+
+
+@pytest.mark.parametrize("mixed", [0.0, 1.0])
+def test_a_watching_teacher_sees_the_views_of_the_student(mixed: float) -> None:
+    """A network that watches itself has nothing to learn; another, or the same on other views, has."""
+    model, part = lively_model(), Pictures(noise(6), torch.tensor([0, 3, 5, 1, 2, 4]))
+    stage = replace(STAGE, keep=1.0, teachers=["teacher"], distil=1.0, watch=True, mix=mixed)
+
+    def of(*watching: VisionTransformer) -> float:
+        return loss.batch_loss(model, part, None, stage, torch.Generator().manual_seed(3), watching).item()
+
+    other = lively_model(seed=1)
+    assert of(model) == pytest.approx(0, abs=1e-6)
+    assert of(other) > 1e-3
+    assert 0 < of(model, other) < of(other)
+
+
+def test_a_watching_teacher_may_be_of_another_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sees the same draws at its own size: here plain colours, of which every crop is alike."""
+    seen = []
+    monkeypatch.setattr(VisionTransformer, "forward", lambda self, x, *rest: seen.append(x) or torch.zeros(len(x), 6, requires_grad=True))
+    small, large = (VisionTransformer(size, 6, width=48, depth=1, heads=3) for size in (32, 64))
+    pixels = noise(5)
+    stage = replace(STAGE, teachers=["teacher"], distil=1.0, watch=True, mix=1.0)
+
+    loss.batch_loss(small, Pictures(pixels, torch.arange(5)), None, stage, torch.Generator().manual_seed(5), [large])
+
+    at_large, at_small = seen
+    assert at_large.shape == (5, 3, 64, 64)
+    assert at_small.shape == (5, 3, 32, 32)
+    coarse = F.avg_pool2d(at_large, 2)
+    matching = F.cosine_similarity(coarse.flatten(1), at_small.flatten(1))
+    assert matching.min() > 0.9

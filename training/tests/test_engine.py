@@ -8,8 +8,9 @@ from support import STAGE, lively_model, noise
 
 from ask_training import engine
 from ask_training.data import Pictures
-from ask_training.engine import learning_rate, parameter_groups, predict, train_stage
+from ask_training.engine import learning_rate, parameter_groups, train_stage
 from ask_training.files import write_atomically, write_json
+from ask_training.forward import predict
 from ask_training.resample import resize_matrix
 from ask_training.sources import read_source
 from ask_training.vit import VisionTransformer

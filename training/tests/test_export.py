@@ -6,8 +6,8 @@ import pytest
 import torch
 from support import lively_model, noise
 
-from ask_training.engine import predict
 from ask_training.export import OPSET, export_float, open_session, run_onnx
+from ask_training.forward import predict
 from ask_training.golden import golden_pixels
 from ask_training.serve import parity
 from ask_training.vit import VisionTransformer, load_weights

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from support import lively_model, noise
 from torch import Tensor
 
-from ask_training.engine import predict
+from ask_training.forward import predict
 from ask_training.resample import resize_matrix
 from ask_training.vit import VisionTransformer, load_weights
 

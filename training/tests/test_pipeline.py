@@ -15,8 +15,8 @@ from PIL import Image
 from support import Made, unpack, write_records
 
 from ask_training.__main__ import main
-from ask_training.engine import predict
 from ask_training.export import run_onnx
+from ask_training.forward import predict
 from ask_training.golden import golden_pixels
 from ask_training.run import accuracies
 from ask_training.vit import at_size

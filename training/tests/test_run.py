@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from support import lively_model
 
-from ask_training.engine import autocast, predict
+from ask_training.forward import autocast, predict
 from ask_training.run import Run, accuracies, load_logits, save_logits
 
 

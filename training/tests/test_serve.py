@@ -12,8 +12,8 @@ from support import lively_model, noise
 
 from ask_training import serve
 from ask_training.data import Pictures
-from ask_training.engine import predict
 from ask_training.export import export_float
+from ask_training.forward import predict
 from ask_training.run import Run, load_logits, save_logits
 from ask_training.serve import export_model
 from ask_training.vit import VisionTransformer

@@ -1,12 +1,14 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from support import STAGE, Made
 
+from ask_training import engine, loss
 from ask_training.config import Stage
 from ask_training.files import write_json
 from ask_training.run import Run, save_logits
@@ -142,6 +144,50 @@ def test_a_last_step_that_spoils_the_weights_leaves_no_result(run: Run) -> None:
     with pytest.raises(FloatingPointError, match="^generalist: an output after the last step is .* at step 1; .*Lower the stage's lr"):
         perform(run, stage)
     assert list(run.folder.iterdir()) == []
+
+
+def test_watching_teachers_are_asked_about_views_and_not_about_the_pictures_as_they_are(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = made.run.experiment
+    pupil = Stage("pupil", "generalist", "medium", "all", epochs=1, batch=20, teachers=["base", "generalist"], watch=True, distil=0.8)
+    folder = tmp_path / "tiny"
+    shutil.copytree(made.run.folder, folder)
+    for predictions in folder.glob("*.fit.npz"):
+        predictions.unlink()
+    run = replace(made.run, folder=folder, experiment=replace(experiment, stages=[*experiment.stages, pupil]))
+    asked = []
+
+    def batch_loss(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return loss.batch_loss(*arguments)
+
+    monkeypatch.setattr(engine, "batch_loss", batch_loss)
+    perform(run, pupil)
+
+    assert not list(folder.glob("*.fit.npz"))
+    for _, _, stored, _, _, watching in asked:
+        assert stored is None
+        for network, name in zip(watching, ("base", "generalist"), strict=True):
+            assert not network.training
+            for key, value in load_file(folder / f"{name}.safetensors").items():
+                assert torch.equal(network.state_dict()[key], value), "a teacher does not learn"
+
+
+def test_the_soup_of_a_stage_on_all_pictures_takes_in_every_group(made: Made, tmp_path: Path) -> None:
+    experiment = made.run.experiment
+    soup = Stage("soup", "base", "medium", "all", epochs=0, soup=["specialist"])
+    folder = tmp_path / "tiny"
+    shutil.copytree(made.run.folder, folder)
+    run = replace(made.run, folder=folder, experiment=replace(experiment, stages=[*experiment.stages, soup]))
+
+    perform(run, soup)
+
+    names = ["base", *(f"specialist-{i}" for i in (1, 2, 3))]
+    weights = [load_file(folder / f"{name}.safetensors") for name in names]
+    for name, mean in load_file(folder / "soup.safetensors").items():
+        torch.testing.assert_close(mean, sum(other[name] for other in weights) / 4)
+    assert len(run.figures("soup")["origin"]["soup's weights"]) == 3
 
 
 def test_a_soup_is_the_mean_of_a_groups_own_weights_and_the_others(made: Made, tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""The loss of a training step: fresh views of pictures, their labels, and what teachers say of them."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .augment import Augment, augment, mix
+from .config import Stage
+from .data import Pictures
+from .forward import autocast, normalise
+from .vit import VisionTransformer
+
+
+def loss_of(logits: Tensor, labels: Tensor, teacher: Tensor | None, stage: Stage) -> Tensor:
+    """Cross-entropy with the labels and, with a teacher's logits, distillation (Hinton et al., arXiv:1503.02531)."""
+    hard = F.cross_entropy(logits, labels)
+    if teacher is None:
+        return hard
+    t = stage.temperature
+    soft = F.kl_div((logits / t).log_softmax(1), (teacher / t).log_softmax(1), log_target=True, reduction="batchmean")
+    return (1 - stage.distil) * hard + stage.distil * t * t * soft
+
+
+def batch_loss(
+    model: VisionTransformer, part: Pictures, teacher: Tensor | None, stage: Stage, generator: torch.Generator,
+    watching: Sequence[VisionTransformer] = (),
+) -> Tensor:
+    """Loss of fresh views of the pictures, some of them mixed. ``teacher`` holds logits [B, classes] of the plain
+    pictures; networks ``watching`` teach by what they say of the views themselves."""
+    device = generator.device
+    pixels, labels = part.pixels.to(device).float() / 255, part.labels.to(device)
+    drawn = generator.get_state()
+    x, other, share = view(pixels, model.size, stage, generator)
+    of_other = None if teacher is None or other is None else teacher[other]
+    if watching:
+        teacher = of_other = watch(watching, pixels, stage, drawn, device)
+    with autocast(device):
+        logits = model(normalise(x), stage.keep, generator).float()
+    loss = loss_of(logits, labels, teacher, stage)
+    return loss if other is None else share * loss + (1 - share) * loss_of(logits, labels[other], of_other, stage)
+
+
+def view(pixels: Tensor, size: int, stage: Stage, generator: torch.Generator) -> tuple[Tensor, Tensor | None, float]:
+    """pixels [B, 3, S, S] in 0..1 -> views [B, 3, size, size], the index [B] of those they are mixed with or none, and the
+    share of the pictures themselves. The draws do not depend on the size."""
+    x = augment(pixels, size, Augment(), generator)
+    if stage.mix > 0 and torch.rand(1, device=x.device, generator=generator).item() < stage.mix:
+        return mix(x, generator)
+    return x, None, 1.0
+
+
+@torch.no_grad()
+def watch(
+    networks: Sequence[VisionTransformer], pixels: Tensor, stage: Stage, drawn: Tensor, device: torch.device
+) -> Tensor:
+    """Mean log-probabilities [B, classes] that the networks, each at its own size, give to the very views that are drawn
+    from that state of the generator: a consistent teacher (Beyer et al., arXiv:2106.05237)."""
+    views: dict[int, Tensor] = {}
+    for size in {network.size for network in networks}:
+        generator = torch.Generator(device)
+        generator.set_state(drawn)
+        views[size] = normalise(view(pixels, size, stage, generator)[0])
+    with autocast(device):
+        return torch.stack([network(views[network.size]).float().log_softmax(1) for network in networks]).mean(0)
