@@ -10,17 +10,21 @@ import { type Distribution, summarise } from './statistics.ts';
  * `npm run -s bench:models`: time of a picture in each model of the bundle, alone and in runs of several, by
  * onnxruntime-node with one thread, without queue or transport. The models take turns in blocks, so that a busy machine
  * slows all of them alike, and each is timed with its weights in the processor's caches, as on a device that runs no other.
+ * `ASK_EXECUTION_PROVIDERS` says what they run on; on an accelerator larger runs are timed, too.
  */
 const BLOCKS = 10;
 const RUNS = 20; // of a block
 const WARM_UP = 5;
-const TOGETHER = [1, 2, 4, 8];
 
-const bundle = await loadBundle(readConfig().ASK_MODELS_DIR);
+const { ASK_MODELS_DIR, ASK_EXECUTION_PROVIDERS: providers } = readConfig();
+const accelerated = providers[0] !== 'cpu';
+const TOGETHER = accelerated ? [1, 2, 4, 8, 16, 32] : [1, 2, 4, 8];
+
+const bundle = await loadBundle(ASK_MODELS_DIR);
 const { generalist, experts } = bundle.manifest;
 const entries = [generalist, ...experts];
 const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
-const worker = new ModelProcess({ threads: 1 }, createRunLimit(60_000), {
+const worker = new ModelProcess({ threads: 1, providers }, createRunLimit(60_000), {
   onReady: resolve,
   onError: reject,
   onExit: () => reject(new Error('the model process ended')),
@@ -42,9 +46,12 @@ for (let block = 0; block < BLOCKS; block++) {
 }
 await worker.stop();
 
-process.stdout.write(`${BLOCKS * RUNS} pictures each, one thread, load of the machine ${loadavg()[0]?.toFixed(2)}\n`);
+const where = accelerated ? `on ${providers}, ` : '';
+const load = loadavg()[0]?.toFixed(2);
+process.stdout.write(`${BLOCKS * RUNS} pictures each, ${where}one thread, load of the machine ${load}\n`);
 process.stdout.write('                                    ms a picture alone   p50 in runs of\n');
-process.stdout.write('model         pixels  precision       p50       p95       2       4       8\n');
+const counts = TOGETHER.slice(1).map((count) => String(count).padStart(8));
+process.stdout.write(`model         pixels  precision       p50       p95${counts.join('')}\n`);
 for (const [i, { id, inputSize, precision }] of entries.entries()) {
   const [alone, ...together] = (times[i] as number[][]).map(summarise) as [Distribution, ...Distribution[]];
   const cells = [alone.p50, alone.p95].map((ms) => ms.toFixed(2).padStart(10));
