@@ -11,6 +11,14 @@ import { readImage } from '../read-image.ts';
 import type { Guest } from '../reception.ts';
 import { answerSchema, classifyQuery, MOST_MS, problems, refusals } from '../schemas.ts';
 
+/** When a request's headers had arrived, as `performance.now()`, and its place among those that arrive. */
+interface Arrival {
+  at: number;
+  guest: Guest;
+}
+
+const ARRIVAL = 'arrival';
+
 /** `POST /classify`. */
 export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
   const schema = {
@@ -24,7 +32,8 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     querystring: classifyQuery,
     response: { 200: answerSchema, ...refusals, ...problems },
   };
-  const arrivals = new WeakMap<FastifyRequest, { at: number; guest: Guest }>();
+  // A WeakMap would keep every request until V8 collects its old space: of young objects it holds the values.
+  app.decorateRequest(ARRIVAL, null);
   const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
     const phase = dependencies.phase();
     if (phase !== 'ready') throw new AppError(phase, `the service is ${phase}`);
@@ -33,7 +42,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     const drop = (why: AppError) => refuseHalfway(why, request.raw, reply.raw);
     const guest = dependencies.reception.take(request.raw, deadlineMs, drop);
     reply.raw.once('close', guest.leave);
-    arrivals.set(request, { at: performance.now(), guest });
+    request.setDecorator<Arrival>(ARRIVAL, { at: performance.now(), guest });
   };
   app.post('/classify', { schema, onRequest }, (request, reply) => {
     const answer = async (): Promise<Answer> => {
@@ -41,7 +50,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
       const caller = whileListening(reply);
       const image = await readImage(request);
       // One deadline, from the headers on: what the body took to arrive is gone.
-      const { at, guest } = arrivals.get(request) as { at: number; guest: Guest };
+      const { at, guest } = request.getDecorator<Arrival>(ARRIVAL);
       guest.weigh('pixels' in image ? image.pixels.length : image.length);
       const spent = performance.now() - at;
       const deadlineMs = Math.max(1, Math.round((query.deadlineMs ?? dependencies.deadlineMs) - spent));
