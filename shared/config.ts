@@ -149,15 +149,15 @@ function contradictions(given: Record<string, string | undefined>): string[] {
 /** Defaults that depend on the machine or on other settings. */
 const computed: Record<string, string> = {
   ASK_WORKERS: 'one per core',
-  ASK_BATCH_MAX: 'generalist 4, experts 2; on an accelerator 32',
+  ASK_BATCH_MAX: 'generalist 4, experts 2; on an accelerator 8 and 32',
 };
 
 /** `ASK_BATCH_MAX` or its default, from `npm run -s bench:models`; whether so many pay here, the pool learns. */
 export function batchOf(config: Config, role: 'generalist' | 'expert'): number {
   const { ASK_BATCH_MAX, ASK_EXECUTION_PROVIDERS } = config;
   if (ASK_BATCH_MAX !== undefined) return ASK_BATCH_MAX;
-  if (ASK_EXECUTION_PROVIDERS[0] !== 'cpu') return 32;
-  return role === 'generalist' ? 4 : 2;
+  const [alone, accelerated] = role === 'generalist' ? [4, 8] : [2, 32];
+  return ASK_EXECUTION_PROVIDERS[0] === 'cpu' ? alone : accelerated;
 }
 
 /** Name, default and meaning of every setting, for `--help` and for the README's table. */

@@ -13,7 +13,8 @@ import { type Distribution, summarise } from './statistics.ts';
  * `ASK_EXECUTION_PROVIDERS` says what they run on; on an accelerator larger runs are timed, too.
  */
 const BLOCKS = 10;
-const RUNS = 20; // of a block
+const RUNS = 20; // of a block, each of one picture
+const LEAST_RUNS = 3; // of a block, of several pictures
 const WARM_UP = 5;
 
 const { ASK_MODELS_DIR, ASK_EXECUTION_PROVIDERS: providers } = readConfig();
@@ -35,7 +36,7 @@ for (let block = 0; block < BLOCKS; block++) {
   for (const [i, entry] of entries.entries()) {
     const model = toRunnable(bundle, entry);
     for (const [j, count] of TOGETHER.entries()) {
-      const runs = Math.ceil(RUNS / count);
+      const runs = Math.max(LEAST_RUNS, Math.ceil(RUNS / count));
       for (let run = -WARM_UP; run < runs; run++) {
         const noise = () => Uint8Array.from({ length: model.size ** 2 * 3 }, () => Math.random() * 256);
         const { runMs } = await worker.run(model, Array.from({ length: count }, noise));
@@ -46,9 +47,9 @@ for (let block = 0; block < BLOCKS; block++) {
 }
 await worker.stop();
 
-const where = accelerated ? `on ${providers}, ` : '';
+const where = accelerated ? `on ${providers.join(',')}, ` : '';
 const load = loadavg()[0]?.toFixed(2);
-process.stdout.write(`${BLOCKS * RUNS} pictures each, ${where}one thread, load of the machine ${load}\n`);
+process.stdout.write(`${BLOCKS * RUNS} pictures alone, ${where}one thread, load of the machine ${load}\n`);
 process.stdout.write('                                    ms a picture alone   p50 in runs of\n');
 const counts = TOGETHER.slice(1).map((count) => String(count).padStart(8));
 process.stdout.write(`model         pixels  precision       p50       p95${counts.join('')}\n`);

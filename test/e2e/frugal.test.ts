@@ -10,7 +10,7 @@ test.runIf(platform() === 'linux')('a service runs with limits on the memory tha
   await using edge = await spawnHttp('local', env);
   expect(await readFile(`/proc/${edge.pid}/environ`, 'utf8')).toContain('MALLOC_TRIM_THRESHOLD_=1048576\0');
   expect(await readFile(`/proc/${edge.pid}/cmdline`, 'utf8')).toContain(
-    '--max-semi-space-size=16\0--heap-growing-percent=100\0',
+    '--max-semi-space-size=16\0--heap-growing-percent=200\0',
   );
   await using own = await spawnHttp('local', { ...env, MALLOC_TRIM_THRESHOLD_: '131072' });
   expect(await readFile(`/proc/${own.pid}/environ`, 'utf8')).toContain('MALLOC_TRIM_THRESHOLD_=131072\0');

@@ -1,5 +1,12 @@
 import { expect, test } from 'vitest';
-import { describeSettings, frugalEnvironment, helpText, readConfig, wantsTraces } from '../../shared/config.ts';
+import {
+  batchOf,
+  describeSettings,
+  frugalEnvironment,
+  helpText,
+  readConfig,
+  wantsTraces,
+} from '../../shared/config.ts';
 
 test('everything has a default', () => {
   expect(readConfig({})).toMatchObject({ HOST: '127.0.0.1', PORT: 8080, ASK_MODELS_DIR: 'models/default' });
@@ -92,4 +99,13 @@ test.each([
 test('a limit on freed memory is added to the environment, unless there is one', () => {
   expect(frugalEnvironment({ PORT: '1' })).toEqual({ PORT: '1', MALLOC_TRIM_THRESHOLD_: '1048576' });
   expect(frugalEnvironment({ MALLOC_TRIM_THRESHOLD_: '5' })).toBe(undefined);
+});
+
+test.each([
+  [{}, 4, 2],
+  [{ ASK_EXECUTION_PROVIDERS: 'cuda,cpu' }, 8, 32],
+  [{ ASK_EXECUTION_PROVIDERS: 'cuda,cpu', ASK_BATCH_MAX: '16' }, 16, 16],
+])('with %j a generalist computes at most %i pictures together and an expert %i', (env, generalist, expert) => {
+  expect(batchOf(readConfig(env), 'generalist')).toBe(generalist);
+  expect(batchOf(readConfig(env), 'expert')).toBe(expert);
 });

@@ -134,7 +134,7 @@ def _entry(run: Run, model: str, classes: list[int], temperature: float, target:
 def _history(run: Run, name: str, groups: list[list[int]]) -> dict[str, Any]:
     """What a trained network cost and reached; one for all groups also on the classes of each."""
     figures = run.figures(name)
-    kept = ("pictures", "seconds", "device", "finalLoss", "validationAccuracy", "validationAccuracyOwnClasses")
+    kept = ("pictures", "seconds", "device", "processor", "torch", "finalLoss", "validationAccuracy", "validationAccuracyOwnClasses")
     history = {"name": name} | {key: figures[key] for key in kept if key in figures}
     if run.stage_of(name).pictures == "all":
         logits, labels = run.logits(name), run.split[1].labels

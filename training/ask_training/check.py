@@ -106,6 +106,7 @@ def _bundle_rules(experiment: Experiment) -> list[tuple[bool, str]]:
     return [
         (not missing, f"bundle: there is no stage {', '.join(map(repr, missing))}"),
         (pictures.get(groups.of) == "all", f"groups: of must name a stage on all pictures, got {groups.of!r}"),
+        (not experiment.grouped(groups.of), f"groups: {groups.of!r} is made from the groups that it is to decide"),
         (
             bundle.second_look >= 0 and bundle.second_look % PATCH == 0,
             f"bundle: second_look must be 0 or a multiple of {PATCH}, got {bundle.second_look}",

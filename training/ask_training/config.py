@@ -83,7 +83,14 @@ class Experiment:
     side: int = 32  # pixels a side of a picture as the models take it, before they resize it
     split_seed: int = 7
     subset: float = 1.0  # share of each class's fit pictures that training uses: below 1 a cheap regime
-    family: str = ""  # experiments of one family and seed share their stages on all pictures
+    family: str = ""  # experiments of one family and seed share the stages that do not depend on their groups
 
     def stage(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.name == name)
+
+    def grouped(self, name: str) -> bool:
+        """Whether the groups decide what a stage gives: it has a result per group, or is made from such results."""
+        stages = [stage for stage in self.stages if stage.name == name]  # none for "weights" and "scratch"
+        return any(
+            stage.pictures == "group" or any(map(self.grouped, [stage.start, *stage.teachers, *stage.soup])) for stage in stages
+        )

@@ -1,6 +1,7 @@
 """The training loop: one stage of one model, resumable at any step."""
 
 import math
+import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,9 +77,12 @@ def train_stage(
     Raises FloatingPointError on a non-finite loss or gradient and leaves the last checkpoint in place.
     """
     device = pick_device()
-    compile_blocks(model.to(device).train())
+    model.to(device).train()
     for network in watching:
-        compile_blocks(network.to(device).eval())
+        network.to(device).eval()
+    if device.type == "cuda":
+        for network in (model, *watching):
+            compile_blocks(network)
     # a rest of less than half a batch is left out, unless it is all there is
     plan = [(epoch, i) for epoch, pool in enumerate(pools) for i in range(max(1, int(len(pool) / stage.batch + 0.5)))]
     steps, seen = len(plan), 0
@@ -133,5 +137,6 @@ def train_stage(
             write_atomically(checkpoint, lambda to, state=state: torch.save(state, to))
     return {
         "steps": steps, "pictures": seen, "finalLoss": running,
-        "seconds": round(time.monotonic() - begun), "device": device.type,
+        "seconds": round(time.monotonic() - begun), "device": device.type, "torch": torch.__version__,
+        "processor": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine(),
     }

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 def write_atomically(path: Path, write: Any) -> None:
     """Calls ``write(temporary_path)`` and renames: a reader sees the old file or the new one, never a part."""
-    temporary = path.with_name(path.name + ".partial")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")  # stages may run side by side
     try:
         write(temporary)
     except (RuntimeError, SafetensorError) as error:  # what PyTorch and safetensors make of a full disk

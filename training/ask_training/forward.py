@@ -3,6 +3,7 @@
 import ctypes
 
 import torch
+import torch._dynamo
 from torch import Tensor
 
 from .resample import resample, resize_matrix
@@ -10,6 +11,7 @@ from .vit import VisionTransformer
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, which the starting weights were trained with
 STD = (0.229, 0.224, 0.225)
+VARIANTS = 256  # of a compiled block; PyTorch stops compiling at 8, without a word
 
 
 def pick_device() -> torch.device:
@@ -32,11 +34,12 @@ def keep_freed_memory() -> None:
         mallopt(parameter, value)
 
 
-def compile_blocks(model: VisionTransformer) -> None:
-    """On a GPU, fuses what a block does besides its products. One block at a time, since they are alike and compile once."""
-    if next(model.parameters()).is_cuda:
-        for block in model.blocks:
-            block.compile(dynamic=False)
+def compile_blocks(model: VisionTransformer, backend: str = "inductor") -> None:
+    """Fuses what a block does besides its products. Blocks share what is compiled, of which there is a variant for every
+    number of tokens, batch size, gradient mode and rate of drop_path."""
+    torch._dynamo.config.recompile_limit = VARIANTS
+    for block in model.blocks:
+        block.compile(backend=backend, dynamic=False)
 
 
 def normalise(x: Tensor) -> Tensor:

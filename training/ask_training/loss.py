@@ -31,15 +31,16 @@ def batch_loss(
     pictures; networks ``watching`` teach by what they say of the views themselves."""
     device = generator.device
     pixels, labels = part.pixels.to(device).float() / 255, part.labels.to(device)
-    drawn = generator.get_state()
+    drawn = generator.get_state() if watching else None
     x, other, share = view(pixels, model.size, stage, generator)
-    of_other = None if teacher is None or other is None else teacher[other]
-    if watching:
-        teacher = of_other = watch(watching, pixels, stage, drawn, device)
+    x = normalise(x)
+    other_teacher = None if teacher is None or other is None else teacher[other]
+    if drawn is not None:
+        teacher = other_teacher = watch(watching, pixels, stage, drawn, {model.size: x})
     with autocast(device):
-        logits = model(normalise(x), stage.keep, generator).float()
+        logits = model(x, stage.keep, generator).float()
     loss = loss_of(logits, labels, teacher, stage)
-    return loss if other is None else share * loss + (1 - share) * loss_of(logits, labels[other], of_other, stage)
+    return loss if other is None else share * loss + (1 - share) * loss_of(logits, labels[other], other_teacher, stage)
 
 
 def view(pixels: Tensor, size: int, stage: Stage, generator: torch.Generator) -> tuple[Tensor, Tensor | None, float]:
@@ -53,14 +54,14 @@ def view(pixels: Tensor, size: int, stage: Stage, generator: torch.Generator) ->
 
 @torch.no_grad()
 def watch(
-    networks: Sequence[VisionTransformer], pixels: Tensor, stage: Stage, drawn: Tensor, device: torch.device
+    networks: Sequence[VisionTransformer], pixels: Tensor, stage: Stage, drawn: Tensor, views: dict[int, Tensor]
 ) -> Tensor:
     """Mean log-probabilities [B, classes] that the networks, each at its own size, give to the very views that are drawn
-    from that state of the generator: a consistent teacher (Beyer et al., arXiv:2106.05237)."""
-    views: dict[int, Tensor] = {}
-    for size in {network.size for network in networks}:
-        generator = torch.Generator(device)
+    from that state of the generator: a consistent teacher (Beyer et al., arXiv:2106.05237). ``views`` holds those that
+    there are, normalised, by their size."""
+    for size in {network.size for network in networks} - views.keys():
+        generator = torch.Generator(pixels.device)
         generator.set_state(drawn)
         views[size] = normalise(view(pixels, size, stage, generator)[0])
-    with autocast(device):
+    with autocast(pixels.device):
         return torch.stack([network(views[network.size]).float().log_softmax(1) for network in networks]).mean(0)

@@ -101,7 +101,11 @@ def cost(run: Run, trained: list[str]) -> dict[str, Any]:
     for name in experts:
         for key, tensor in load_file(run.path(name, "safetensors")).items():
             sizes[key, hashlib.sha256(tensor.numpy().tobytes()).digest()] = tensor.numel()
-    paid = [name for name in trained if name != run.experiment.bundle.generalist]
+    edge = run.experiment.bundle.generalist  # and what it began as
+    free = {edge}
+    while (edge := run.experiment.stage(edge).start) in trained:
+        free.add(edge)
+    paid = [name for name in trained if name not in free]
     return {
         "pictures": sum(run.figures(name)["pictures"] for name in paid),
         "seconds": sum(run.figures(name)["seconds"] for name in paid),

@@ -28,7 +28,7 @@ class Run:
     folder: Path
     data: Path  # see sources.read_source
     weights: Path | None  # the checkpoint that stages with start = "weights" begin from
-    common: Path | None = None  # where stages on all pictures are kept, for other runs to start from; default: folder
+    common: Path | None = None  # where stages that no groups decide are kept, for other runs; default: folder
 
     @cached_property
     def source(self) -> Source:
@@ -55,8 +55,8 @@ class Run:
         return len(self.source.names)
 
     def path(self, name: str, suffix: str) -> Path:
-        whole = any(stage.name == name and stage.pictures == "all" for stage in self.experiment.stages)
-        return (self.common if whole and self.common else self.folder) / f"{name}.{suffix}"
+        shared = any(stage.name == name for stage in self.experiment.stages) and not self.experiment.grouped(name)
+        return (self.common if shared and self.common else self.folder) / f"{name}.{suffix}"
 
     def results(self, stage: Stage) -> list[str]:
         """Names of the models a stage trains: its own, or one per group."""

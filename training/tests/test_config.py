@@ -129,6 +129,11 @@ REFERENCES = {
         'start = "widening"\narchitecture = "medium"\npictures = "all"',
         "stage 'specialist': 'widening' is one model per group",
     ),
+    "groups of what they decide": (
+        '[groups]\nof = "generalist"',
+        '[[stages]]\nname = "mean"\nstart = "base"\narchitecture = "medium"\npictures = "all"\nepochs = 0\nsoup = ["widening"]\n[groups]\nof = "mean"',
+        "groups: 'mean' is made from the groups that it is to decide",
+    ),
     "hardest alone": (
         'hardest = true\nfreeze = [0, 1]\nteachers = ["base"]\ndistil = 0.3', "hardest = true",
         "stage 'specialist': hardest needs teachers, they say what is hard",

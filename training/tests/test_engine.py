@@ -10,7 +10,7 @@ from ask_training import engine
 from ask_training.data import Pictures
 from ask_training.engine import learning_rate, parameter_groups, train_stage
 from ask_training.files import write_atomically, write_json
-from ask_training.forward import predict
+from ask_training.forward import compile_blocks, normalise, predict
 from ask_training.resample import resize_matrix
 from ask_training.sources import read_source
 from ask_training.vit import VisionTransformer
@@ -219,3 +219,32 @@ def test_a_broken_checkpoint_is_refused_by_its_name(pictures: Pictures, tmp_path
         with pytest.raises(ValueError, match=f"{path} is broken, remove it to begin anew"):
             train_stage(lively_model(), pictures, [torch.arange(40)], STAGE, 1, path, "stage")
         assert path.read_bytes() == content
+
+
+def test_compiled_blocks_are_the_same_network_and_predict_as_they_are() -> None:
+    model, pixels = lively_model(), noise(4)
+    names, expected = list(model.state_dict()), predict(model, pixels, torch.device("cpu"))
+    compiled = []
+
+    def backend(graph: torch.fx.GraphModule, _: list) -> torch.fx.GraphModule:
+        compiled.append(graph)
+        return graph
+
+    compile_blocks(model, backend)
+
+    assert list(model.state_dict()) == names
+    assert torch.equal(predict(model, pixels, torch.device("cpu")), expected)
+    assert not compiled
+    x = normalise(torch.rand(4, 3, 48, 48))
+    plain = lively_model()
+    torch.testing.assert_close(model(x), plain(x))
+    assert len(compiled) == 2, "the last block, of whose output one token is read, and the others"
+
+
+def test_compiled_blocks_do_not_fall_back_after_many_variants() -> None:
+    model, compiled = lively_model(), []
+    compile_blocks(model, lambda graph, _: compiled.append(graph) or graph)
+    for count in range(1, 13):
+        with torch.no_grad():
+            model(torch.zeros(count, 3, 48, 48))
+    assert len(compiled) == 24

@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import save_file
 from support import lively_model
 
+from ask_training.config import Stage
 from ask_training.forward import autocast, predict
 from ask_training.run import Run, accuracies, load_logits, save_logits
 
@@ -48,8 +49,13 @@ def test_the_bundle_serves_a_model_per_group_or_one_for_all(run: Run) -> None:
     assert shared.served() == {"generalist": "base"} | {f"expert-{i}": "base" for i in (1, 2, 3)}
 
 
-def test_only_stages_on_all_pictures_are_kept_in_the_common_folder(run: Run, tmp_path: Path) -> None:
-    shared = replace(run, common=tmp_path / "common")
+def test_only_stages_that_no_groups_decide_are_kept_in_the_common_folder(run: Run, tmp_path: Path) -> None:
+    mean = Stage("mean", "base", "medium", "all", epochs=0, soup=["widening"])
+    later = Stage("later", "base", "medium", "all", epochs=1, teachers=["mean"], distil=0.5)
+    experiment = replace(run.experiment, stages=[*run.experiment.stages, mean, later])
+    shared = replace(run, experiment=experiment, common=tmp_path / "common")
+    assert shared.path("mean", "npz") == run.folder / "mean.npz"
+    assert shared.path("later", "npz") == run.folder / "later.npz"
     assert shared.path("base", "checkpoint") == tmp_path / "common" / "base.checkpoint"
     assert shared.path("widening-1", "safetensors") == run.folder / "widening-1.safetensors"
     assert run.path("base", "npz") == run.folder / "base.npz"

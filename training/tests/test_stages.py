@@ -165,6 +165,7 @@ def test_watching_teachers_are_asked_about_views_and_not_about_the_pictures_as_t
     monkeypatch.setattr(engine, "batch_loss", batch_loss)
     perform(run, pupil)
 
+    assert asked
     assert not list(folder.glob("*.fit.npz"))
     for _, _, stored, _, _, watching in asked:
         assert stored is None

@@ -32,7 +32,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     querystring: classifyQuery,
     response: { 200: answerSchema, ...refusals, ...problems },
   };
-  // A WeakMap would keep every request until V8 collects its old space: of young objects it holds the values.
+  // Not in a WeakMap: V8's collections of young objects keep its values, and the guest's `drop` refers to the request.
   app.decorateRequest(ARRIVAL, null);
   const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
     const phase = dependencies.phase();
