@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ask_training import calibrate
 from ask_training.calibrate import (
     Outputs,
     Rule,
@@ -201,6 +202,25 @@ def test_the_chosen_rule_answers_right_where_the_generalist_alone_does_not() -> 
     }
     assert figures["accuracy"] > figures["edgeAccuracy"] + 0.1
     assert figures["escalated"] == pytest.approx(0.4, abs=0.06)
+
+
+@pytest.mark.parametrize(("won", "lost", "chosen"), [(0, 0, "top-k-mass"), (4, 2, "top-k-mass"), (4, 0, "expected-gain"), (60, 40, "expected-gain")])
+def test_the_learned_gain_is_chosen_only_if_clearly_better(monkeypatch: pytest.MonkeyPatch, won: int, lost: int, chosen: str) -> None:
+    """By more than a standard error of the difference: the root of the pictures on which the two disagree."""
+    outputs = planted()
+    monkeypatch.setattr(calibrate, "FOLDS", 1)
+    monkeypatch.setattr(calibrate, "fit_threshold", lambda *_: 0.5)
+
+    def final_right(rule: Rule, part: Outputs, *_: object) -> torch.Tensor:
+        right = torch.arange(len(part.labels)) < len(part.labels) // 2
+        if rule.scoring == "expected-gain":
+            right[:lost] = False
+            right[-won or len(right):] = True
+        return right
+
+    monkeypatch.setattr(calibrate, "final_right", final_right)
+    monkeypatch.setattr(calibrate, "fit_rules", lambda *_: [Rule(1, "top-k-mass", [], 0.5, 0.5), Rule(1, "expected-gain", [], 0.5, 0.5)])
+    assert choose_rule(outputs, GROUPS, Operating(0.4, [1])).scoring == chosen
 
 
 def test_where_nobody_is_asked_nothing_is_said_of_the_asked() -> None:
