@@ -65,6 +65,8 @@ export interface PeerRow {
   ourP99: number;
   theirP99: number;
   p99Ratio: number;
+  /** Share of the answers that an expert gave, in the closed loop: ours, theirs. */
+  byExpert: [number, number];
   /** Answers other than 200, of ours and of theirs. */
   failed: [number, number];
 }
@@ -116,15 +118,21 @@ async function compare(
   const them = { ...spec, url: theirUrl, ...peer.request };
   const found = { ours: [] as number[], theirs: [] as number[], ourP99: [] as number[], theirP99: [] as number[] };
   const failed: [number, number] = [0, 0];
+  const byExpert: [number[], number[]] = [[], []];
+  const closed = async (who: 0 | 1, one: LoadSpec) => {
+    const { perSecond, escalated, latency } = await measure(who, one);
+    byExpert[who].push(escalated / latency.n);
+    return perSecond;
+  };
   const measure = async (who: 0 | 1, one: LoadSpec) => {
     const result = await load(one);
     failed[who] += Object.entries(result.statuses).reduce((sum, [status, n]) => sum + (status === '200' ? 0 : n), 0);
     return result;
   };
   for (let i = 0; i < rounds; i++) {
-    const theirs = (await measure(1, them)).perSecond;
+    const theirs = await closed(1, them);
     found.theirs.push(theirs);
-    found.ours.push((await measure(0, us)).perSecond);
+    found.ours.push(await closed(0, us));
     const open = { rate: 0.7 * theirs, clients: 256 };
     found.theirP99.push((await measure(1, { ...them, ...open })).latency.p99);
     found.ourP99.push((await measure(0, { ...us, ...open })).latency.p99);
@@ -141,6 +149,7 @@ async function compare(
     ourP99: round(ourP99, 1),
     theirP99: round(theirP99, 1),
     p99Ratio: round(ourP99 / theirP99, 2),
+    byExpert: [round(median(byExpert[0]), 2), round(median(byExpert[1]), 2)],
     failed,
   };
 }

@@ -21,6 +21,7 @@ const row = {
   theirs: 10,
   ourP99: 1,
   theirP99: 2,
+  byExpert: [0.4, 0.4] as [number, number],
   failed: [0, 0] as [number, number],
 };
 
