@@ -119,15 +119,15 @@ async function compare(
   const found = { ours: [] as number[], theirs: [] as number[], ourP99: [] as number[], theirP99: [] as number[] };
   const failed: [number, number] = [0, 0];
   const byExpert: [number[], number[]] = [[], []];
-  const closed = async (who: 0 | 1, one: LoadSpec) => {
-    const { perSecond, escalated, latency } = await measure(who, one);
-    byExpert[who].push(escalated / latency.n);
-    return perSecond;
-  };
   const measure = async (who: 0 | 1, one: LoadSpec) => {
     const result = await load(one);
     failed[who] += Object.entries(result.statuses).reduce((sum, [status, n]) => sum + (status === '200' ? 0 : n), 0);
     return result;
+  };
+  const closed = async (who: 0 | 1, one: LoadSpec) => {
+    const { perSecond, escalated, answers } = await measure(who, one);
+    byExpert[who].push(escalated / answers);
+    return perSecond;
   };
   for (let i = 0; i < rounds; i++) {
     const theirs = await closed(1, them);
