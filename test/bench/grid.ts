@@ -23,6 +23,7 @@ export interface Row {
 
 const ESCALATED = [0, 0.4, 1];
 const CLIENTS = [1, 8, 64, 256];
+export const SAMPLE = 100; // pictures that a threshold is chosen by
 
 /** Every picture with every share of escalations and number of clients; one closed loop, then an open one. */
 export async function grid({ bundle, seconds }: Settings, say: (text: string) => void): Promise<Row[]> {
@@ -35,9 +36,9 @@ export async function grid({ bundle, seconds }: Settings, say: (text: string) =>
   });
   await waitForLog(service, 'experts are ready');
   for (const [name, picture] of Object.entries(PICTURES) as [string, Picture][]) {
-    const thresholds = await shares(service.url, picture);
+    const values = await gateConfidences(service.url, picture, SAMPLE);
     for (const share of ESCALATED) {
-      const path = `/classify?threshold=${thresholds(share)}&deadlineMs=10000`;
+      const path = `/classify?threshold=${thresholdFor(share, values)}&deadlineMs=10000`;
       for (const repeat of [0, 0.5]) {
         for (const clients of CLIENTS) {
           say(`${name}, ${100 * share} % escalated, ${100 * repeat} % repeated, ${clients} clients`);
@@ -76,13 +77,18 @@ export async function grid({ bundle, seconds }: Settings, say: (text: string) =>
   return rows;
 }
 
-/** The threshold below which a share of such pictures lies, from a hundred of them. */
-export async function shares(url: string, picture: Picture): Promise<(share: number) => number> {
+/** The gate's value of each of so many of the pictures. */
+export async function gateConfidences(url: string, picture: Picture, count: number): Promise<number[]> {
   const values: number[] = [];
-  for (const image of (await distinct(picture)).slice(0, 100)) {
+  for (const image of (await distinct(picture)).slice(0, count)) {
     const { body } = await postImage(url, image, '?strategy=edge', picture.type);
     values.push(body.decision.value);
   }
-  values.sort((a, b) => a - b);
-  return (share) => (share === 1 ? 1 : share === 0 ? 0 : (values[Math.floor(share * values.length)] as number));
+  return values;
+}
+
+/** The threshold below which a share of the values lies; 0 and 1 for none and all of them. */
+export function thresholdFor(share: number, values: number[]): number {
+  const ascending = values.toSorted((a, b) => a - b);
+  return share === 1 ? 1 : share === 0 ? 0 : (ascending[Math.floor(share * values.length)] as number);
 }

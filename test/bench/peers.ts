@@ -1,30 +1,16 @@
-import { execFile, spawn } from 'node:child_process';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify, stripVTControlCharacters } from 'node:util';
+import { stripVTControlCharacters } from 'node:util';
 import { spawnHttp, waitForLog } from '../support/service.ts';
 import { load } from './child.ts';
 import type { Settings } from './figures.ts';
-import { shares } from './grid.ts';
+import { gateConfidences, SAMPLE, thresholdFor } from './grid.ts';
 import type { LoadSpec } from './load.ts';
+import { confidences, install, type Peer, root, start } from './peers.environment.ts';
 import { PICTURES, type Picture } from './pictures.ts';
 import { median, round } from './statistics.ts';
 
-/** Another server with the same cascade and the same ONNX files: `peers/NAME_server.py`, `peers/NAME.txt`. */
-interface Peer {
-  name: string;
-  /** Program in its virtual environment, and arguments. */
-  command(port: number): string[];
-  request: Pick<LoadSpec, 'path' | 'form'>;
-}
-
 const cores = availableParallelism();
-const root = fileURLToPath(new URL('../../', import.meta.url)); // results are committed: no path of a machine in them
-const folder = resolve(root, 'test/bench/peers');
-const environments = resolve(root, '.cache/peers');
 
 const peers: Peer[] = [
   {
@@ -88,11 +74,13 @@ export async function comparePeers(settings: Settings, say: (text: string) => vo
       await install(peer.name, say);
       for (const [name, share] of workloads) {
         const picture: Picture = PICTURES[name];
-        const threshold = (await shares(ours.url, picture))(share);
+        // Decoders shrink differently, and the confidences with them: one threshold would not be the same work for both.
+        const threshold = thresholdFor(share, await gateConfidences(ours.url, picture, SAMPLE));
+        const theirThreshold = thresholdFor(share, await confidences(peer, settings.bundle, picture, SAMPLE));
         say(`${peer.name}, ${name}, ${100 * share} % escalated`);
         await using theirs = await start(peer, picture, {
           BUNDLE: resolve(settings.bundle),
-          THRESHOLD: String(threshold),
+          THRESHOLD: String(theirThreshold),
         });
         rows.push(await compare(settings, peer, [name, share, threshold], ours.url, theirs.url));
       }
@@ -152,72 +140,4 @@ async function compare(
     byExpert: [round(median(byExpert[0]), 2), round(median(byExpert[1]), 2)],
     failed,
   };
-}
-
-/** Makes the peer's virtual environment in `.cache/peers`, anew when its requirements have changed; with PYTHON, if set. */
-async function install(name: string, say: (text: string) => void): Promise<void> {
-  const requirements = resolve(folder, `${name}.txt`);
-  const wanted = await readFile(requirements, 'utf8');
-  const stamp = resolve(environments, name, 'requirements.txt');
-  if ((await readFile(stamp, 'utf8').catch(() => '')) === wanted) return;
-  say(`${name}: installing`);
-  const run = promisify(execFile);
-  await mkdir(environments, { recursive: true });
-  await run(process.env.PYTHON ?? 'python3', ['-m', 'venv', '--clear', resolve(environments, name)]);
-  await run(resolve(environments, name, 'bin/python'), ['-m', 'pip', 'install', '--quiet', '-r', requirements]);
-  await writeFile(stamp, wanted);
-}
-
-/** Starts it and waits for its first answer. Rejects with the end of its output if it ends or takes a minute. */
-async function start(peer: Peer, picture: Picture, env: Record<string, string>) {
-  const port = await freePort();
-  const [program, ...args] = peer.command(port) as [string, ...string[]];
-  const bin = resolve(environments, peer.name, 'bin');
-  await stat(resolve(bin, program));
-  const child = spawn(resolve(bin, program), args, {
-    cwd: folder,
-    detached: true, // its workers go with it
-    env: {
-      HOME: process.env.HOME,
-      PATH: `${bin}:${process.env.PATH}`,
-      CORES: String(cores),
-      PORT: String(port),
-      ...env,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (chunk) => {
-      output = (output + chunk).slice(-2000);
-    });
-  }
-  const exited = new Promise<void>((done) => {
-    child.once('exit', () => done());
-    child.once('error', () => done());
-  });
-  const end = async () => {
-    for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-      try {
-        process.kill(-(child.pid as number), signal);
-      } catch {} // all gone
-      await Promise.race([exited, new Promise((done) => setTimeout(done, 10_000))]);
-    }
-  };
-  const url = `http://127.0.0.1:${port}`;
-  const probe = { url, clients: 1, seconds: 3, warmUpSeconds: 0, picture, repeat: 0, ...peer.request };
-  for (let tries = 0; tries < 20 && child.exitCode === null && child.signalCode === null; tries++) {
-    if ((await load(probe)).answers > 0) return { url, [Symbol.asyncDispose]: end };
-    await new Promise((done) => setTimeout(done, 500));
-  }
-  await end();
-  throw new Error(`did not start: ${output}`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const { port } = server.address() as { port: number };
-  await new Promise((done) => server.close(done));
-  return port;
 }

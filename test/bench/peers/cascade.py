@@ -4,6 +4,7 @@ unsure answers the expert with the most top-k mass and the log-linear merge. For
 import io
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,9 @@ class Cascade:
         top_k = [{"label": self.labels[i], "index": i, "confidence": float(answer[i])} for i in best]
         return top_k[0] | {"topK": top_k, "route": "edge" if expert is None else "expert", "expert": expert}
 
+    def confidence(self, file: bytes) -> float:
+        return float(self.probabilities(self.generalist, self.decode(file)).max())
+
     def decode(self, file: bytes) -> np.ndarray:
         image = Image.open(io.BytesIO(file))
         image.draft("RGB", (self.size, self.size))
@@ -58,3 +62,8 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # a process per core, as the service has
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+if __name__ == "__main__":  # the confidences in the files named, by which the bench chooses THRESHOLD
+    cascade = Cascade()
+    print(json.dumps([cascade.confidence(Path(name).read_bytes()) for name in sys.argv[1:]]))
