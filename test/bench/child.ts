@@ -5,17 +5,23 @@ import { promisify } from 'node:util';
 import type { LoadResult, LoadSpec } from './load.ts';
 import type { RawResult, RawSpec } from './raw.ts';
 
-async function child<Spec, Result>(file: string, spec: Spec): Promise<Result> {
+/** `seconds`: one that takes longer hangs, and is killed. */
+async function child<Spec, Result>(file: string, spec: Spec, seconds: number): Promise<Result> {
   const path = fileURLToPath(new URL(file, import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, [path, JSON.stringify(spec)], { maxBuffer: 2 ** 24 });
+  const options = { maxBuffer: 2 ** 24, timeout: 1000 * seconds, killSignal: 'SIGKILL' } as const;
+  const { stdout } = await promisify(execFile)(process.execPath, [path, JSON.stringify(spec)], options);
   return JSON.parse(stdout);
 }
 
+const PATIENCE_SECONDS = 60; // beyond what is to be measured
+
 /** Load from a process of its own. */
-export const load = (spec: LoadSpec): Promise<LoadResult> => child('./load.ts', spec);
+export const load = (spec: LoadSpec): Promise<LoadResult> =>
+  child('./load.ts', spec, spec.warmUpSeconds + spec.seconds + PATIENCE_SECONDS);
 
 /** The floor, from one process of its own. */
-export const raw = (spec: RawSpec): Promise<RawResult> => child('./raw.ts', spec);
+export const raw = (spec: RawSpec): Promise<RawResult> =>
+  child('./raw.ts', spec, spec.warmUpSeconds + spec.seconds + PATIENCE_SECONDS);
 
 /** The server of `bare.ts`, as a process of its own until it is disposed of. */
 export async function spawnBare(bundle: string): Promise<{ url: string } & AsyncDisposable> {

@@ -80,6 +80,7 @@ let escalated = 0;
 const begun = performance.now();
 const counted = begun + spec.warmUpSeconds * 1000;
 const end = counted + spec.seconds * 1000;
+let patient = true;
 let usage = process.cpuUsage();
 setTimeout(() => {
   usage = process.cpuUsage();
@@ -117,7 +118,7 @@ async function open(rate: number): Promise<void> {
   const waiting: number[] = [];
   const serve = async (connection: Connection, due: number): Promise<void> => {
     count(await connection.post(request(next())).catch(() => undefined), due);
-    const late = waiting.shift();
+    const late = patient ? waiting.shift() : undefined;
     if (late === undefined) free.push(connection);
     else await serve(connection, late);
   };
@@ -136,9 +137,11 @@ async function open(rate: number): Promise<void> {
   for (const due of waiting) count(undefined, due);
 }
 
-// Whoever has not answered well after the end is taken for dead: closing fails what is still pending.
+// Whoever has not answered well after the end is taken for dead: closing fails what is still pending, and what waits
+// is not sent any more.
 const patience = setTimeout(
   () => {
+    patient = false;
     for (const connection of connections) connection.close();
   },
   (spec.warmUpSeconds + spec.seconds + 10) * 1000,

@@ -11,6 +11,8 @@ import { PICTURES, type Picture } from './pictures.ts';
 import { median, round } from './statistics.ts';
 
 const cores = availableParallelism();
+const TAIL = 1000; // answers behind a p99, ten of them slower: of a hundred it would be the slowest
+const MOST_SECONDS = 30;
 
 const peers: Peer[] = [
   {
@@ -121,7 +123,8 @@ async function compare(
     const theirs = await closed(1, them);
     found.theirs.push(theirs);
     found.ours.push(await closed(0, us));
-    const open = { rate: 0.7 * theirs, clients: 256 };
+    const rate = 0.7 * theirs;
+    const open = { rate, clients: 256, seconds: Math.max(seconds, Math.min(MOST_SECONDS, TAIL / rate)) };
     found.theirP99.push((await measure(1, { ...them, ...open })).latency.p99);
     found.ourP99.push((await measure(0, { ...us, ...open })).latency.p99);
   }
