@@ -8,7 +8,7 @@ import type { RawResult, RawSpec } from './raw.ts';
 /** `seconds`: one that takes longer hangs, and is killed. */
 async function child<Spec, Result>(file: string, spec: Spec, seconds: number): Promise<Result> {
   const path = fileURLToPath(new URL(file, import.meta.url));
-  const options = { maxBuffer: 2 ** 24, timeout: 1000 * seconds, killSignal: 'SIGKILL' } as const;
+  const options = { maxBuffer: 2 ** 24, timeout: Math.ceil(1000 * seconds), killSignal: 'SIGKILL' } as const;
   const { stdout } = await promisify(execFile)(process.execPath, [path, JSON.stringify(spec)], options);
   return JSON.parse(stdout);
 }
