@@ -176,12 +176,6 @@ export function helpText(usage: string): string {
   return `${usage}\n\nSettings, from the environment (default):\n${rows.join('\n')}\n  OTEL_*                  the standard OpenTelemetry settings; without them nothing is traced\n`;
 }
 
-/** The environment with glibc's limit on the freed memory that it keeps; undefined if there is one already. */
-export function frugalEnvironment(env: Record<string, string | undefined> = process.env) {
-  if (env.MALLOC_TRIM_THRESHOLD_) return undefined;
-  return { ...env, MALLOC_TRIM_THRESHOLD_: String(megabyte) };
-}
-
 /** Whether an OpenTelemetry setting asks for traces. */
 export function wantsTraces(env: Record<string, string | undefined> = process.env): boolean {
   if (env.OTEL_SDK_DISABLED?.toLowerCase() === 'true') return false;

@@ -34,7 +34,11 @@ export class AppError extends Error {
   readonly retryAfterMs: number;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions & { retryAfterMs?: number }) {
+    // Nobody reads where it was thrown, and to find that out is most of what a refusal costs under overload.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(message, options);
+    Error.stackTraceLimit = stackTraceLimit;
     this.name = 'AppError';
     this.code = code;
     this.retryAfterMs = options?.retryAfterMs ?? 1000;

@@ -1,7 +1,7 @@
-import { frugalEnvironment } from './config.ts';
+import { frugalEnvironment } from './config.frugal.ts';
 
 /**
- * Imported by a service's main.ts before anything else, for its effect: memory that decoding gave back goes to the
+ * Imported by a service's main.ts, alone, for its effect: memory that decoding gave back goes to the
  * system, and V8 collects garbage before it piles up.
  *
  * Left alone, glibc keeps for every thread what the largest pictures took, hundreds of megabytes in all after a few

@@ -1,14 +1,4 @@
 import '../../shared/frugal.ts';
-import { runProcess } from '../../shared/process.ts';
-import { startSystem } from './system.ts';
 
-const usage = 'npm start: the whole system in one process: HTTP, generalist and all experts, without a broker';
-
-await runProcess({ name: 'ask-the-expert', usage }, async (config, log) => {
-  const system = await startSystem(config, log, { near: true });
-  process.stdout.on('error', () => {}); // nobody may read it, or its disk be full: the log says so too
-  process.stdout.write(
-    `Ask the Expert is ready: drop a picture on ${system.url} or post it to ${system.url}/classify\n`,
-  );
-  return system;
-});
+// No static import: those are all loaded before the first of them runs, and would be again in the process begun anew.
+await import('./run.ts');

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,7 +13,7 @@ import { grid } from './grid.ts';
 import { memory, overload } from './overload.ts';
 import { comparePeers } from './peers.ts';
 import { profile } from './profile.ts';
-import { markdown, type Results, worstByPeer } from './report.ts';
+import { markdown, type Results, withEarlier, worstByPeer } from './report.ts';
 import { drawScaling, scaling } from './scaling.ts';
 import { round } from './statistics.ts';
 
@@ -22,7 +22,7 @@ import { round } from './statistics.ts';
  * turns, loaded from another process. Parts, each added by its name: `--grid` every workload of `grid.ts`; `--peers` the
  * servers of `peers.ts`, which the first run installs into `.cache/peers`, or with `--peer NAME` one of them; `--overload` twice saturation for a minute;
  * `--memory` 200,000 requests; `--scaling` experts and classes; `--profile` where the time goes; `--all`. `--save` writes
- * `results/`.
+ * `results/`, where parts that were not asked for stay as they are.
  */
 const flag = { type: 'boolean', default: false } as const;
 const parts = { grid: flag, peers: flag, overload: flag, memory: flag, scaling: flag, profile: flag };
@@ -95,9 +95,10 @@ if (wants('grid')) results.workloads = await grid(settings, say);
 
 if (options.save) {
   const folder = fileURLToPath(new URL('./results', import.meta.url));
-  await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'results.json'), `${JSON.stringify(results, null, 1)}\n`);
-  await writeFile(join(folder, 'README.md'), markdown(results));
+  const file = join(folder, 'results.json');
+  const all = withEarlier(results, JSON.parse(await readFile(file, 'utf8')));
+  await writeFile(file, `${JSON.stringify(all, null, 1)}\n`);
+  await writeFile(join(folder, 'README.md'), markdown(all));
   if (results.scaling) await drawScaling(results.scaling, join(folder, 'scaling.svg'));
 }
 if (options.json) {

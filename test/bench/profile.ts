@@ -35,7 +35,11 @@ export async function profile(bundle: string, seconds: number): Promise<ProfileR
     const { answers } = await load({ ...spec, url: service.url, path: '/classify?strategy=edge' });
     service.kill('SIGTERM');
     await service.exited;
-    const file = (await readdir(folder)).find((name) => name.includes(`.${service.pid}.`));
+    // The process starts anew under its id (`shared/frugal.ts`): the later of its profiles, by the time in their names.
+    const file = (await readdir(folder))
+      .filter((name) => name.includes(`.${service.pid}.`))
+      .sort()
+      .at(-1);
     const recorded: CpuProfile = JSON.parse(await readFile(join(folder, file as string), 'utf8'));
     return summarise(recorded, answers * ((seconds + 1) / seconds));
   } finally {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { PICTURES, repeated } from '../bench/pictures.ts';
-import { markdown, type Results, worstByPeer } from '../bench/report.ts';
+import { markdown, type Results, withEarlier, worstByPeer } from '../bench/report.ts';
 import { median, summarise } from '../bench/statistics.ts';
 
 const machine: Results['machine'] = {
@@ -56,6 +56,22 @@ test('a peer is judged by its least favourable workload, and one that did not ru
   expect(text.match(/\| met \|/g)).toHaveLength(1);
   expect(text.match(/\| not met \|/g)).toHaveLength(2);
   expect(text).toContain('three did not run: library');
+});
+
+test('parts that a run leaves out stay as the run found them that measured them last', () => {
+  const scaling = [{ classes: 10, experts: 5, p50: 0.25 }];
+  const first = { figures: { rssMb: 1 }, machine: { ...machine, commit: 'first' }, scaling, workloads: [] };
+  const second = withEarlier(
+    { figures: { rssMb: 2 }, machine: { ...machine, commit: 'second' }, workloads: [] },
+    first,
+  );
+  const third = withEarlier({ figures: { rssMb: 3 }, machine: { ...machine, commit: 'third' } }, second);
+  expect(third).toMatchObject({ figures: { rssMb: 3 }, scaling });
+  expect(third.earlier?.scaling?.commit).toBe('first');
+  expect(third.earlier?.workloads?.commit).toBe('second');
+  expect(markdown(third)).toMatch(
+    /commit third[^]*## Cost over[^]*earlier run: .*commit first[^]*## Workloads[^]*commit second/,
+  );
 });
 
 test('percentiles are of the values themselves; the median of an even number lies between', () => {

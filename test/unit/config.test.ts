@@ -1,12 +1,6 @@
 import { expect, test } from 'vitest';
-import {
-  batchOf,
-  describeSettings,
-  frugalEnvironment,
-  helpText,
-  readConfig,
-  wantsTraces,
-} from '../../shared/config.ts';
+import { frugalEnvironment } from '../../shared/config.frugal.ts';
+import { batchOf, describeSettings, helpText, readConfig, wantsTraces } from '../../shared/config.ts';
 
 test('everything has a default', () => {
   expect(readConfig({})).toMatchObject({ HOST: '127.0.0.1', PORT: 8080, ASK_MODELS_DIR: 'models/default' });
@@ -97,7 +91,9 @@ test.each([
 });
 
 test('a limit on freed memory is added to the environment, unless there is one', () => {
-  expect(frugalEnvironment({ PORT: '1' })).toEqual({ PORT: '1', MALLOC_TRIM_THRESHOLD_: '1048576' });
+  const environment = { PORT: '1', NODE_COMPILE_CACHE: '/elsewhere' };
+  expect(frugalEnvironment(environment)).toEqual({ ...environment, MALLOC_TRIM_THRESHOLD_: '1048576' });
+  expect(frugalEnvironment({})?.NODE_COMPILE_CACHE).toMatch(/\.cache.compile$/);
   expect(frugalEnvironment({ MALLOC_TRIM_THRESHOLD_: '5' })).toBe(undefined);
 });
 
