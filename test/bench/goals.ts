@@ -43,7 +43,7 @@ export const goals: Goal[] = [
   },
   {
     figure: 'overloadThroughputRatio',
-    meaning: 'throughput at twice saturation over that at saturation',
+    meaning: 'throughput at twice saturation over that at saturation, before and after',
     goal: 0.95,
     better: 'higher',
   },
