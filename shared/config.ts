@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { decimal } from './decimal.ts';
 
 /**
- * Every setting of every service, and but for `config.frugal.ts` the only reader of `process.env`. A setting left empty counts as not set.
+ * Every setting of every service, and but for `config.frugal.ts` the only reader of `process.env`. A setting left empty
+ * counts as not set.
  */
 const whole = (low: number, high: number) => decimal(z.number().int().min(low).max(high));
 const isNatsAddress = (address: string) =>
