@@ -1,8 +1,8 @@
 import { frugalEnvironment } from './config.frugal.ts';
 
 /**
- * Imported by a service's main.ts, alone, for its effect: memory that decoding gave back goes to the
- * system, and V8 collects garbage before it piles up.
+ * Imported by a service's main.ts, alone, for its effect: memory that decoding gave back goes to the system, V8 collects
+ * garbage before it piles up, and compiled modules are kept for the next start.
  *
  * Left alone, glibc keeps for every thread what the largest pictures took, hundreds of megabytes in all after a few
  * thousand hostile files, and V8 lets its young generation grow by tens of megabytes and its old one to four times what

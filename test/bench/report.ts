@@ -4,7 +4,6 @@ import type { PeerRow } from './peers.ts';
 import type { ProfileRow } from './profile.ts';
 import type { ScalingRow } from './scaling.ts';
 
-/** Everything one run of the bench found; parts that were not asked for are missing. */
 const PARTS = ['peers', 'workloads', 'scaling', 'profile'] as const;
 
 /** Where and how a run was made. */
