@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Installs what tests use beside the product: from Debian (as root) Chromium and promtool, from PyPI requirements.txt.
+# Without it the tests that need them skip and say so; in CI they fail.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+tools=.cache/tools
+
+if [ ! -x /usr/bin/chromium ] || [ ! -x "$tools/usr/bin/promtool" ]; then apt-get update -q; fi
+if [ ! -x /usr/bin/chromium ]; then apt-get install -y -q --no-install-recommends chromium; fi
+
+if ! cmp -s test/tools/requirements.txt "$tools/requirements.txt"; then
+  rm -rf "$tools"
+  ${PYTHON:-python3} -m venv "$tools"
+  "$tools/bin/pip" install -q --disable-pip-version-check -r test/tools/requirements.txt
+  cp test/tools/requirements.txt "$tools/"
+fi
+
+# Unpacked, not installed: Debian's package would start a server.
+if [ ! -x "$tools/usr/bin/promtool" ]; then
+  (cd "$tools" && apt-get download -q prometheus && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb)
+fi
