@@ -24,3 +24,16 @@ export function median(values: number[]): number {
 export function round(value: number, digits = 3): number {
   return Number(value.toFixed(digits));
 }
+
+/** 95 % interval of the median, by the percentile bootstrap with repeatable draws. */
+export function bootstrapMedian(values: number[], draws = 10_000): [low: number, high: number] {
+  let state = 1;
+  const random = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0; // Numerical Recipes' generator
+    return state / 2 ** 32;
+  };
+  const medians = Array.from({ length: draws }, () =>
+    median(values.map(() => values[Math.floor(random() * values.length)] as number)),
+  ).sort((a, b) => a - b);
+  return [medians[Math.floor(0.025 * draws)] as number, medians[Math.ceil(0.975 * draws) - 1] as number];
+}

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { PICTURES, repeated } from '../bench/pictures.ts';
 import { markdown, type Results, withEarlier, worstByPeer } from '../bench/report.ts';
-import { median, summarise } from '../bench/statistics.ts';
+import { bootstrapMedian, median, summarise } from '../bench/statistics.ts';
 
 const machine: Results['machine'] = {
   date: '2026-11-24T00:00:00Z',
@@ -94,3 +94,13 @@ test.each(Object.values(PICTURES))(
     expect(draw(0.5)).toBeLessThan(570);
   },
 );
+
+test('the interval of a median holds it, is narrow where values agree, and is the same each time', () => {
+  const values = [3, 1, 2, 5, 4, 3, 3, 2, 4, 3];
+  const [low, high] = bootstrapMedian(values);
+  expect(low).toBeLessThanOrEqual(3);
+  expect(high).toBeGreaterThanOrEqual(3);
+  expect([low, high]).not.toEqual([1, 5]);
+  expect(bootstrapMedian(values)).toEqual([low, high]);
+  expect(bootstrapMedian([7, 7, 7])).toEqual([7, 7]);
+});
