@@ -1,4 +1,4 @@
-import { type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { type BrowserContextOptions, chromium, type Locator, type Page } from 'playwright-core';
 
 const args = [
   '--disable-gpu',
@@ -66,4 +66,46 @@ export async function drop(page: Page, what: PageFile[] | Record<string, string>
       place.dispatchEvent(event('drop'));
     })()`,
   );
+}
+
+/** What stands under a file's name once its last word is said. */
+export async function readResult(page: Page, name: string) {
+  const article = page.locator('article', { has: page.getByRole('heading', { name, exact: true }) });
+  await article.locator('.label, pre, p.error').first().waitFor();
+  const rows = await article.locator('tr').evaluateAll((list) => {
+    return list.map((row) => [...row.children].map((cell) => cell.textContent as string));
+  });
+  const [label = ''] = await article.locator('.label').allInnerTexts();
+  const [text = ''] = await article.allInnerTexts();
+  return { text, label: label.replace(/ .*/s, ''), rows, image: article.locator('img') };
+}
+
+/** Red, green and blue of an image, on average. */
+export async function readColour(image: Locator): Promise<number[]> {
+  return image.evaluate((shown) => {
+    const canvas = shown.ownerDocument.createElement('canvas');
+    canvas.width = canvas.height = 1;
+    const context = canvas.getContext('2d');
+    context.drawImage(shown, 0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  });
+}
+
+/** Bodies that the page sends from now on, by asking the page: Chromium shows nobody else what a file holds. */
+export async function recordSent(page: Page) {
+  await page.evaluate(`(() => {
+    const { fetch } = globalThis;
+    globalThis.sent = [];
+    globalThis.fetch = (path, options) => {
+      if (options?.body) sent.push(options.body);
+      return fetch(path, options);
+    };
+  })()`);
+  return async () => {
+    const sent = await page.evaluate<{ type: string; base64: string }[]>(`Promise.all(sent.map(async (body) => {
+      const bytes = new Uint8Array(await body.arrayBuffer());
+      return { type: body.type, base64: bytes.toBase64() };
+    }))`);
+    return sent.map(({ type, base64 }) => ({ type, body: Buffer.from(base64, 'base64') }));
+  };
 }

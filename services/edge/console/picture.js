@@ -59,7 +59,7 @@ export async function convert({ format, image }, maxBytes) {
     throw new Complaint(`This browser cannot convert this picture (${name}, ${width} × ${height}). It was not sent.`);
   };
   await image.decode().catch(hopeless);
-  for (let longest = LONGEST; longest > 16; longest /= 2) {
+  for (let longest = Math.min(LONGEST, Math.max(width, height)); longest > 16; longest /= 2) {
     const canvas = draw(image, Math.min(1, longest / Math.max(width, height)));
     if (isBlank(canvas)) hopeless();
     const body = await new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
@@ -67,6 +67,7 @@ export async function convert({ format, image }, maxBytes) {
     const shrunk = canvas.width !== width && `shrunk from ${width} × ${height} to ${canvas.width} × ${canvas.height}`;
     const converted = name !== 'PNG' && `converted from ${name} to PNG`;
     const done = [shrunk, converted].filter(Boolean).join(' and ');
+    if (!done) break;
     return { body, note: `In this browser ${done} before it was sent.` };
   }
   return hopeless();

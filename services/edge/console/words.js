@@ -40,8 +40,8 @@ export function describeDecision({ route, expert, degraded, decision }) {
 
 /** Rounds to a tenth of a percent, but never to certainty or impossibility. */
 export function toPercent(share) {
-  if (share > 0.9995 && share < 1) return '> 99.9 %';
-  if (share < 0.0005 && share > 0) return '< 0.1 %';
+  if (share >= 0.9995) return '> 99.9 %';
+  if (share < 0.0005) return '< 0.1 %';
   return `${(100 * share).toFixed(1)} %`;
 }
 
