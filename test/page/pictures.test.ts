@@ -69,7 +69,7 @@ describe.skipIf(!chromium)('the page: pictures', () => {
 
   test.each<[string, string, () => Promise<Buffer>]>([
     ['GIF', 'image/gif', () => plain(64, 48).gif().toBuffer()],
-    ['BMP', 'image/bmp', async () => makeBmp(64, 48, RED)],
+    ['BMP', 'image/bmp', async () => makeBmp(8, 8, RED)],
     ['AVIF', 'image/avif', () => plain(64, 48).avif({ quality: 100 }).toBuffer()],
     ['SVG', 'image/svg+xml', async () => Buffer.from(svg)],
   ])('%s is converted, and says so', async (format, mimeType, make) => {
@@ -105,6 +105,19 @@ describe.skipIf(!chromium)('the page: pictures', () => {
     expect(top?.[0]).toBeGreaterThan(240);
     expect(bottom?.[2]).toBeGreaterThan(240);
   });
+
+  test.each<['jpeg' | 'png']>([['jpeg'], ['png']])(
+    'what is shrunk says that its file ended early: %s',
+    async (format) => {
+      const whole = await plain(5000, 4000).toFormat(format).toBuffer();
+      const buffer = whole.subarray(0, Math.round(0.7 * whole.length));
+      const { text } = await tryFile({ name: `cut.${format}`, mimeType: `image/${format}`, buffer });
+      expect(text).toMatch(/shrunk from .+ before it was sent\. Its file ends early: part of the picture is missing\./);
+      const { text: said } = await tryFile({ name: `whole.${format}`, mimeType: `image/${format}`, buffer: whole });
+      expect(said).toMatch(/shrunk from .+ before it was sent\.\n/);
+      expect(said).not.toContain('ends early');
+    },
+  );
 
   test('what has more bytes than the service takes is shrunk until it does not', async () => {
     await using small = await startTinySystem({ env: { ASK_MAX_BODY_BYTES: '100000' } });

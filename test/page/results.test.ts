@@ -99,7 +99,7 @@ describe.skipIf(!chromium)('the page: results', () => {
     expect(rows.slice(1).map(([name]) => name)).toEqual(expect.arrayContaining(['red', 'green', 'blue', 'grey']));
     expect(rows.slice(1)).toEqual(rows.slice(1).map(([name]) => shares(name as string)));
     expect(rows[1]?.[0]).toBe('grey');
-    expect(text).toContain('The expert “warm” was asked; both answers are merged.');
+    expect(text).toContain('The expert “warm” was asked; the answers are merged.');
     const sure = await readResult(page, 'sure.png');
     expect(sure.rows.slice(0, 2)).toEqual([
       ['Label', 'Generalist'],

@@ -4,10 +4,13 @@ import { Complaint } from './complaint.js';
 const LONGEST = 1280;
 const MANY_PIXELS = 16_000_000;
 
-/** Formats by their first bytes; those with a media type are sent as they are. */
+/** Browsers show such a picture without a word, and what is drawn anew looks whole to the service. */
+const CUT = ' Its file ends early: part of the picture is missing.';
+
+/** Formats by their first bytes; those with a media type are sent as they are. Near its end, a whole file has `ends`. */
 const formats = [
-  { name: 'JPEG', begins: /^\xff\xd8\xff/, type: 'image/jpeg' },
-  { name: 'PNG', begins: /^\x89PNG/, type: 'image/png' },
+  { name: 'JPEG', begins: /^\xff\xd8\xff/, type: 'image/jpeg', ends: /\xff\xd9/ },
+  { name: 'PNG', begins: /^\x89PNG/, type: 'image/png', ends: /IEND/ },
   { name: 'WebP', begins: /^RIFF.{4}WEBP/s, type: 'image/webp' },
   { name: 'GIF', begins: /^GIF8/ },
   { name: 'BMP', begins: /^BM/ },
@@ -19,18 +22,13 @@ const formats = [
   { name: 'SVG', begins: /^\s*<(\?xml.*<)?(svg|!DOCTYPE svg)/s },
 ];
 
-/** A file's format, if it is one of those above, and the browser's image of it, if it can show it. Throws Complaint. */
+/** What a file is: its format, if it is one of those above, and the browser's image, if it can show it. Throws Complaint. */
 export async function openPicture(file) {
-  const head = await file
-    .slice(0, 1024)
-    .arrayBuffer()
-    .catch(() => {
-      throw new Complaint('This cannot be read: it is a folder, or it was moved or changed meanwhile.');
-    });
-  if (head.byteLength === 0) throw new Complaint('This file is empty.');
-  const text = String.fromCharCode(...new Uint8Array(head));
-  const format = formats.find(({ begins }) => begins.test(text));
-  return { file, format, image: await show(file) };
+  const head = await readText(file.slice(0, 1024));
+  if (head === '') throw new Complaint('This file is empty.');
+  const format = formats.find(({ begins }) => begins.test(head));
+  const cut = format?.ends !== undefined && !format.ends.test(await readText(file.slice(-65_536)));
+  return { file, format, cut, image: await show(file) };
 }
 
 /** What to send of a picture, and what was done to it. Throws Complaint where that is nothing. */
@@ -52,23 +50,24 @@ export async function prepare(picture, maxBytes) {
 }
 
 /** Draws a picture anew as PNG, so small that the service takes it. Throws Complaint. */
-export async function convert({ format, image }, maxBytes) {
+export async function convert({ format, image, cut }, maxBytes) {
   const { naturalWidth: width, naturalHeight: height } = image;
-  const name = format?.name ?? 'a format of its own';
   const hopeless = () => {
-    throw new Complaint(`This browser cannot convert this picture (${name}, ${width} × ${height}). It was not sent.`);
+    throw new Complaint(`This browser cannot convert this picture of ${width} × ${height} pixels. It was not sent.`);
   };
   await image.decode().catch(hopeless);
-  for (let longest = Math.min(LONGEST, Math.max(width, height)); longest > 16; longest /= 2) {
-    const canvas = draw(image, Math.min(1, longest / Math.max(width, height)));
+  const side = Math.max(width, height);
+  for (let longest = Math.min(LONGEST, side); longest >= 1; longest /= 2) {
+    const canvas = draw(image, longest / side);
     if (isBlank(canvas)) hopeless();
     const body = await new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
     if (body === null || body.size > maxBytes) continue;
-    const shrunk = canvas.width !== width && `shrunk from ${width} × ${height} to ${canvas.width} × ${canvas.height}`;
-    const converted = name !== 'PNG' && `converted from ${name} to PNG`;
-    const done = [shrunk, converted].filter(Boolean).join(' and ');
-    if (!done) break;
-    return { body, note: `In this browser ${done} before it was sent.` };
+    const done = [];
+    if (longest < side) done.push(`shrunk from ${width} × ${height} to ${canvas.width} × ${canvas.height}`);
+    if (format === undefined) done.push('converted to PNG');
+    else if (format.name !== 'PNG') done.push(`converted from ${format.name} to PNG`);
+    if (done.length === 0) break;
+    return { body, note: `In this browser ${done.join(' and ')} before it was sent.${cut ? CUT : ''}` };
   }
   return hopeless();
 }
@@ -82,6 +81,14 @@ function refuse(format) {
     ? `This browser cannot show this ${format.name} file`
     : 'This is no picture that this browser can show';
   return `${what}, so it was not sent. Save it as JPEG, PNG or WebP and choose that.`;
+}
+
+/** A character for each byte. */
+async function readText(blob) {
+  const buffer = await blob.arrayBuffer().catch(() => {
+    throw new Complaint('This cannot be read: it is a folder, or it was moved or changed meanwhile.');
+  });
+  return Array.from(new Uint8Array(buffer), (byte) => String.fromCharCode(byte)).join('');
 }
 
 async function show(file) {

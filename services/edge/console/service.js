@@ -2,7 +2,7 @@ import { Complaint } from './complaint.js';
 
 const MOST_PATIENCE_S = 60;
 const GONE =
-  'The service does not answer: it has stopped, or the network is down. The picture is not lost: choose it again when the service is back.';
+  'The service does not answer: it has stopped, or the network is down. Nothing is lost: try again when it is back.';
 
 /** Those that were told to come back later do so one after the other. */
 let turn = Promise.resolve();

@@ -27,14 +27,14 @@ export function describeDecision({ route, expert, degraded, decision }) {
   const figures = `${metrics[metric] ?? metric} ${value.toFixed(3)}, threshold ${threshold.toFixed(3)}`;
   const sentences = [`${reasons[reason] ?? `Reason: ${reason}`} (${figures}).`];
   if (decision.reason === 'cache-hit') sentences.unshift('From the cache: the same picture was answered before.');
-  if (degraded !== null) {
-    const why = degradations[degraded];
-    sentences.push(`An expert was wanted, but ${why ?? 'in vain'} (${degraded}): this is the generalist’s own answer.`);
-  } else if (route === 'expert') {
-    sentences.push(
-      `${expert === null ? 'Several experts were' : `The expert “${expert}” was`} asked; both answers are merged.`,
-    );
-  } else sentences.push('It answered by itself.');
+  if (route === 'expert') {
+    const asked = expert === null ? 'Several experts were' : `The expert “${expert}” was`;
+    sentences.push(`${asked} asked; the answers are merged${degraded === null ? '' : ` (${degraded})`}.`);
+  } else if (degraded === null) sentences.push('It answered by itself.');
+  else {
+    const why = degradations[degraded] ?? 'in vain';
+    sentences.push(`An expert was wanted, but ${why} (${degraded}): this is the generalist’s own answer.`);
+  }
   return sentences.join(' ');
 }
 
