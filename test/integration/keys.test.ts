@@ -134,9 +134,9 @@ describe('headers for browsers', () => {
     // What such a policy would switch off: script and style in the page, handlers in attributes, files from elsewhere.
     expect(text).not.toMatch(/ (style|on\w+)=|<style|<script[^>]*>[^<]|https?:/);
     const files = [...text.matchAll(/ (?:href|src)="(console\/[^"]+)"/g)].map(([, path]) => path as string);
-    expect(files).toEqual(['console/style.css', 'console/main.js']);
+    expect(files).toEqual(['console/style.css', 'console/results.css', 'console/main.js']);
     const types = await Promise.all(files.map(async (path) => (await get(`/${path}`)).headers.get('content-type')));
-    expect(types).toEqual(['text/css; charset=utf-8', 'text/javascript; charset=utf-8']);
+    expect(types).toEqual(['text/css', 'text/css', 'text/javascript'].map((type) => `${type}; charset=utf-8`));
   });
 
   test.each<[string, () => Promise<{ headers: Headers }>]>([

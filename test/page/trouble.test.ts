@@ -89,7 +89,8 @@ describe.skipIf(!chromium)('the page: trouble', () => {
     await field.waitFor();
     const tries: [string, RegExp][] = [
       ['', /An API key is needed: ./],
-      ['ask_guessed', /The API key is not accepted: ./],
+      ['ask_guessed', /The API key is not accepted: .+[^.]\.\s*$/],
+      ['ключ', /The API key has characters that no key has\./],
       [SLOW_KEY, /red/],
       [SLOW_KEY, /The API key is used too often: .+ Come back in \d+ s\./],
     ];

@@ -22,7 +22,9 @@ export async function classify(body, key, onWait) {
   return again;
 }
 
+/** Throws Complaint where nobody answers. */
 export async function ask(path, key, options = {}) {
+  if (/[^ -~]/.test(key)) throw new Complaint('The API key has characters that no key has.');
   const headers = key ? { ...options.headers, 'x-api-key': key } : options.headers;
   return fetch(path, { ...options, headers }).catch(explain);
 }
@@ -34,8 +36,8 @@ export async function readText(response) {
   const problem = parse(text);
   if (typeof problem?.detail !== 'string') throw new Complaint(describeStranger(response));
   const wait = response.headers.get('retry-after');
-  const { title, detail } = problem;
-  throw new Complaint(`${title}: ${detail}.${wait ? ` Come back in ${wait} s.` : ''}`);
+  const sentence = `${problem.title}: ${problem.detail}`.replace(/\.?$/, '.');
+  throw new Complaint(`${sentence}${wait ? ` Come back in ${wait} s.` : ''}`);
 }
 
 /** The answer to a picture. Throws Complaint. */
