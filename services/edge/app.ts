@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
 import Fastify, { LogController } from 'fastify';
@@ -58,8 +57,7 @@ export async function buildApp(dependencies: AppDependencies) {
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   app.server.on('request', noteRequest);
   app.addHook('onRequest', requireHost);
-  const page = await readFile(new URL('./console.html', import.meta.url), 'utf8');
-  app.addHook('onRequest', createSecurityHeaders(page));
+  app.addHook('onRequest', createSecurityHeaders());
   if (keys) app.addHook('onRequest', createGuard(keys, metrics));
   app.addHook('onSend', ({ raw }, reply, payload, done) => {
     if (dependencies.phase() !== 'stopping') return done(null, payload);
@@ -84,6 +82,6 @@ export async function buildApp(dependencies: AppDependencies) {
   });
   await app.register(classifyRoutes, dependencies);
   await app.register(statusRoutes, dependencies);
-  await app.register(consoleRoutes, { page });
+  await app.register(consoleRoutes, dependencies);
   return app;
 }

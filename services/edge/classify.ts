@@ -17,6 +17,8 @@ export interface ClassifyOptions {
   /** Default: the manifest's. */
   threshold?: number | undefined;
   strategy: StrategyName;
+  /** The generalist's own labels are part of the answer. */
+  explain?: boolean;
   /** Aborts, with an AppError, when the caller has gone. */
   caller: AbortSignal;
 }
@@ -29,13 +31,18 @@ export interface ClassifyDependencies extends Tools {
   decode(picture: Uint8Array | RawImage, signal: AbortSignal): Promise<RawImage>;
 }
 
-/** The body of a successful answer; `schemas.ts` describes it for callers. */
-export interface Answer {
-  id: string;
+interface Ranked {
   label: string;
   index: number;
   confidence: number;
-  topK: { label: string; index: number; confidence: number }[];
+}
+
+/** The body of a successful answer; `schemas.ts` describes it for callers. */
+export interface Answer extends Ranked {
+  id: string;
+  topK: Ranked[];
+  /** The generalist's own, before any expert. */
+  edge?: { topK: Ranked[] };
   route: Outcome['route'];
   expert: string | null;
   degraded: Outcome['degraded'];
@@ -70,7 +77,11 @@ export async function classify(
   let outcome: Outcome;
   if (known) {
     const timings = { edgeMs: 0, encodeMs: 0, expertRoundTripMs: 0, expertMs: 0 };
-    const decision: Outcome['decision'] = { ...known.decision, reason: 'cache-hit' };
+    const decision: Outcome['decision'] = {
+      ...known.decision,
+      reason: 'cache-hit',
+      firstReason: known.decision.reason,
+    };
     outcome = { ...known, decision, timings, bytesSent: 0, encoding: null };
   } else {
     using work = dependencies.pace.begin();
@@ -83,18 +94,15 @@ export async function classify(
     if (outcome.degraded === null) cache.set(key, outcome);
   }
 
-  const ranked = topK(outcome.probabilities, options.topK).map((index) => ({
-    label: labels[index] as string,
-    index,
-    confidence: round(outcome.probabilities[index] as number, 6),
-  }));
-  const [best] = ranked as [(typeof ranked)[number]];
+  const ranked = rank(outcome.probabilities, labels, options.topK);
+  const [best] = ranked as [Ranked];
   const totalMs = elapsed(begun);
   setImmediate(observe, metrics, outcome, { decodeMs, totalMs }); // the caller need not wait for it
   return {
     id,
     ...best,
     topK: ranked,
+    ...(options.explain && { edge: { topK: rank(outcome.edgeProbabilities, labels, options.topK) } }),
     route: outcome.route,
     expert: outcome.expert,
     degraded: outcome.degraded,
@@ -124,6 +132,14 @@ function observe(
   if (decision.reason === 'cache-hit') return;
   metrics.stages.observe({ stage: 'decode' }, decodeMs / 1000);
   metrics.stages.observe({ stage: 'edge' }, timings.edgeMs / 1000);
+}
+
+function rank(probabilities: Float64Array, labels: string[], count: number): Ranked[] {
+  return topK(probabilities, count).map((index) => ({
+    label: labels[index] as string,
+    index,
+    confidence: round(probabilities[index] as number, 6),
+  }));
 }
 
 function round(value: number, digits: number): number {

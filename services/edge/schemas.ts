@@ -11,6 +11,10 @@ export const classifyQuery = z
     topK: decimal(z.number().int().min(1).max(1000)).default(5).describe('how many labels to return'),
     deadlineMs: decimal(z.number().int().min(1).max(MOST_MS)).optional().describe('time for the answer'),
     threshold: decimal(z.number().min(0).max(1)).optional().describe('escalate answers less confident than this'),
+    explain: z
+      .preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean())
+      .default(false)
+      .describe("whether to add the generalist's own labels, as `edge`"),
     strategy: z.enum(strategyNames).default('ask').describe('who may answer'),
   })
   .strict();
@@ -20,6 +24,10 @@ const ranked = z.object({ label: z.string(), index: z.number().int(), confidence
 export const answerSchema = ranked.extend({
   id: z.string(),
   topK: z.array(ranked),
+  edge: z
+    .object({ topK: z.array(ranked) })
+    .optional()
+    .describe("with `explain`: the generalist's own labels, before any expert"),
   route: z.enum(['edge', 'expert']),
   expert: z.string().nullable(),
   degraded: z.enum(['timeout', 'no-expert', 'overloaded', 'expert-error', 'circuit-open']).nullable(),
@@ -29,7 +37,8 @@ export const answerSchema = ranked.extend({
     value: z.number(),
     threshold: z.number(),
     candidates: z.array(z.object({ expert: z.string(), score: z.number() })),
-    reason: z.string(),
+    reason: z.string().describe('why an expert was or was not asked; `cache-hit`: the answer is an earlier one'),
+    firstReason: z.string().optional().describe('with `cache-hit`: the reason of that earlier answer'),
     policyVersion: z.string(),
   }),
   timings: z.object({

@@ -54,6 +54,8 @@ export interface Decision {
   threshold: number;
   candidates: Candidate[];
   reason: Reason;
+  /** Of the answer in the cache, when `reason` is that it came from there. */
+  firstReason?: Reason;
   policyVersion: string;
 }
 

@@ -158,6 +158,41 @@ describe.each(buses)('over %s', (_, open) => {
   });
 });
 
+describe('explain', () => {
+  test("the generalist's own first labels stand beside the merged ones, also from the cache", async () => {
+    await using system = await startTinySystem();
+    const image = await flatPng(UNSURE_WARM);
+    const { body: alone } = await postImage(system.url, image, '?strategy=edge&topK=3');
+    for (const reason of ['low-confidence', 'cache-hit']) {
+      const { body } = await postImage(system.url, image, '?topK=3&explain=true');
+      expect([body.label, body.decision.reason]).toEqual(['grey', reason]);
+      expect(body.edge).toEqual({ topK: alone.topK });
+      expect(body.edge.topK.map(({ label }: { label: string }) => label)).toEqual(['red', 'grey', 'blue']);
+    }
+  });
+
+  test('it is there when no expert was asked, too', async () => {
+    await using system = await startTinySystem({ experts: null });
+    const { body } = await postImage(system.url, await flatPng(SURE_RED), '?explain=true');
+    expect([body.route, body.edge]).toEqual(['edge', { topK: body.topK }]);
+  });
+
+  test.each(['', '?explain=false'])('only who asks for it gets it: %s', async (query) => {
+    await using system = await startTinySystem({ experts: null });
+    expect((await postImage(system.url, await flatPng(SURE_RED), query)).body).not.toHaveProperty('edge');
+  });
+
+  test.each(['1', 'yes', '', 'null', 'true&explain=true'])(
+    'anything but true and false is refused: %s',
+    async (value) => {
+      await using system = await startTinySystem({ experts: null });
+      const { status, body } = await postImage(system.url, await flatPng(SURE_RED), `?explain=${value}`);
+      expect([status, body.code]).toEqual([422, 'invalid-parameter']);
+      expect(body.detail).toContain('explain');
+    },
+  );
+});
+
 describe('cache', () => {
   test('an identical image is answered from the cache, and says so', async () => {
     await using system = await startTinySystem();
@@ -165,7 +200,8 @@ describe('cache', () => {
     const first = (await postImage(system.url, image)).body;
     const second = (await postImage(system.url, image, '?topK=1')).body;
     expect(second).toMatchObject({ label: first.label, confidence: first.confidence, route: 'expert', expert: 'warm' });
-    expect(second.decision).toEqual({ ...first.decision, reason: 'cache-hit' });
+    expect(second.decision).toEqual({ ...first.decision, reason: 'cache-hit', firstReason: 'low-confidence' });
+    expect(first.decision).not.toHaveProperty('firstReason');
     expect([second.bytesSent, second.timings.edgeMs, second.topK.length]).toEqual([0, 0, 1]);
     expect(second.id).not.toBe(first.id);
     const metrics = await (await fetch(`${system.url}/metrics`)).text();

@@ -223,6 +223,7 @@ describe('other addresses', () => {
       ['topK', 'integer'],
       ['deadlineMs', 'integer'],
       ['threshold', 'number'],
+      ['explain', 'boolean'],
       ['strategy', 'string'],
     ]);
     const kinds = Object.entries(post.responses).map(([status, response]) => [

@@ -37,7 +37,7 @@ const odd = fc.constantFrom(
   '4294967301',
 );
 const name = fc.constantFrom(
-  ...['topK', 'deadlineMs', 'threshold', 'strategy', 'topK', 'threshold', 'strategy'],
+  ...['topK', 'deadlineMs', 'threshold', 'strategy', 'explain', 'topK', 'threshold', 'strategy'],
   '__proto__',
   'constructor',
   'toString',
@@ -55,6 +55,7 @@ const known = fc.constantFrom(
   'threshold=0',
   'threshold=1.0',
   'strategy=edge',
+  'explain=true',
   'strategy=expert',
 );
 const parameter = fc.oneof(

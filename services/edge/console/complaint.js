@@ -1,0 +1,2 @@
+/** What the user is told instead of an answer. */
+export class Complaint extends Error {}

@@ -1,0 +1,124 @@
+import { Complaint } from './complaint.js';
+
+/** Far more than the models look at. */
+const LONGEST = 1280;
+const MANY_PIXELS = 16_000_000;
+
+/** Browsers show such a picture without a word, and what is drawn anew looks whole to the service. */
+const CUT = ' Its file ends early: part of the picture is missing.';
+
+/** Formats by their first bytes; those with a media type are sent as they are. Near its end, a whole file has `ends`. */
+const formats = [
+  { name: 'JPEG', begins: /^\xff\xd8\xff/, type: 'image/jpeg', ends: /\xff\xd9/ },
+  { name: 'PNG', begins: /^\x89PNG/, type: 'image/png', ends: /IEND/ },
+  { name: 'WebP', begins: /^RIFF.{4}WEBP/s, type: 'image/webp' },
+  { name: 'GIF', begins: /^GIF8/ },
+  { name: 'BMP', begins: /^BM/ },
+  { name: 'TIFF', begins: /^(II|MM.)\*/s },
+  { name: 'AVIF', begins: /^.{4}ftypavi[fs]/s },
+  { name: 'HEIC', begins: /^.{4}ftyp(he[iv]|m[is]f1)/s },
+  { name: 'JPEG XL', begins: /^(\xff\n|.{4}JXL )/s },
+  { name: 'PDF', begins: /^%PDF/ },
+  { name: 'SVG', begins: /^\s*<(\?xml.*<)?(svg|!DOCTYPE svg)/s },
+];
+
+/** What a file is: its format, if it is one of those above, and the browser's image, if it can show it. Throws Complaint. */
+export async function openPicture(file) {
+  const head = await readText(file.slice(0, 1024));
+  if (head === '') throw new Complaint('This file is empty.');
+  const format = formats.find(({ begins }) => begins.test(head));
+  const cut = format?.ends !== undefined && !format.ends.test(await readText(file.slice(-65_536)));
+  return { file, format, cut, image: await show(file) };
+}
+
+/** What to send of a picture, and what was done to it. Throws Complaint where that is nothing. */
+export async function prepare(picture, maxBytes) {
+  const { file, format, image } = picture;
+  const pixels = image ? image.naturalWidth * image.naturalHeight : 0;
+  if (format?.type && file.size <= maxBytes && pixels <= MANY_PIXELS) return keep(picture);
+  if (image === undefined && format?.type) {
+    throw new Complaint(
+      `This file has ${toMegabytes(file.size)}, the service takes at most ${toMegabytes(maxBytes)}, and this browser cannot show it to shrink it. It was not sent.`,
+    );
+  }
+  if (image === undefined) throw new Complaint(refuse(format));
+  return convert(picture, maxBytes).catch((error) => {
+    // The service may read what this browser cannot.
+    if (format?.type && file.size <= maxBytes) return keep(picture);
+    throw error;
+  });
+}
+
+/** Draws a picture anew as PNG, so small that the service takes it. Throws Complaint. */
+export async function convert({ format, image, cut }, maxBytes) {
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const hopeless = () => {
+    throw new Complaint(`This browser cannot convert this picture of ${width} × ${height} pixels. It was not sent.`);
+  };
+  await image.decode().catch(hopeless);
+  const side = Math.max(width, height);
+  for (let longest = Math.min(LONGEST, side); longest >= 1; longest /= 2) {
+    const canvas = draw(image, longest / side);
+    if (isBlank(canvas)) hopeless();
+    const body = await new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
+    if (body === null || body.size > maxBytes) continue;
+    const done = [];
+    if (longest < side) done.push(`shrunk from ${width} × ${height} to ${canvas.width} × ${canvas.height}`);
+    if (format === undefined) done.push('converted to PNG');
+    else if (format.name !== 'PNG') done.push(`converted from ${format.name} to PNG`);
+    if (done.length === 0) break;
+    return { body, note: `In this browser ${done.join(' and ')} before it was sent.${cut ? CUT : ''}` };
+  }
+  return hopeless();
+}
+
+function keep({ file, format }) {
+  return { body: file.slice(0, file.size, format.type), note: '' };
+}
+
+function refuse(format) {
+  const what = format
+    ? `This browser cannot show this ${format.name} file`
+    : 'This is no picture that this browser can show';
+  return `${what}, so it was not sent. Save it as JPEG, PNG or WebP and choose that.`;
+}
+
+/** A character for each byte. */
+async function readText(blob) {
+  const buffer = await blob.arrayBuffer().catch(() => {
+    throw new Complaint('This cannot be read: it is a folder, or it was moved or changed meanwhile.');
+  });
+  return Array.from(new Uint8Array(buffer), (byte) => String.fromCharCode(byte)).join('');
+}
+
+async function show(file) {
+  const image = new Image();
+  image.src = URL.createObjectURL(file);
+  const shown = await new Promise((resolve) => {
+    image.onload = () => resolve(image.naturalWidth > 0);
+    image.onerror = () => resolve(false);
+  });
+  URL.revokeObjectURL(image.src);
+  return shown ? image : undefined;
+}
+
+/** As the picture's own note of its orientation says, like the image. */
+function draw(image, scale) {
+  const canvas = document.createElement('canvas');
+  canvas.width = Math.max(1, Math.round(scale * image.naturalWidth));
+  canvas.height = Math.max(1, Math.round(scale * image.naturalHeight));
+  const context = canvas.getContext('2d', { willReadFrequently: true });
+  context.imageSmoothingQuality = 'high';
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
+/** Nothing was drawn: browsers say nothing when a picture is too large for them. */
+function isBlank(canvas) {
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  return !new Uint32Array(data.buffer).some(Boolean);
+}
+
+function toMegabytes(bytes) {
+  return `${(bytes / 1_048_576).toFixed(1)} MB`;
+}
