@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
-import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
+import { InferenceSession, listSupportedBackends, Tensor } from './onnxruntime.ts';
 import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
 import { type RunnableModel, sessionMemory } from './runnable.ts';
 
 /**
- * The child process that runs models; the only file that imports onnxruntime-node, whose `run` blocks its process.
+ * The child process that runs models: onnxruntime blocks the process of its `run`.
  *
  * Signals are left to the parent: Ctrl-C reaches the whole process group, and this process must finish its work
  * before the parent closes the channel.

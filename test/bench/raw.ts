@@ -1,4 +1,4 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceSession, Tensor } from '../../shared/onnxruntime.ts';
 import { decodeImage } from '../../shared/image.ts';
 import { loadBundle } from '../../shared/manifest.ts';
 import { distinct, type Picture, repeated } from './pictures.ts';

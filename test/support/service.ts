@@ -24,7 +24,7 @@ export function spawnService(
   args: string[] = [],
   { stdout, stderr }: { stdout?: number; stderr?: number } = {},
 ) {
-  const [, ...command] = scripts[name].split(' ');
+  const command = scripts[name].replace(/^exec node /, '').split(' ');
   const child = spawn(process.execPath, [...command, ...args], {
     cwd: root,
     env: { PATH: process.env.PATH, LOG_LEVEL: 'info', ...env },
