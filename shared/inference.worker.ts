@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
-import { InferenceSession, listSupportedBackends, Tensor } from './onnxruntime.ts';
 import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
+import { InferenceSession, listSupportedBackends, Tensor } from './onnxruntime.ts';
 import { type RunnableModel, sessionMemory } from './runnable.ts';
 
 /**
@@ -13,8 +13,7 @@ import { type RunnableModel, sessionMemory } from './runnable.ts';
  */
 const [threads, memoryBytes] = process.argv.slice(2, 4).map(Number) as [number, number];
 const providers = process.argv.slice(4);
-process.on('SIGINT', () => {});
-process.on('SIGTERM', () => {});
+for (const signal of ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'] as const) process.on(signal, () => {});
 process.on('disconnect', () => process.exit(0));
 
 /** By the digest of the file they were made from. */

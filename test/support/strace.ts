@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 
 /** What of a process and its descendants is to be watched: addresses, and files that are made or written. */
-export const WATCHED = 'trace=socket,connect,sendto,sendmsg,sendmmsg,open,openat,openat2,creat,mkdir,mkdirat,rename,renameat,renameat2';
+export const WATCHED =
+  'trace=socket,connect,sendto,sendmsg,sendmmsg,open,openat,openat2,creat,mkdir,mkdirat,rename,renameat,renameat2';
 
 export interface Deeds {
   /** Connections and messages to internet addresses, e.g. `127.0.0.1:53`. */
