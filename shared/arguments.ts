@@ -1,8 +1,6 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import packageJson from '../package.json' with { type: 'json' };
+import { VERSION } from './version.ts';
 import { makeVisible } from './visible.ts';
-
-export const VERSION = packageJson.version;
 
 interface Program<T> {
   /** Begins its messages. */

@@ -119,4 +119,28 @@ describe.skipIf(process.platform !== 'linux')('signals', () => {
     system.kill('SIGTERM');
     expect(await system.exited).toBe(0);
   });
+
+  test('HUP from a terminal that is gone stops the service, drained', async () => {
+    await using bundle = await makeTinyBundle();
+    const { mark, env } = markedEnvironment(bundle.directory);
+    const command = `exec ${process.execPath} services/local/main.ts`;
+    const terminal = spawn('script', ['-qec', command, '/dev/null'], {
+      cwd: root,
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const exited = once(terminal, 'exit');
+    let log = '';
+    terminal.stdout.on('data', (chunk) => (log += chunk));
+    try {
+      await waitForLog({ log: () => log }, 'experts are ready');
+      for (const pid of await processesWith(mark))
+        if (Number(pid) !== terminal.pid) process.kill(Number(pid), 'SIGHUP');
+      expect(await exited).toEqual([0, null]);
+      expect(log).toMatch(/"signal":"SIGHUP","msg":"stopping"[\s\S]*"msg":"stopped"/);
+      await noneLeft(mark);
+    } finally {
+      terminal.kill('SIGKILL');
+    }
+  });
 });

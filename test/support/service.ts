@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../../package.json' with { type: 'json' };
 import { waitFor } from './wait.ts';
@@ -22,11 +23,11 @@ export function spawnService(
   name: 'edge' | 'expert' | 'local' | 'cli',
   env: Record<string, string>,
   args: string[] = [],
-  { stdout, stderr }: { stdout?: number; stderr?: number } = {},
+  { stdout, stderr, cwd = root }: { stdout?: number; stderr?: number; cwd?: string } = {},
 ) {
-  const command = scripts[name].replace(/^exec node /, '').split(' ');
-  const child = spawn(process.execPath, [...command, ...args], {
-    cwd: root,
+  const [file, ...command] = scripts[name].replace(/^exec node /, '').split(' ') as [string, ...string[]];
+  const child = spawn(process.execPath, [resolve(root, file), ...command, ...args], {
+    cwd,
     env: { PATH: process.env.PATH, LOG_LEVEL: 'info', ...env },
     stdio: ['ignore', stdout ?? 'pipe', stderr ?? 'pipe'],
   });

@@ -2,6 +2,7 @@
 # Installs what tests use beside the product: from Debian (as root) Chromium, strace and promtool, from PyPI requirements.txt.
 # Without it the tests that need them skip and say so; in CI they fail.
 set -euo pipefail
+[ $# -eq 0 ] || { echo "$0: takes no arguments; it says itself what it does" >&2; exit 2; }
 cd "$(dirname "$0")/../.."
 tools=.cache/tools
 
