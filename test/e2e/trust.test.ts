@@ -97,7 +97,7 @@ describe('golden inputs', () => {
       golden: ({ models }) => void Object.assign(models.generalist, models.cold),
     });
     expect(await failedStart('edge', environment(generalist))).toMatch(
-      /^ask-edge: model generalist: its logits for picture 0 of .*golden\.json deviate by \d+\.\d % from the recorded ones/,
+      /^ask-edge: ASK_MODELS_DIR=\S+: model generalist: its logits for picture 0 of .*golden\.json deviate by \d+\.\d % from the recorded ones/,
     );
     await using expert = await makeTinyBundle({
       golden: ({ models }) => void Object.assign(models.cold, models.warm),
