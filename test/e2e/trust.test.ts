@@ -102,7 +102,7 @@ describe('golden inputs', () => {
     await using expert = await makeTinyBundle({
       golden: ({ models }) => void Object.assign(models.cold, models.warm),
     });
-    const message = 'model cold: its logits for picture 0 of ';
+    const message = `ASK_MODELS_DIR=${expert.directory}: model cold: its logits for picture 0 of `;
     expect(await failedStart('expert', environment(expert))).toContain(`ask-expert: ${message}`);
     expect(await failedStart('local', environment(expert))).toContain(`ask-the-expert: ${message}`);
     await using edge = await spawnHttp('edge', environment(expert));
