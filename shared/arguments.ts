@@ -25,8 +25,9 @@ export function readArguments<T extends NonNullable<ParseArgsConfig['options']> 
   try {
     return parseArgs({ args, options: options ?? ({} as T), allowPositionals, strict: true });
   } catch (error) {
-    const [reason] = (error as Error).message.split('. ');
-    return refuse(name, [reason, advise?.(args)].filter(Boolean).join('; '));
+    const [reason = ''] = (error as Error).message.split('. ');
+    const shown = reason.replace(/=[^']*'/, "=...'"); // it may be a password
+    return refuse(name, [shown, advise?.(args)].filter(Boolean).join('; '));
   }
 }
 

@@ -7,6 +7,7 @@ import { readArguments, refuse } from '../../shared/arguments.ts';
 import { readConfig } from '../../shared/config.ts';
 import { loadBundle } from '../../shared/manifest.ts';
 import { findNatsServer } from '../support/find-nats-server.ts';
+import { exitOnSignals } from '../support/kill-at-exit.ts';
 import { writeSizedBundle } from '../support/sized-bundle.ts';
 import { edgeLatency, escalation, type Settings, start, throughput } from './figures.ts';
 import { grid } from './grid.ts';
@@ -42,6 +43,7 @@ const { values: options } = readArguments({
     rounds: { type: 'string', default: '5' },
   },
 });
+exitOnSignals();
 const wants = (part: keyof typeof parts) => options.all || options[part];
 
 const bundle = readConfig().ASK_MODELS_DIR;

@@ -1,6 +1,7 @@
 import { loadavg } from 'node:os';
 import { readArguments } from '../../shared/arguments.ts';
 import { startCollector } from '../support/collector.ts';
+import { exitOnSignals } from '../support/kill-at-exit.ts';
 import { spawnHttp, waitForLog } from '../support/service.ts';
 import { load } from './child.ts';
 import { PICTURES } from './pictures.ts';
@@ -13,6 +14,7 @@ const SECONDS = 5;
 const CLIENTS = 8;
 
 readArguments({ name: 'bench:telemetry', help: () => help });
+exitOnSignals();
 await using collector = await startCollector();
 const env = { ASK_CACHE_BYTES: '0', LOG_LEVEL: 'info' };
 await using plain = await spawnHttp('local', env);

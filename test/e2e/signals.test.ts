@@ -25,6 +25,15 @@ async function processesWith(mark: string): Promise<string[]> {
   return pids.filter((_, i) => marked[i]);
 }
 
+async function descendantsOf(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  const children = text.split(' ').filter(Boolean).map(Number);
+  return [...children, ...(await Promise.all(children.map(descendantsOf))).flat()];
+}
+
+const isThere = async (pid: number) =>
+  /^State:\t[^Z]/m.test(await readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''));
+
 let marks = 0;
 /** An environment that tells its processes from all others. */
 function markedEnvironment(directory: string) {
@@ -102,6 +111,18 @@ describe.skipIf(process.platform !== 'linux')('signals', () => {
     system.kill('SIGKILL');
     await Promise.allSettled(requests);
     await noneLeft(mark);
+  });
+
+  test('TERM to npm run bench:telemetry ends the services that it has started', async () => {
+    const child = spawn('npm', ['run', '-s', 'bench:telemetry'], { cwd: root, stdio: 'ignore' });
+    const exited = once(child, 'exit');
+    const started = async () => (await descendantsOf(child.pid as number)).length;
+    await waitFor(async () => (await started()) > 4, 'its services'); // itself, two systems and their model processes
+    const pids = await descendantsOf(child.pid as number);
+    child.kill('SIGTERM');
+    await exited;
+    const left = async () => (await Promise.all(pids.map(isThere))).filter(Boolean).length;
+    await waitFor(async () => (await left()) === 0, 'none of them to be left');
   });
 
   test('HUP without a terminal, as under nohup, is ignored by all its processes', async () => {

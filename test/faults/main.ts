@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { readArguments, refuse } from '../../shared/arguments.ts';
 import setup from '../support/global-setup.ts';
+import { exitOnSignals } from '../support/kill-at-exit.ts';
 import { measureAbsence } from './absent.ts';
 import { rollOut } from './rolling.ts';
 import { type Row, runFault } from './run.ts';
@@ -22,6 +23,7 @@ const { values, positionals } = readArguments({
   options: { requests: { type: 'string', default: '10000' }, save: { type: 'boolean', default: false } },
 });
 if (!(Number(values.requests) > 0)) refuse('test:faults', '--requests must be above 0');
+exitOnSignals();
 await setup();
 const wanted = positionals[0] ?? '';
 const rows: Row[] = [];

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readArguments, refuse } from '../../shared/arguments.ts';
 import setup from '../support/global-setup.ts';
+import { exitOnSignals } from '../support/kill-at-exit.ts';
 import type { Fault } from './fault.ts';
 import { resourcesOf } from './resources.ts';
 import { saturation } from './saturation.ts';
@@ -46,6 +47,7 @@ interface Period {
   healed: number;
 }
 
+exitOnSignals();
 await setup();
 await using world = await startWorld({
   bundle: { models: { warm: work, cold: work } },

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../../package.json' with { type: 'json' };
+import { killAtExit } from './kill-at-exit.ts';
 import { waitFor } from './wait.ts';
 
 const { edge, expert, start, ask } = packageJson.scripts;
@@ -31,6 +32,7 @@ export function spawnService(
     env: { PATH: process.env.PATH, LOG_LEVEL: 'info', ...env },
     stdio: ['ignore', stdout ?? 'pipe', stderr ?? 'pipe'],
   });
+  killAtExit(child);
   let log = '';
   let output = '';
   child.stderr?.on('data', (chunk) => {
