@@ -1,32 +1,34 @@
 import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { decimal } from './decimal.ts';
+import { cleanSettings, showSetting } from './config.clean.ts';
+import { flag, level, list, providers, splitList, whole } from './config.kinds.ts';
+import { readCredentials, readServers } from './config.nats.ts';
+import { makeVisible } from './visible.ts';
 
 /**
  * Every setting of every service, and but for `config.frugal.ts` the only reader of `process.env`. A setting left empty
  * counts as not set.
  */
-const whole = (low: number, high: number) => decimal(z.number().int().min(low).max(high));
-const isNatsAddress = (address: string) =>
-  /^((nats|tls):\/\/)?[^\s/@]+$/.test(address) && URL.canParse(address.replace(/^(?!\w+:\/\/)/, 'nats://'));
 const megabyte = 1024 * 1024;
 const cores = availableParallelism();
 
 const settings = {
-  HOST: z.string().min(1).default('127.0.0.1').describe('address the HTTP server listens on'),
+  HOST: z.string().toLowerCase().default('127.0.0.1').describe('address the HTTP server listens on'),
   PORT: whole(0, 65_535).default(8080).describe('its port; 0 takes a free one'),
   NATS_URL: z
     .string()
-    .refine(
-      (list) => list.split(',').every(isNatsAddress),
-      'must be nats://host:port or tls://host:port, or several with commas; name and password go into ASK_NATS_USER and ASK_NATS_PASSWORD',
-    )
+    .transform((addresses, context) => {
+      try {
+        return readServers(addresses);
+      } catch (error) {
+        context.addIssue((error as Error).message);
+        return z.NEVER;
+      }
+    })
     .default('nats://127.0.0.1:4222')
     .describe('NATS servers, separated by commas (`npm start` needs none); `tls://host:port`: only over TLS'),
-  LOG_LEVEL: z
-    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
-    .default('info')
-    .describe('least severe message that is logged'),
+  LOG_LEVEL: level().default('info').describe('least severe message that is logged'),
   ASK_NATS_USER: z.string().optional().describe('user name at the NATS server'),
   ASK_NATS_PASSWORD: z.string().optional().describe('its password'),
   ASK_NATS_NKEY_FILE: z.string().optional().describe('file with the seed of an NKey, instead of name and password'),
@@ -43,17 +45,16 @@ const settings = {
     .default('_INBOX_edge')
     .describe('where replies come to: the prefix that the server lets this edge subscribe'),
   ASK_API_KEYS_FILE: z.string().optional().describe('file of the API keys; with it HTTP callers must send one'),
-  ASK_ALLOW_ANONYMOUS: z
-    .enum(['true', 'false'])
-    .default('false')
-    .transform((value) => value === 'true')
-    .describe('whether anyone may call although `HOST` is not loopback'),
+  ASK_ALLOW_ANONYMOUS: flag().default(false).describe('whether anyone may call although `HOST` is not loopback'),
   ASK_API_KEY: z
     .string()
     .regex(/^[!-~]+$/, 'must be visible characters without spaces')
     .optional()
     .describe('API key that `ask classify --url` sends'),
-  ASK_MODELS_DIR: z.string().min(1).default('models/default').describe('folder of the bundle to serve'),
+  ASK_MODELS_DIR: z
+    .string()
+    .default(fileURLToPath(new URL('../models/default', import.meta.url)))
+    .describe('folder of the bundle to serve'),
   ASK_MANIFEST_KEY: z
     .string()
     .optional()
@@ -71,21 +72,15 @@ const settings = {
   ASK_CACHE_TTL_S: whole(1, 86_400).default(300).describe('age at which a cached answer is forgotten'),
   ASK_WORKERS: whole(1, 256).default(cores).describe('model processes of a service'),
   ASK_THREADS: whole(1, 256).default(1).describe('threads of onnxruntime in each of them'),
-  ASK_EXECUTION_PROVIDERS: z
-    .string()
-    .regex(/^[a-z]+(,[a-z]+)*$/, "must be onnxruntime's names with commas between, the preferred first: cuda,cpu")
-    .default('cpu')
-    .transform((names) => names.split(','))
+  ASK_EXECUTION_PROVIDERS: providers()
+    .default(['cpu'])
     .describe('what onnxruntime may run models on, the preferred first: cuda, tensorrt, webgpu, coreml, dml, cpu'),
   ASK_EDGE_QUEUE: whole(1, 100_000).default(256).describe('requests the edge holds at once; one more is answered 429'),
-  ASK_SECOND_CHOICE: z
-    .enum(['true', 'false'])
-    .default('true')
-    .transform((value) => value === 'true')
+  ASK_SECOND_CHOICE: flag()
+    .default(true)
     .describe('whether the runner-up is asked when the first expert is absent, fails or is slow'),
-  ASK_EXPERTS: z
-    .string()
-    .regex(/^[a-z0-9-]+(,[a-z0-9-]+)*$/, 'must be expert ids with commas between')
+  ASK_EXPERTS: list(/^[a-z0-9-]+$/, 'must be expert ids with commas between')
+    .transform((ids) => ids.join(','))
     .optional()
     .describe('experts that this process hosts; default: all of the bundle'),
   ASK_HEALTH_PORT: whole(0, 65_535).optional().describe("port of the expert's health and metrics; default: none"),
@@ -109,20 +104,26 @@ export class ConfigError extends Error {
 
 /** Reads the environment. Throws ConfigError listing every mistake, unknown `ASK_*` names included. */
 export function readConfig(env: Record<string, string | undefined> = process.env): Config {
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
-  const parsed = schema.safeParse(given);
+  const isSetting = (name: string) => Object.hasOwn(settings, name);
+  const { given, mistakes: unclean } = cleanSettings(env, isSetting);
+  const { mistake, ...credentials } = readCredentials(given.NATS_URL ?? '');
+  const all = { ...credentials, ...given };
+  const parsed = schema.safeParse(all);
   const wrong = parsed.error?.issues.map((issue) => {
     const name = String(issue.path[0]);
-    const secret = /NATS|KEY/.test(name); // people put passwords into addresses
-    const shown = secret ? name : `${name}=${given[name]}`;
-    return `  ${shown}: ${issue.message}`;
+    return `${showSetting(name, env[name])}: ${issue.message}`;
   });
   const unknown = Object.keys(given)
-    .filter((name) => name.startsWith('ASK_') && !Object.hasOwn(settings, name))
-    .map((name) => `  ${name}: there is no such setting`);
-  const mistakes = [...(wrong ?? []), ...unknown, ...contradictions(given)];
+    .filter((name) => !isSetting(name))
+    .map((name) => `${makeVisible(name)}: there is no such setting`);
+  const mistakes = [...unclean, ...(wrong ?? []), ...unknown, ...(mistake ? [mistake] : []), ...contradictions(all)];
+  if (Object.entries(credentials).some(([name, value]) => all[name as keyof typeof credentials] !== value))
+    mistakes.push(
+      'NATS_URL, ASK_NATS_USER, ASK_NATS_PASSWORD: they contradict one another: give name and password once',
+    );
   if (!parsed.success || mistakes.length > 0) {
-    throw new ConfigError(`the configuration has ${mistakes.length} mistake(s):\n${mistakes.join('\n')}`);
+    const lines = mistakes.map((line) => `  ${line}\n`).join('');
+    throw new ConfigError(`the configuration has ${mistakes.length} mistake(s):\n${lines}`.trimEnd());
   }
   return parsed.data;
 }
@@ -130,8 +131,8 @@ export function readConfig(env: Record<string, string | undefined> = process.env
 /** Settings that are each correct and do not go together. */
 function contradictions(given: Record<string, string | undefined>): string[] {
   const set = (...names: (keyof typeof settings)[]) => names.filter((name) => given[name] !== undefined);
-  const addresses = (given.NATS_URL ?? '').split(',');
-  const secure = addresses.filter((address) => address.startsWith('tls://')).length;
+  const addresses = splitList(given.NATS_URL ?? '');
+  const secure = addresses.filter((address) => /^tls:/i.test(address)).length;
   const mistakes: string[] = [];
   if (secure > 0 && secure < addresses.length) mistakes.push('NATS_URL: all addresses must be tls://, or none');
   const identities = set('ASK_NATS_USER', 'ASK_NATS_NKEY_FILE', 'ASK_NATS_CREDS');
@@ -144,11 +145,12 @@ function contradictions(given: Record<string, string | undefined>): string[] {
     for (const name of set('ASK_NATS_CA', 'ASK_NATS_CERT', 'ASK_NATS_KEY'))
       mistakes.push(`${name}: needs tls:// addresses in NATS_URL`);
   }
-  return mistakes.map((mistake) => `  ${mistake}`);
+  return mistakes;
 }
 
 /** Defaults that depend on the machine or on other settings. */
 const computed: Record<string, string> = {
+  ASK_MODELS_DIR: "the program's own models/default",
   ASK_WORKERS: 'one per core',
   ASK_BATCH_MAX: 'generalist 4, experts 2; on an accelerator 8 and 32',
 };

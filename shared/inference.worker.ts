@@ -1,20 +1,19 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
-import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
 import type { WorkerReply, WorkerRequest } from './inference.protocol.ts';
+import { InferenceSession, listSupportedBackends, Tensor } from './onnxruntime.ts';
 import { type RunnableModel, sessionMemory } from './runnable.ts';
 
 /**
- * The child process that runs models; the only file that imports onnxruntime-node, whose `run` blocks its process.
+ * The child process that runs models: onnxruntime blocks the process of its `run`.
  *
  * Signals are left to the parent: Ctrl-C reaches the whole process group, and this process must finish its work
  * before the parent closes the channel.
  */
 const [threads, memoryBytes] = process.argv.slice(2, 4).map(Number) as [number, number];
 const providers = process.argv.slice(4);
-process.on('SIGINT', () => {});
-process.on('SIGTERM', () => {});
+for (const signal of ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'] as const) process.on(signal, () => {});
 process.on('disconnect', () => process.exit(0));
 
 /** By the digest of the file they were made from. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { BundleError } from './bundle-error.ts';
 import { type Manifest, manifestSchema } from './manifest.schema.ts';
 import { checkSignature } from './signature.ts';
@@ -21,7 +21,7 @@ export interface Bundle {
  * can change in between. Throws BundleError, and ConfigError for a file without such keys.
  */
 export async function loadBundle(directory: string, keyFile?: string): Promise<Bundle> {
-  const path = join(directory, 'manifest.json');
+  const path = resolve(directory, 'manifest.json');
   const bytes = await readFile(path).catch((error: Error) => {
     throw new BundleError(`${path} cannot be read: ${error.message}`, { cause: error });
   });

@@ -1,30 +1,35 @@
+import { isatty } from 'node:tty';
 import closeWithGrace from 'close-with-grace';
+import { readArguments } from './arguments.ts';
 import type { NatsOptions } from './bus-nats.ts';
+import { adviseSettings, flagsTakenByNpm } from './config.advice.ts';
 import { type Config, ConfigError, helpText, readConfig } from './config.ts';
 import { createLog, flushLog, type Log } from './log.ts';
 import { BundleError } from './manifest.ts';
 import { openNatsAccess } from './nats-access.ts';
 import { startTelemetry } from './telemetry.ts';
+import { makeLinesVisible } from './visible.ts';
 
 /**
  * Runs one service as a process: `--help`, configuration, telemetry, start, and a stop on SIGTERM or SIGINT that has
- * `ASK_DRAIN_MS` to finish. A mistake of the operator ends it with a message and status 1, without a stack.
+ * `ASK_DRAIN_MS` to finish. A mistake of the operator ends it with a message and status 1, without a stack; arguments,
+ * which no service has, with status 2.
  */
 export async function runProcess(
   options: { name: string; usage: string },
   start: (config: Config, log: Log) => Promise<{ stop(): Promise<void> }>,
 ): Promise<void> {
-  if (process.argv.includes('--help')) {
-    process.stdout.write(helpText(options.usage));
-    return;
-  }
+  const { name, usage } = options;
+  refuseArguments(name, usage);
+  let config: Config | undefined;
   try {
-    const config = readConfig();
-    const log = createLog(config.LOG_LEVEL, options.name);
-    const telemetry = await startTelemetry(options.name);
+    config = readConfig();
+    const log = createLog(config.LOG_LEVEL, name);
+    const telemetry = await startTelemetry(name);
     let stopping = false;
     let service: Promise<{ stop(): Promise<void> }> | undefined;
-    closeWithGrace({ delay: config.ASK_DRAIN_MS, logger: false }, async ({ err, signal }) => {
+    const skip = ignoreHangUp();
+    closeWithGrace({ delay: config.ASK_DRAIN_MS, logger: false, skip }, async ({ err, signal }) => {
       stopping = true;
       if (err) log.fatal({ err }, 'unexpected failure, stopping');
       else log.info({ signal }, 'stopping');
@@ -39,13 +44,30 @@ export async function runProcess(
       if (!stopping) throw error;
     });
   } catch (error) {
-    process.stderr.write(`${options.name}: ${explain(error)}\n`);
+    process.stderr.write(`${name}: ${makeLinesVisible(explain(error, config))}\n`);
     process.exit(1);
   }
 }
 
-function explain(error: unknown): string {
-  if (error instanceof ConfigError || error instanceof BundleError) return error.message;
+function refuseArguments(name: string, usage: string): void {
+  const [command = ''] = usage.split(':');
+  const advise = (args: string[]) => adviseSettings(command, args);
+  readArguments({ name, help: () => helpText(usage), advise }, [...flagsTakenByNpm(), ...process.argv.slice(2)]);
+}
+
+/**
+ * SIGHUP says that a terminal is gone. Without one it means nothing, and `nohup`, which takes the terminal away, has it
+ * ignored; Node undoes that when it starts, so that it cannot be seen here. Returns the signals to leave alone.
+ */
+function ignoreHangUp(): 'SIGHUP'[] {
+  if ([0, 1, 2].some((stream) => isatty(stream))) return [];
+  process.on('SIGHUP', () => {});
+  return ['SIGHUP'];
+}
+
+function explain(error: unknown, config: Config | undefined): string {
+  if (error instanceof ConfigError) return error.message;
+  if (error instanceof BundleError) return `ASK_MODELS_DIR=${config?.ASK_MODELS_DIR}: ${error.message}`;
   if (!(error instanceof Error)) return String(error);
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'EADDRINUSE')

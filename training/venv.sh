@@ -3,6 +3,8 @@
 python=${PYTHON:-python3}
 stamp=.venv/requirements.txt
 
+[ "${BASH_SOURCE[0]}" != "$0" ] || { echo "$0: is sourced by test.sh and train.sh" >&2; exit 2; }
+
 fail() {
   echo "$0: $1" >&2
   exit 1

@@ -3,6 +3,10 @@
 # Writes HOST.crt and HOST.key, named after the first (90 days), signed by the ca.crt and ca.key in FOLDER, which it
 # makes first if they are not there. ca.crt goes to all; ca.key stays with whoever makes certificates. Needs openssl.
 set -eu
+case "${1:-}" in
+  -h|--help) sed -n '2,4s/^# //p' "$0"; exit ;;
+  -*) echo "certificate.sh: there is no option '$1' (--help says what there is)" >&2; exit 2 ;;
+esac
 [ $# -ge 2 ] || { echo 'certificate.sh: name a folder and at least one host' >&2; exit 2; }
 folder=$1
 shift

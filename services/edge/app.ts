@@ -4,6 +4,7 @@ import Fastify, { LogController } from 'fastify';
 import { jsonSchemaTransform, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { AppError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/log.ts';
+import { VERSION } from '../../shared/version.ts';
 import { mediaTypes, PIXELS_TYPE } from '../../shared/wire.ts';
 import type { Admission } from './admission.ts';
 import type { ClassifyDependencies } from './classify.ts';
@@ -77,7 +78,7 @@ export async function buildApp(dependencies: AppDependencies) {
     limits: { fileSize: dependencies.maxBodyBytes, files: 2, fields: 1, parts: 3, headerPairs: 50 },
   });
   await app.register(swagger, {
-    openapi: { openapi: '3.1.0', info: { title: 'Ask the Expert', version: '0.1.0' }, ...(keys && securitySchemes) },
+    openapi: { openapi: '3.1.0', info: { title: 'Ask the Expert', version: VERSION }, ...(keys && securitySchemes) },
     transform: jsonSchemaTransform,
   });
   await app.register(classifyRoutes, dependencies);

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { ConfigError } from '../../shared/config.ts';
 import type { Log } from '../../shared/log.ts';
 import { digestOf, type KeyHolder, parseKeys } from './api-keys.ts';
@@ -17,11 +18,14 @@ const POLL_MS = 1000;
  * before it stay in force. Throws ConfigError if there are none yet.
  */
 export async function openKeyRing(path: string, log: Log): Promise<KeyRing> {
+  const setting = `ASK_API_KEYS_FILE=${path}`;
   const read = () =>
-    readFile(path, 'utf8').catch((error: Error) => new ConfigError(`the API keys cannot be read: ${error.message}`));
+    readFile(resolve(path), 'utf8').catch(
+      (error: Error) => new ConfigError(`${setting} cannot be read: ${error.message}`),
+    );
   let seen = await read();
   if (seen instanceof Error) throw seen;
-  let keys = parseKeys(seen, path);
+  let keys = parseKeys(seen, setting);
   log.info({ path, keys: keys.size }, 'API keys are asked for');
 
   const look = async () => {
@@ -30,7 +34,7 @@ export async function openKeyRing(path: string, log: Log): Promise<KeyRing> {
     seen = now;
     try {
       if (now instanceof Error) throw now;
-      keys = parseKeys(now, path);
+      keys = parseKeys(now, setting);
       log.info({ path, keys: keys.size }, 'API keys were read again');
     } catch (error) {
       log.error({ reason: (error as Error).message }, 'new API keys cannot be used, those before stay in force');

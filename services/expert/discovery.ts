@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Bus, BusMessage, Subscription } from '../../shared/bus.ts';
 import type { ModelEntry } from '../../shared/manifest.ts';
+import { VERSION } from '../../shared/version.ts';
 import { classifySubject, EXPERT_QUEUE, SERVICE_NAME } from '../../shared/wire.ts';
-
-const VERSION = '0.1.0';
 
 export interface ExpertStats {
   requests: number;

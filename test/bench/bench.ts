@@ -3,10 +3,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { readArguments, refuse } from '../../shared/arguments.ts';
 import { readConfig } from '../../shared/config.ts';
 import { loadBundle } from '../../shared/manifest.ts';
 import { findNatsServer } from '../support/find-nats-server.ts';
+import { exitOnSignals } from '../support/kill-at-exit.ts';
 import { writeSizedBundle } from '../support/sized-bundle.ts';
 import { edgeLatency, escalation, type Settings, start, throughput } from './figures.ts';
 import { grid } from './grid.ts';
@@ -17,16 +18,21 @@ import { markdown, type Results, withEarlier, worstByPeer } from './report.ts';
 import { drawScaling, scaling } from './scaling.ts';
 import { round } from './statistics.ts';
 
-/**
- * `npm run -s bench -- [--json] [--seconds N] [--rounds N] [parts]`: the service beside the raw model in one run, in
- * turns, loaded from another process. Parts, each added by its name: `--grid` every workload of `grid.ts`; `--peers` the
- * servers of `peers.ts`, which the first run installs into `.cache/peers`, or with `--peer NAME` one of them; `--overload` twice saturation for a minute;
- * `--memory` 200,000 requests; `--scaling` experts and classes; `--profile` where the time goes; `--all`. `--save` writes
- * `results/`, where parts that were not asked for stay as they are.
- */
+const help = `npm run -s bench -- [--json] [--save] [--seconds 5] [--rounds 5] [PART...]
+The service beside the raw model in one run, in turns, loaded from another process; --save writes test/bench/results/, where
+parts that were not asked for stay as they are. Parts:
+  --grid       every workload
+  --peers      other servers, which the first run installs into .cache/peers; --peer NAME: one of them
+  --overload   twice saturation for a minute
+  --memory     200,000 requests
+  --scaling    experts and classes
+  --profile    where the time goes
+  --all        all of these`;
 const flag = { type: 'boolean', default: false } as const;
 const parts = { grid: flag, peers: flag, overload: flag, memory: flag, scaling: flag, profile: flag };
-const { values: options } = parseArgs({
+const { values: options } = readArguments({
+  name: 'bench',
+  help: () => help,
   options: {
     ...parts,
     all: flag,
@@ -37,12 +43,13 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '5' },
   },
 });
+exitOnSignals();
 const wants = (part: keyof typeof parts) => options.all || options[part];
 
 const bundle = readConfig().ASK_MODELS_DIR;
 const { manifest } = await loadBundle(bundle);
 const settings: Settings = { bundle, seconds: Number(options.seconds), rounds: Number(options.rounds) };
-if (!(settings.seconds > 0) || !(settings.rounds >= 1)) throw new Error('--seconds and --rounds must be above 0');
+if (!(settings.seconds > 0) || !(settings.rounds >= 1)) refuse('bench', '--seconds and --rounds must be above 0');
 process.env.NATS_SERVER_BIN ??= await findNatsServer();
 
 const say = (text: string) => void process.stderr.write(`${text}\n`);

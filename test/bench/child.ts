@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { killAtExit } from '../support/kill-at-exit.ts';
 import type { LoadResult, LoadSpec } from './load.ts';
 import type { RawResult, RawSpec } from './raw.ts';
 
@@ -27,6 +28,7 @@ export const raw = (spec: RawSpec): Promise<RawResult> =>
 export async function spawnBare(bundle: string): Promise<{ url: string } & AsyncDisposable> {
   const path = fileURLToPath(new URL('./bare.ts', import.meta.url));
   const server = spawn(process.execPath, [path, bundle], { stdio: ['ignore', 'pipe', 'inherit'] });
+  killAtExit(server);
   const exited = once(server, 'exit');
   const [line] = await Promise.race([once(server.stdout, 'data'), exited]);
   if (server.exitCode !== null) throw new Error(`bare.ts ended with ${server.exitCode}`);

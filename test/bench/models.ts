@@ -1,4 +1,5 @@
 import { loadavg } from 'node:os';
+import { readArguments } from '../../shared/arguments.ts';
 import { readConfig } from '../../shared/config.ts';
 import { ModelProcess } from '../../shared/inference.process.ts';
 import { loadBundle } from '../../shared/manifest.ts';
@@ -6,17 +7,18 @@ import { createRunLimit } from '../../shared/run-limit.ts';
 import { toRunnable } from '../../shared/runnable.ts';
 import { type Distribution, summarise } from './statistics.ts';
 
-/**
- * `npm run -s bench:models`: time of a picture in each model of the bundle, alone and in runs of several, by
- * onnxruntime-node with one thread, without queue or transport. The models take turns in blocks, so that a busy machine
- * slows all of them alike, and each is timed with its weights in the processor's caches, as on a device that runs no other.
- * `ASK_EXECUTION_PROVIDERS` says what they run on; on an accelerator larger runs are timed, too.
- */
+const help = `npm run -s bench:models
+Time of a picture in each model of the bundle, alone and in runs of several, by onnxruntime-node with one thread, without
+queue or transport. ASK_EXECUTION_PROVIDERS says what they run on; on an accelerator larger runs are timed, too.`;
+
+// The models take turns in blocks, so that a busy machine slows all of them alike, and each is timed with its weights in
+// the processor's caches, as on a device that runs no other.
 const BLOCKS = 10;
 const RUNS = 20; // of a block, each of one picture
 const LEAST_RUNS = 3; // of a block, of several pictures
 const WARM_UP = 5;
 
+readArguments({ name: 'bench:models', help: () => help });
 const { ASK_MODELS_DIR, ASK_EXECUTION_PROVIDERS: providers } = readConfig();
 const accelerated = providers[0] !== 'cpu';
 const TOGETHER = accelerated ? [1, 2, 4, 8, 16, 32] : [1, 2, 4, 8];

@@ -72,6 +72,8 @@ export async function start(peer: Peer, picture: Picture, env: Record<string, st
       PATH: `${bin}:${process.env.PATH}`,
       CORES: String(cores),
       PORT: String(port),
+      BENTOML_DO_NOT_TRACK: 'True',
+      RAY_USAGE_STATS_ENABLED: '0',
       ...env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

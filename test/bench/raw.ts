@@ -1,6 +1,6 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { decodeImage } from '../../shared/image.ts';
 import { loadBundle } from '../../shared/manifest.ts';
+import { InferenceSession, Tensor } from '../../shared/onnxruntime.ts';
 import { distinct, type Picture, repeated } from './pictures.ts';
 import { type Distribution, median, summarise } from './statistics.ts';
 

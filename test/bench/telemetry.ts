@@ -1,17 +1,20 @@
 import { loadavg } from 'node:os';
+import { readArguments } from '../../shared/arguments.ts';
 import { startCollector } from '../support/collector.ts';
+import { exitOnSignals } from '../support/kill-at-exit.ts';
 import { spawnHttp, waitForLog } from '../support/service.ts';
 import { load } from './child.ts';
 import { PICTURES } from './pictures.ts';
 
-/**
- * `npm run -s bench:telemetry`: throughput of the whole system with tracing over that without. Two systems are up at
- * once and are loaded in turns, by another process, closed loop.
- */
+const help = `npm run -s bench:telemetry
+Throughput of the whole system with tracing over that without. Two systems are up at once and are loaded in turns, by
+another process, closed loop.`;
 const ROUNDS = 8;
 const SECONDS = 5;
 const CLIENTS = 8;
 
+readArguments({ name: 'bench:telemetry', help: () => help });
+exitOnSignals();
 await using collector = await startCollector();
 const env = { ASK_CACHE_BYTES: '0', LOG_LEVEL: 'info' };
 await using plain = await spawnHttp('local', env);

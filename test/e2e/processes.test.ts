@@ -208,7 +208,7 @@ describe('a start that cannot succeed ends with status 1 and a message without a
 
   test('no bundle', async () => {
     expect(await failedStart('local', { ASK_MODELS_DIR: '/nowhere' })).toMatch(
-      /^ask-the-expert: .*manifest.json cannot be read/,
+      /^ask-the-expert: ASK_MODELS_DIR=\/nowhere: \/nowhere\/manifest\.json cannot be read: ENOENT/,
     );
   });
 
@@ -216,7 +216,7 @@ describe('a start that cannot succeed ends with status 1 and a message without a
     await using bundle = await makeTinyBundle();
     await appendFile(join(bundle.directory, 'warm.onnx'), 'x');
     expect(await failedStart('expert', { ASK_MODELS_DIR: bundle.directory })).toMatch(
-      /^ask-expert: model warm: .* bytes/,
+      /^ask-expert: ASK_MODELS_DIR=\S+: model warm: .* bytes/,
     );
     expect(await failedStart('local', { ASK_MODELS_DIR: bundle.directory, PORT: '0' })).toMatch(/model warm: .* bytes/);
   });
@@ -224,7 +224,9 @@ describe('a start that cannot succeed ends with status 1 and a message without a
   test('weights that are no model', async () => {
     await using bundle = await makeTinyBundle({ models: { generalist: { rows: [[0, 0, 0, 1]] } }, golden: null });
     const log = await failedStart('edge', { ASK_MODELS_DIR: bundle.directory, PORT: '0' });
-    expect(log).toMatch(/^ask-edge: model generalist: output 'logits' has 1 values, expected 1 x 4 float32/);
+    expect(log).toMatch(
+      /^ask-edge: ASK_MODELS_DIR=\S+: model generalist: output 'logits' has 1 values, expected 1 x 4 float32/,
+    );
   });
 
   test.each(['edge', 'local'] as const)('%s where others can call, without keys', async (name) => {
@@ -237,11 +239,11 @@ describe('a start that cannot succeed ends with status 1 and a message without a
     await using bundle = await makeTinyBundle();
     const env = { ASK_MODELS_DIR: bundle.directory, PORT: '0' };
     expect(await failedStart('edge', { ...env, ASK_API_KEYS_FILE: '/nowhere' })).toMatch(
-      /^ask-edge: the API keys cannot be read: ENOENT.*'\/nowhere'\n$/,
+      /^ask-edge: ASK_API_KEYS_FILE=\/nowhere cannot be read: ENOENT.*'\/nowhere'\n$/,
     );
     await using file = await makeKeyFile('# none yet\n');
     expect(await failedStart('edge', { ...env, ASK_API_KEYS_FILE: file.path })).toBe(
-      `ask-edge: ${file.path}: there is no key in it\n`,
+      `ask-edge: ASK_API_KEYS_FILE=${file.path}: there is no key in it\n`,
     );
   });
 

@@ -97,12 +97,12 @@ describe('golden inputs', () => {
       golden: ({ models }) => void Object.assign(models.generalist, models.cold),
     });
     expect(await failedStart('edge', environment(generalist))).toMatch(
-      /^ask-edge: model generalist: its logits for picture 0 of .*golden\.json deviate by \d+\.\d % from the recorded ones/,
+      /^ask-edge: ASK_MODELS_DIR=\S+: model generalist: its logits for picture 0 of .*golden\.json deviate by \d+\.\d % from the recorded ones/,
     );
     await using expert = await makeTinyBundle({
       golden: ({ models }) => void Object.assign(models.cold, models.warm),
     });
-    const message = 'model cold: its logits for picture 0 of ';
+    const message = `ASK_MODELS_DIR=${expert.directory}: model cold: its logits for picture 0 of `;
     expect(await failedStart('expert', environment(expert))).toContain(`ask-expert: ${message}`);
     expect(await failedStart('local', environment(expert))).toContain(`ask-the-expert: ${message}`);
     await using edge = await spawnHttp('edge', environment(expert));

@@ -1,24 +1,29 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
-import { parseArgs } from 'node:util';
+import { readArguments, refuse } from '../../shared/arguments.ts';
 import setup from '../support/global-setup.ts';
+import { exitOnSignals } from '../support/kill-at-exit.ts';
 import { measureAbsence } from './absent.ts';
 import { rollOut } from './rolling.ts';
 import { type Row, runFault } from './run.ts';
 import { faults } from './table.ts';
 import { toTable } from './table-print.ts';
 
-// npm run -s test:faults -- [PART OF A NAME] [--requests 10000] [--save]
-// The table of faults, and every service restarted in turn under load; --save keeps them in test/faults/results.
+const help = `npm run -s test:faults -- [PART OF A NAME] [--requests 10000] [--save]
+The table of faults, and every service restarted in turn under load; --save keeps them in test/faults/results/.`;
 
 // What knowing that nobody is there may cost at p99: under a fault, where few requests are compared, and at rest.
 const EXTRA_MS = 5;
 const EXTRA_AT_REST_MS = 1;
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = readArguments({
+  name: 'test:faults',
+  help: () => help,
   allowPositionals: true,
   options: { requests: { type: 'string', default: '10000' }, save: { type: 'boolean', default: false } },
 });
+if (!(Number(values.requests) > 0)) refuse('test:faults', '--requests must be above 0');
+exitOnSignals();
 await setup();
 const wanted = positionals[0] ?? '';
 const rows: Row[] = [];

@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { readArguments, refuse } from '../../shared/arguments.ts';
 import setup from '../support/global-setup.ts';
+import { exitOnSignals } from '../support/kill-at-exit.ts';
 import type { Fault } from './fault.ts';
 import { resourcesOf } from './resources.ts';
 import { saturation } from './saturation.ts';
@@ -9,13 +10,15 @@ import { faults } from './table.ts';
 import { type Outcome, startTraffic } from './traffic.ts';
 import { startWorld } from './world.ts';
 
-// npm run -s test:soak -- [--minutes 60] [--per-second 0] [--seed 1] [--to FILE]
-// One system under traffic for an hour (0 a second: half of what it can take), one fault after the other at random.
+const help = `npm run -s test:soak -- [--minutes 60] [--per-second 0] [--seed 1] [--to FILE]
+One system under traffic for an hour (0 a second: half of what it can take), one fault after the other at random.`;
 
 const DEADLINE_MS = 1000;
 const SLACK_MS = 300;
 const RECOVERY_MS = 2000;
-const { values } = parseArgs({
+const { values } = readArguments({
+  name: 'test:soak',
+  help: () => help,
   options: {
     minutes: { type: 'string', default: '60' },
     'per-second': { type: 'string', default: '0' },
@@ -23,6 +26,7 @@ const { values } = parseArgs({
     to: { type: 'string' },
   },
 });
+if (!(Number(values.minutes) > 0)) refuse('test:soak', '--minutes must be above 0');
 
 /** About 4 ms a picture on a core of today. */
 const work = { rows: Array(4).fill([0, 0, 0, 1]) as [number, number, number, number][], work: 8 };
@@ -43,6 +47,7 @@ interface Period {
   healed: number;
 }
 
+exitOnSignals();
 await setup();
 await using world = await startWorld({
   bundle: { models: { warm: work, cold: work } },

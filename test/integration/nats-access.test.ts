@@ -66,6 +66,17 @@ test('a credentials file of an operator the broker trusts is admitted; another o
   await Promise.all([asker.close(), answerer.close()]);
 });
 
+test('name and password in the address, percent-encoded, are those that the broker gets', async () => {
+  await using folder = await makeFolder();
+  const config = join(folder.path, 'users.conf');
+  await writeFile(config, 'authorization { users: [{ user: "edge", password: "p@/: ss" }] }\n');
+  await using broker = await startNats({ config });
+  const { port } = broker;
+  const bus = connect({ NATS_URL: `NATS://edge:p%40%2F%3A%20ss@127.0.0.1:${port}/, nats://127.0.0.1:${port}\r` });
+  await waitFor(() => bus.connected, 'the connection');
+  await bus.close();
+});
+
 test('a name and password are not sent to a server that offers no TLS where TLS is demanded', async () => {
   let visits = 0;
   let heard = '';

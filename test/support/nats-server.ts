@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
+import { killAtExit } from './kill-at-exit.ts';
 import { waitFor } from './wait.ts';
 
 export interface NatsServer {
@@ -32,6 +33,7 @@ export async function startNats(
       stdio: ['ignore', 'ignore', 'pipe'],
     },
   );
+  killAtExit(child);
   let log = '';
   child.stderr.on('data', (chunk) => {
     log += chunk;

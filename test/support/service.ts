@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../../package.json' with { type: 'json' };
+import { killAtExit } from './kill-at-exit.ts';
 import { waitFor } from './wait.ts';
 
 const { edge, expert, start, ask } = packageJson.scripts;
@@ -22,14 +24,15 @@ export function spawnService(
   name: 'edge' | 'expert' | 'local' | 'cli',
   env: Record<string, string>,
   args: string[] = [],
-  { stdout, stderr }: { stdout?: number; stderr?: number } = {},
+  { stdout, stderr, cwd = root }: { stdout?: number; stderr?: number; cwd?: string } = {},
 ) {
-  const [, ...command] = scripts[name].split(' ');
-  const child = spawn(process.execPath, [...command, ...args], {
-    cwd: root,
+  const [file, ...command] = scripts[name].replace(/^exec node /, '').split(' ') as [string, ...string[]];
+  const child = spawn(process.execPath, [resolve(root, file), ...command, ...args], {
+    cwd,
     env: { PATH: process.env.PATH, LOG_LEVEL: 'info', ...env },
     stdio: ['ignore', stdout ?? 'pipe', stderr ?? 'pipe'],
   });
+  killAtExit(child);
   let log = '';
   let output = '';
   child.stderr?.on('data', (chunk) => {

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 const cache = fileURLToPath(new URL('../../.cache/tools/', import.meta.url));
 const places = {
   chromium: '/usr/bin/chromium',
+  strace: '/usr/bin/strace',
   promtool: `${cache}usr/bin/promtool`,
   schemathesis: `${cache}bin/schemathesis`,
   'openapi-python-client': `${cache}bin/openapi-python-client`,

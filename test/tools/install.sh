@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Installs what tests use beside the product: from Debian (as root) Chromium and promtool, from PyPI requirements.txt.
+# Installs what tests use beside the product: from Debian (as root) Chromium, strace and promtool, from PyPI requirements.txt.
 # Without it the tests that need them skip and say so; in CI they fail.
 set -euo pipefail
+[ $# -eq 0 ] || { echo "$0: takes no arguments; it says itself what it does" >&2; exit 2; }
 cd "$(dirname "$0")/../.."
 tools=.cache/tools
 
-if [ ! -x /usr/bin/chromium ] || [ ! -x "$tools/usr/bin/promtool" ]; then apt-get update -q; fi
+if [ ! -x /usr/bin/chromium ] || [ ! -x /usr/bin/strace ] || [ ! -x "$tools/usr/bin/promtool" ]; then apt-get update -q; fi
 if [ ! -x /usr/bin/chromium ]; then apt-get install -y -q --no-install-recommends chromium; fi
+if [ ! -x /usr/bin/strace ]; then apt-get install -y -q --no-install-recommends strace; fi
 
 if ! cmp -s test/tools/requirements.txt "$tools/requirements.txt"; then
   rm -rf "$tools"

@@ -1,1 +1,6 @@
 """Trains, calibrates and exports an Ask the Expert bundle."""
+
+import os
+
+# Onnxruntime reads this when it is loaded; left alone it reports to its maker and writes to the home folder.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"

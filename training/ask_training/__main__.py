@@ -5,6 +5,7 @@ interrupted stage goes on where it was.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -22,6 +23,8 @@ LEAST_VALIDATION = 10  # half of them fit the policy, in as many folds
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="ask_training", description="Trains a bundle, stage by stage.")
+    version = json.loads((HERE.parent / "package.json").read_text())["version"]
+    parser.add_argument("--version", action="version", version=version)
     parser.add_argument("what", help="all, a stage of the configuration, export or bundle")
     parser.add_argument("--data", type=Path, required=True, help="CIFAR binary records, or a folder of pictures per class")
     parser.add_argument("--weights", type=Path, help="DeiT or timm checkpoint to start from")

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when onnxruntime is loaded
+
 import onnxruntime
 from PIL import Image, ImageOps
 

@@ -1,0 +1,42 @@
+import { z } from 'zod';
+
+/** Kinds of settings, read as platforms and people write them. */
+export const whole = (low: number, high: number) =>
+  z
+    .string()
+    .regex(/^[+-]?\d+$/, 'must be a whole number in digits, without a unit or separators')
+    .transform(Number)
+    .pipe(z.number().int().min(low).max(high));
+
+export const flag = () => z.stringbool({ error: 'must be true or false' });
+
+/** Names with commas between; blanks around them and upper case do not count. */
+export function list(name: RegExp, mistake: string) {
+  return z
+    .string()
+    .transform(splitList)
+    .refine((names) => names.every((one) => name.test(one)), mistake);
+}
+
+export function splitList(text: string): string[] {
+  return text.split(',').map((one) => one.trim());
+}
+
+const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+const ALIASES: Record<string, string> = { warning: 'warn', critical: 'fatal', off: 'silent' };
+
+export const level = () =>
+  z
+    .string()
+    .transform((text) => ALIASES[text.toLowerCase()] ?? text.toLowerCase())
+    .pipe(z.enum(LEVELS, `must be one of ${LEVELS.join(', ')}`));
+
+/** Onnxruntime's providers by its short names; those of its Python API are the same with a suffix. */
+export const providers = () =>
+  z
+    .string()
+    .transform((names) => splitList(names).map((name) => name.toLowerCase().replace(/executionprovider$/, '')))
+    .refine(
+      (names) => names.every((name) => /^[a-z]+$/.test(name)),
+      "must be onnxruntime's names with commas between, the preferred first: cuda,cpu",
+    );
