@@ -5,6 +5,7 @@ set -eu
 usage() {
   cat <<'TEXT'
 infra/images/build.sh [--arch amd64|arm64] [--network NAME] [--save FOLDER]
+infra/images/build.sh --which
 
 Builds the images of edge and expert, named ask-the-expert/edge and ask-the-expert/expert, with the version of
 package.json as tag.
@@ -12,9 +13,10 @@ package.json as tag.
   --arch ARCH      platform of the images; this machine's without it
   --network NAME   network of the build, for machines where the engine's own reaches no package registry: host
   --save FOLDER    also writes edge.tar and expert.tar there, for: k3s ctr images import FILE
+  --which          says which engine would be used, and builds nothing
   --help           this text
 
-ENGINE in the environment names the engine: docker, podman or buildah. Without it, the first of these that works.
+ENGINE in the environment names the engine: docker (with BuildKit), podman or buildah. Without it, the first that works.
 TEXT
 }
 
@@ -25,15 +27,17 @@ fail() {
 
 works() {
   case $1 in
-    docker) docker version > /dev/null 2>&1 ;;
+    # A client without BuildKit cannot even say how it builds.
+    docker) { docker version && DOCKER_BUILDKIT=1 docker build --help; } > /dev/null 2>&1 ;;
     *) "$1" info > /dev/null 2>&1 ;;
   esac
 }
 
-arch= network= save=
+arch= network= save= which=
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) usage; exit ;;
+    --which) which=yes; shift; continue ;;
     --arch | --network | --save) [ -n "${2:-}" ] || fail "$1 needs a value; --help says more" 2 ;;
   esac
   case $1 in
@@ -61,6 +65,8 @@ case $engine in
   docker | podman | buildah) works "$engine" || fail "ENGINE: $engine does not work here: see '$engine info'" ;;
   *) fail "ENGINE must be docker, podman or buildah, not '$engine'" 2 ;;
 esac
+
+[ -z "$which" ] || { echo "$engine"; exit; }
 
 [ -z "$save" ] || { mkdir -p "$save" && save=$(cd "$save" && pwd); }
 cd "$(dirname "$0")/../.."
