@@ -10,6 +10,7 @@ import { type Container, startContainer } from './support/containers.ts';
 import { buildImages, type Engine, findEngine, imageOf, type Service } from './support/images.ts';
 import { findManifest, readManifests, type Workload } from './support/manifests.ts';
 import { startNameServer } from './support/name-server.ts';
+import { bytesOf, milliOf } from './support/quantities.ts';
 import { inRepository, readText } from './support/repository.ts';
 
 const RESOLVER = '127.53.0.1';
@@ -17,9 +18,6 @@ const BROKER = 'broker.test';
 const passwords = { NATS_EDGE_PASSWORD: 'edge-test', NATS_EXPERT_PASSWORD: 'expert-test' };
 const { engine, skipped } = findEngine();
 const base = readManifests('infra/k3s/base');
-
-const bytesOf = (quantity: string) => Number.parseInt(quantity, 10) * 2 ** (quantity.endsWith('Gi') ? 30 : 20);
-const coresOf = (quantity: string) => Number.parseInt(quantity, 10) / (quantity.endsWith('m') ? 1000 : 1);
 
 /** Starts a service's image with the environment, the user and the limits of its manifest. */
 async function startService(service: Service, folder: string, changed: Record<string, string>, keys?: string) {
@@ -39,7 +37,7 @@ async function startService(service: Service, folder: string, changed: Record<st
       ...(keys && { '/etc/ask-the-expert/api-keys/keys': { source: keys } }),
     },
     user: spec.template.spec.securityContext.runAsUser,
-    cpus: coresOf(container.resources.limits.cpu),
+    cpus: milliOf(container.resources.limits.cpu) / 1000,
     memory: bytesOf(container.resources.limits.memory),
   });
 }

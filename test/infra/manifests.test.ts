@@ -9,6 +9,7 @@ import {
   withoutKubectl,
   workloadsOf,
 } from './support/manifests.ts';
+import { bytesOf } from './support/quantities.ts';
 import { packageJson } from './support/repository.ts';
 import { unknownKeys } from './support/unknown-keys.ts';
 
@@ -49,11 +50,6 @@ const sources: { source: string; available: boolean; load: () => Manifest[]; joi
   built('infra/k3s/overlays/local', byPassword),
   built('infra/k3s/overlays/tls', byKey),
 ];
-
-const bytesOf = (quantity: string) => {
-  const [, number, unit] = /^(\d+)(Mi|Gi)$/.exec(quantity) ?? [];
-  return Number(number) * 2 ** (unit === 'Gi' ? 30 : 20);
-};
 
 for (const { source, available, load, joining } of sources) {
   describe.runIf(available)(source, () => {

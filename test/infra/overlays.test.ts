@@ -35,8 +35,11 @@ describe.runIf(hasKubectl)(`what Kustomize generates${withoutKubectl}`, () => {
     ['base', base],
     ['local', local],
     ['tls', tls],
-  ])('%s puts everything into the namespace', (_, manifests) => {
+  ])('%s brings its namespace and classes of priority, and puts everything else into it', (_, manifests) => {
+    const brought = manifests.flatMap(({ kind }) => (['Namespace', 'PriorityClass'].includes(kind) ? kind : []));
+    expect(brought).toEqual(['Namespace', 'PriorityClass', 'PriorityClass', 'PriorityClass']);
     for (const { kind, metadata } of manifests) {
+      if (kind === 'PriorityClass') continue; // belongs to the whole cluster
       expect(metadata.namespace ?? metadata.name, `${kind}/${metadata.name}`).toBe('ask-the-expert');
     }
   });
