@@ -80,6 +80,16 @@ for (const { source, available, load, joining } of sources) {
       expect(deny?.spec).toEqual({ podSelector: {}, policyTypes: ['Ingress', 'Egress'] });
     });
 
+    test('opens only ports that pods listen on, and DNS, to and from pods that exist', () => {
+      const policies = JSON.stringify(manifests.filter(({ kind }) => kind === 'NetworkPolicy'));
+      const ports = [...policies.matchAll(/"port":(\d+)/g)].map(([, port]) => Number(port));
+      const listened = containers.flatMap(({ container }) => container.ports.map(({ containerPort }) => containerPort));
+      expect([...listened, 53]).toEqual(expect.arrayContaining(ports));
+      const names = [...policies.matchAll(/"app\.kubernetes\.io\/name":"(\w+)"|"values":\[(.*?)\]/g)];
+      const selected = new Set(names.flatMap(([, name, list]) => name ?? JSON.parse(`[${list}]`)));
+      expect([...selected].sort()).toEqual(workloads.map(({ metadata }) => metadata.name).sort());
+    });
+
     test.each(workloads)('selects its own pods: $metadata.name', ({ spec }) => {
       expect(spec.template.metadata.labels).toMatchObject(spec.selector.matchLabels);
     });
