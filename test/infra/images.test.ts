@@ -14,6 +14,8 @@ import { bytesOf, milliOf } from './support/quantities.ts';
 import { inRepository, readText } from './support/repository.ts';
 
 const RESOLVER = '127.53.0.1';
+/** Engines start containers slowly where other tests run. */
+const LIMIT_MS = 60_000;
 const BROKER = 'broker.test';
 const passwords = { NATS_EDGE_PASSWORD: 'edge-test', NATS_EXPERT_PASSWORD: 'expert-test' };
 const { engine, skipped } = findEngine();
@@ -53,7 +55,7 @@ async function makeFolder() {
 }
 
 async function waitForLog(container: Container, text: string) {
-  await waitFor(() => container.log().includes(text), text).catch((error) => {
+  await waitFor(() => container.log().includes(text), text, LIMIT_MS).catch((error) => {
     throw new Error(`${error.message}; the log is:\n${container.log()}`);
   });
 }
@@ -61,7 +63,7 @@ async function waitForLog(container: Container, text: string) {
 const { png } = JSON.parse(readText('models/default/golden.json')) as { png: string[] };
 const pictures = png.map((base64) => Buffer.from(base64, 'base64'));
 
-describe.skipIf(!engine)(`images built by ${engine}${skipped}`, () => {
+describe.skipIf(!engine)(`images built by ${engine}${skipped}`, { timeout: 240_000 }, () => {
   beforeAll(() => buildImages(engine as Engine), 900_000);
 
   test('edge and expert answer together, write JSON alone, look up the broker alone, and stop drained', async () => {
@@ -83,7 +85,7 @@ describe.skipIf(!engine)(`images built by ${engine}${skipped}`, () => {
 
     const url = `http://127.0.0.1:${port}`;
     const headers = { authorization: `Bearer ${KEY}` };
-    const ask = (picture: Buffer) => postImage(url, picture, '?threshold=1', 'image/png', headers);
+    const ask = (picture: Buffer) => postImage(url, picture, '?threshold=1&deadlineMs=60000', 'image/png', headers);
     const first = await ask(pictures[0] as Buffer);
     expect(first.body).toMatchObject({ route: 'expert', degraded: null });
 
@@ -115,10 +117,14 @@ describe.skipIf(!engine)(`images built by ${engine}${skipped}`, () => {
     const changed = { NATS_URL: 'nats://127.0.0.1:9', ASK_HEALTH_PORT: '0' };
     await using expert = await startService('expert', folder.path, changed);
     let orphan = '';
-    await waitFor(async () => {
-      orphan = await expert.execute('(sleep 0.1 & echo $!)').catch(() => '');
-      return orphan !== '';
-    }, 'the container to run');
+    await waitFor(
+      async () => {
+        orphan = await expert.execute('(sleep 0.1 & echo $!)').catch(() => '');
+        return orphan !== '';
+      },
+      'the container to run',
+      LIMIT_MS,
+    );
     const isGone = `test ! -e /proc/${orphan.trim()} && echo gone || true`;
     await waitFor(async () => (await expert.execute(isGone)).includes('gone'), 'the orphan to be reaped');
     await using early = await startService('expert', folder.path, changed);
@@ -129,6 +135,7 @@ describe.skipIf(!engine)(`images built by ${engine}${skipped}`, () => {
           () => false,
         ),
       'the container to take a signal',
+      LIMIT_MS,
     );
     expect([0, 143]).toContain(await early.exited);
   });

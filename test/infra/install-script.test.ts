@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempDisposableSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -49,6 +49,15 @@ test.each([
   expect(readFileSync(join(folder.path, 'npm-arguments'), 'utf8')).toBe(
     `skip ci --omit=dev --os=linux --cpu=${cpu} --libc=glibc\n`,
   );
+});
+
+test.each(['', 'riscv64'])('no init is fetched for another architecture: "%s"', (architecture) => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'ask-init-'));
+  const options = { cwd: folder.path, encoding: 'utf8' } as const;
+  const { status, stderr } = spawnSync('sh', [inRepository('infra/images/init.sh'), architecture], options);
+  expect(status).toBe(1);
+  expect(stderr).toContain(`must be amd64 or arm64, not '${architecture}'`);
+  expect(readdirSync(folder.path)).toEqual([]);
 });
 
 test.each(['', 'riscv64'])('another architecture is refused by name: "%s"', (architecture) => {
