@@ -12,7 +12,6 @@ describe.runIf(hasKubectl)(`commands of infra/README.md${withoutKubectl}`, () =>
       'apply -f infra/k3s/base/namespace.yaml',
       '-n ask-the-expert create',
       '-n ask-the-expert create',
-      'apply -f -',
       'apply -k infra/k3s/base',
     ]);
     expect(Object.fromEntries(secrets)).toEqual({ 'nats-passwords': ['edge', 'expert'], 'api-keys': ['keys'] });

@@ -30,8 +30,8 @@ export interface Container {
 }
 
 /**
- * Runs an image as the manifests would: its root read-only, without capabilities and new privileges, with limits; on the
- * network of this machine.
+ * Runs an image as the manifests would: its root read-only, without capabilities and new privileges, with limits. Its
+ * network is that of this machine.
  */
 export async function startContainer(engine: Engine, options: ContainerOptions): Promise<Container> {
   return engine === 'buildah' ? startByRunc(options) : startByEngine(engine, options);

@@ -33,6 +33,9 @@ export async function buildImages(engine: Engine): Promise<void> {
   const inspect = engine === 'buildah' ? ['inspect', '--type', 'image', base] : ['image', 'inspect', base];
   await run(engine, inspect)
     .catch(() => run(engine, ['pull', base]))
-    .catch(() => run('bash', [inRepository('test/infra/support/stand-in.sh'), engine]));
+    .catch(() => {
+      process.stderr.write(`${base} cannot be pulled: a stand-in takes its name; remove it before building to ship\n`);
+      return run('bash', [inRepository('test/infra/support/stand-in.sh'), engine], { maxBuffer: 2 ** 26 });
+    });
   await run('sh', [script, '--network', 'host'], { env: { ...process.env, ENGINE: engine }, maxBuffer: 2 ** 26 });
 }

@@ -5,13 +5,18 @@ import { join } from 'node:path';
 import { parseManifests } from './manifests.ts';
 import { readText, root } from './repository.ts';
 
-/** Where kubectl would reach a cluster, it writes down what it was told; what it creates goes to standard output. */
+/**
+ * Where kubectl would reach a cluster, it writes down what it was told; what it creates goes to standard output. Both
+ * ends of a pipe run at once, in any order: the second is not written down.
+ */
 const shim = `
 kubectl() {
+  case "$*" in
+    *'-f -') cat; return ;;
+  esac
   echo "$*" >> "$calls"
   case "$*" in
     *' create '*) echo ---; command kubectl "$@" --dry-run=client -o yaml ;;
-    *'-f -') cat ;;
   esac
 }
 `;

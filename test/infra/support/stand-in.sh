@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# stand-in.sh docker|podman|buildah: makes a stand-in for the base image of infra/images, under its name, for machines that
-# reach no registry of images but Debian's and npm's packages. Debian by debootstrap (as root), Node from node_modules, npm
-# from its package. Only for tests: what is shipped starts from the real one.
+# stand-in.sh docker|podman|buildah: makes a stand-in for the base of infra/images, under its name, for machines that
+# reach packages of Debian and npm but no registry of images. Debian comes by debootstrap (as root), Node from
+# node_modules, npm from its package. Only for tests: what is shipped starts from the real one.
 set -euo pipefail
 engine=$1
 cd "$(dirname "$0")/../../.."
