@@ -1,74 +1,107 @@
-import { existsSync } from 'node:fs';
+import { globSync } from 'node:fs';
+import { matchesGlob } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readStages, type Stage, sourcesOf, wordsOf } from './support/dockerfile.ts';
 import { collectImports } from './support/imports.ts';
 import { findManifest, readManifests, type Workload } from './support/manifests.ts';
-import { inRepository, packageJson, readText } from './support/repository.ts';
+import { packageJson, readText, root } from './support/repository.ts';
 
 const nodeMajor = packageJson.dependencies.node?.split('.')[0];
 const base = readManifests('infra/k3s/base');
+const stages = readStages('infra/images/Dockerfile');
+const bundle = JSON.parse(readText('models/default/manifest.json')) as {
+  generalist: { file: string };
+  experts: { file: string }[];
+  golden: { file: string };
+};
 
 const services = [
-  { service: 'edge', kind: 'DaemonSet' },
-  { service: 'expert', kind: 'Deployment' },
+  { service: 'edge', kind: 'DaemonSet', models: [bundle.generalist] },
+  { service: 'expert', kind: 'Deployment', models: bundle.experts },
 ];
 
-const isUnder = (path: string, folders: string[]) =>
-  folders.some((folder) => path === folder || path.startsWith(`${folder}/`));
+const stageOf = (name: string) => stages.find((stage) => stage.name === name) as Stage;
 
-describe.each(services)('the image of the $service', ({ service, kind }) => {
-  const [dependencies, image] = readStages(`infra/docker/${service}.Dockerfile`) as [Stage, Stage];
+const isUnder = (path: string, sources: string[]) =>
+  sources.some((source) => matchesGlob(path, source) || path.startsWith(`${source}/`));
+
+test.each(stages.filter(({ from }) => from.words[0]?.includes('/')))(
+  'starts from the Node of package.json, by its full name: $name',
+  ({ from }) => {
+    expect(from.words[0]).toBe(`docker.io/library/node:${nodeMajor}-bookworm-slim`);
+  },
+);
+
+test.each(['dependencies', 'init'])('what runs, runs on the platform of the builder for the target: %s', (name) => {
+  const { from } = stageOf(name);
+  expect(from.flags.platform).toBe('$BUILDPLATFORM');
+  const [[shell, script, architecture] = []] = wordsOf(stageOf(name), 'RUN');
+  expect([shell, architecture]).toEqual(['sh', '"$TARGETARCH"']);
+  expect(sourcesOf(stageOf(name))).toContain(`infra/images/${script}`);
+});
+
+test('the dependencies are those of the lock file', () => {
+  expect(sourcesOf(stageOf('dependencies'))).toEqual(
+    expect.arrayContaining(['package.json', 'package-lock.json', '.npmrc']),
+  );
+});
+
+test('copies only what exists and what .dockerignore lets through', () => {
+  const rules = readText('.dockerignore').split('\n');
+  const admitted = rules.filter((line) => line.startsWith('!')).map((line) => line.slice(1));
+  for (const source of stages.flatMap(sourcesOf)) {
+    expect(globSync(source, { cwd: root }), `${source} exists`).not.toEqual([]);
+    expect(isUnder(source, admitted), `.dockerignore admits ${source}`).toBe(true);
+  }
+});
+
+describe.each(services)('the image of the $service', ({ service, kind, models }) => {
+  const image = stageOf(service);
+  const common = stageOf('service');
   const { spec } = findManifest(base, kind, service) as Workload;
-  const [command = []] = wordsOf(image, 'CMD').map((words) => JSON.parse(words.join(' ')) as string[]);
-  const copied = sourcesOf(image);
+  const [entrypoint = []] = wordsOf(image, 'ENTRYPOINT').map((words) => JSON.parse(words.join(' ')) as string[]);
+  const copied = [...sourcesOf(common), ...sourcesOf(image)];
 
-  test.each([
-    ['dependencies', dependencies],
-    ['image', image],
-  ])('starts from the Node of package.json: %s', (_, stage) => {
-    expect(stage.from.words[0]).toMatch(/^node:\d+-bookworm-slim$/);
-    expect(stage.from.words[0]).toBe(`node:${nodeMajor}-bookworm-slim`);
+  test('runs nothing that it is built of', () => {
+    expect(image.from.words[0]).toBe('service');
+    expect([...wordsOf(common, 'RUN'), ...wordsOf(image, 'RUN')]).toEqual([]);
   });
 
-  test('installs for the target platform on the platform of the builder', () => {
-    expect(dependencies.from.flags.platform).toBe('$BUILDPLATFORM');
-    expect(wordsOf(dependencies, 'RUN')).toEqual([['sh', 'install.sh', '"$TARGETARCH"']]);
-    expect(wordsOf(image, 'RUN')).toEqual([]);
-    expect(sourcesOf(dependencies)).toEqual(
-      expect.arrayContaining(['package.json', 'package-lock.json', '.npmrc', 'infra/docker/install.sh']),
-    );
-  });
-
-  test('copies only what exists and what .dockerignore lets through', () => {
-    const admitted = readText('.dockerignore')
-      .split('\n')
-      .filter((line) => line.startsWith('!'))
-      .map((line) => line.slice(1));
-    for (const source of [...sourcesOf(dependencies), ...copied]) {
-      expect(existsSync(inRepository(source)), `${source} exists`).toBe(true);
-      expect(isUnder(source, admitted), `.dockerignore admits ${source}`).toBe(true);
-    }
-  });
-
-  test('starts the service itself, as process 1', () => {
-    expect(command).toEqual(packageJson.scripts[service]?.replace('exec ', '').split(' '));
+  test('starts the service itself, below an init that hands signals on and reaps orphans', () => {
+    expect(entrypoint.slice(0, 2)).toEqual(['tini', '--']);
+    expect(entrypoint.slice(-2)).toEqual(packageJson.scripts[service]?.split(' ').slice(-2));
+    expect(entrypoint).toHaveLength(4);
+    expect(wordsOf(image, 'CMD')).toEqual([]);
   });
 
   test('holds every file and every package that the service imports', () => {
-    const { files, packages } = collectImports(command.at(-1) ?? '');
+    const { files, packages } = collectImports(entrypoint.at(-1) ?? '');
     expect(files.filter((file) => !isUnder(file, copied))).toEqual([]);
     expect(packages.filter((name) => !Object.hasOwn(packageJson.dependencies, name))).toEqual([]);
     expect(files.length).toBeGreaterThan(1);
   });
 
+  test('holds the models that the service runs, and what checks them, and no others', () => {
+    const held = globSync(
+      copied.filter((source) => source.startsWith('models/')),
+      { cwd: root },
+    );
+    const needed = ['manifest.json', bundle.golden.file, ...models.map(({ file }) => file)];
+    expect(held.sort()).toEqual(needed.map((file) => `models/default/${file}`).sort());
+  });
+
   test('runs as the user of the manifest, by number, which Kubernetes can tell from root', () => {
     const { runAsUser } = spec.template.spec.securityContext;
-    expect(wordsOf(image, 'USER')).toEqual([[`${runAsUser}:${runAsUser}`]]);
+    expect(wordsOf(common, 'USER')).toEqual([[`${runAsUser}:${runAsUser}`]]);
+    expect(wordsOf(image, 'USER')).toEqual([]);
   });
 
   test('listens where the manifest says', () => {
     const [container] = spec.template.spec.containers;
-    const settings = Object.fromEntries(wordsOf(image, 'ENV').flatMap((words) => words.map((word) => word.split('='))));
+    const words = [common, image].flatMap((stage) => wordsOf(stage, 'ENV')).flat();
+    const settings = Object.fromEntries(words.map((word) => word.split('=')));
+    expect(settings.ORT_DISABLE_TELEMETRY).toBe('1');
+    delete settings.ORT_DISABLE_TELEMETRY;
     expect(container?.env).toEqual(
       expect.arrayContaining(Object.entries(settings).map(([name, value]) => ({ name, value }))),
     );

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempDisposableSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -24,8 +24,8 @@ function runInstall(folder: string, architecture: string) {
     writeFileSync(join(folder, path), text, { mode });
   };
   for (const path of installed) write(path, '');
-  write('bin/npm', '#!/bin/sh\necho "$@" > npm-arguments\n', 0o755);
-  const result = spawnSync('sh', [inRepository('infra/docker/install.sh'), architecture], {
+  write('bin/npm', '#!/bin/sh\necho "$ONNXRUNTIME_NODE_INSTALL $@" > npm-arguments\n', 0o755);
+  const result = spawnSync('sh', [inRepository('infra/images/install.sh'), architecture], {
     cwd: folder,
     env: { PATH: `${join(folder, 'bin')}:${process.env.PATH}` },
     encoding: 'utf8',
@@ -47,8 +47,17 @@ test.each([
   ]);
   expect(existsSync(join(folder.path, libraries, 'win32'))).toBe(false);
   expect(readFileSync(join(folder.path, 'npm-arguments'), 'utf8')).toBe(
-    `ci --omit=dev --os=linux --cpu=${cpu} --libc=glibc\n`,
+    `skip ci --omit=dev --os=linux --cpu=${cpu} --libc=glibc\n`,
   );
+});
+
+test.each(['', 'riscv64'])('no init is fetched for another architecture: "%s"', (architecture) => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'ask-init-'));
+  const options = { cwd: folder.path, encoding: 'utf8' } as const;
+  const { status, stderr } = spawnSync('sh', [inRepository('infra/images/init.sh'), architecture], options);
+  expect(status).toBe(1);
+  expect(stderr).toContain(`must be amd64 or arm64, not '${architecture}'`);
+  expect(readdirSync(folder.path)).toEqual([]);
 });
 
 test.each(['', 'riscv64'])('another architecture is refused by name: "%s"', (architecture) => {

@@ -9,6 +9,7 @@ import {
   withoutKubectl,
   workloadsOf,
 } from './support/manifests.ts';
+import { bytesOf } from './support/quantities.ts';
 import { packageJson } from './support/repository.ts';
 import { unknownKeys } from './support/unknown-keys.ts';
 
@@ -50,11 +51,6 @@ const sources: { source: string; available: boolean; load: () => Manifest[]; joi
   built('infra/k3s/overlays/tls', byKey),
 ];
 
-const bytesOf = (quantity: string) => {
-  const [, number, unit] = /^(\d+)(Mi|Gi)$/.exec(quantity) ?? [];
-  return Number(number) * 2 ** (unit === 'Gi' ? 30 : 20);
-};
-
 for (const { source, available, load, joining } of sources) {
   describe.runIf(available)(source, () => {
     const manifests = available ? load() : [];
@@ -82,6 +78,16 @@ for (const { source, available, load, joining } of sources) {
     test('denies by default all traffic in and out', () => {
       const deny = manifests.find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'default-deny');
       expect(deny?.spec).toEqual({ podSelector: {}, policyTypes: ['Ingress', 'Egress'] });
+    });
+
+    test('opens only ports that pods listen on, and DNS, to and from pods that exist', () => {
+      const policies = JSON.stringify(manifests.filter(({ kind }) => kind === 'NetworkPolicy'));
+      const ports = [...policies.matchAll(/"port":(\d+)/g)].map(([, port]) => Number(port));
+      const listened = containers.flatMap(({ container }) => container.ports.map(({ containerPort }) => containerPort));
+      expect([...listened, 53]).toEqual(expect.arrayContaining(ports));
+      const names = [...policies.matchAll(/"app\.kubernetes\.io\/name":"(\w+)"|"values":\[(.*?)\]/g)];
+      const selected = new Set(names.flatMap(([, name, list]) => name ?? JSON.parse(`[${list}]`)));
+      expect([...selected].sort()).toEqual(workloads.map(({ metadata }) => metadata.name).sort());
     });
 
     test.each(workloads)('selects its own pods: $metadata.name', ({ spec }) => {

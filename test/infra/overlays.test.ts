@@ -1,18 +1,14 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempDisposableSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
   buildManifests,
   findManifest,
   hasKubectl,
   type Manifest,
-  parseManifests,
   withoutKubectl,
   workloadsOf,
 } from './support/manifests.ts';
-import { readText, root } from './support/repository.ts';
+import { runBlock } from './support/readme-commands.ts';
+import { readText } from './support/repository.ts';
 
 const build = (directory: string) => (hasKubectl ? buildManifests(directory) : []);
 
@@ -35,8 +31,11 @@ describe.runIf(hasKubectl)(`what Kustomize generates${withoutKubectl}`, () => {
     ['base', base],
     ['local', local],
     ['tls', tls],
-  ])('%s puts everything into the namespace', (_, manifests) => {
+  ])('%s brings its namespace and classes of priority, and puts everything else into it', (_, manifests) => {
+    const brought = manifests.flatMap(({ kind }) => (['Namespace', 'PriorityClass'].includes(kind) ? kind : []));
+    expect(brought).toEqual(['Namespace', 'PriorityClass', 'PriorityClass', 'PriorityClass']);
     for (const { kind, metadata } of manifests) {
+      if (kind === 'PriorityClass') continue; // belongs to the whole cluster
       expect(metadata.namespace ?? metadata.name, `${kind}/${metadata.name}`).toBe('ask-the-expert');
     }
   });
@@ -85,7 +84,7 @@ describe.runIf(hasKubectl)(`what Kustomize generates${withoutKubectl}`, () => {
   test('the tls overlay holds no secret, no password, and uses what the commands of the README make', () => {
     expect(tls.filter(({ kind }) => kind === 'Secret')).toEqual([]);
     expect(JSON.stringify(podsOf(tls))).not.toMatch(/password/i);
-    const made = makeSecrets();
+    const made = runBlock('sh infra/nats/certificate.sh').secrets;
     const mounted = podsOf(tls).flatMap(({ volumes }) => volumes.flatMap(({ secret }) => secret?.secretName ?? []));
     expect(new Set([...secretNamesOf(tls), ...mounted])).toEqual(new Set([...made.keys(), 'api-keys']));
     expect(Object.fromEntries(made)).toEqual({
@@ -96,18 +95,3 @@ describe.runIf(hasKubectl)(`what Kustomize generates${withoutKubectl}`, () => {
     });
   });
 });
-
-/** Runs the README's commands that make the Secrets, short of the cluster: the keys of each Secret by its name. */
-function makeSecrets(): Map<string, string[]> {
-  using folder = mkdtempDisposableSync(join(tmpdir(), 'ask-secrets-'));
-  const block = /```sh\n(sh infra\/nats\/certificate\.sh[\s\S]*?)```/.exec(readText('infra/README.md'))?.[1] ?? '';
-  const script = block
-    .replaceAll('../ask-keys', folder.path)
-    .replaceAll('kubectl -n ask-the-expert create', 'echo ---; kubectl create --dry-run=client -o yaml');
-  const output = execFileSync('bash', ['-euc', script], { cwd: root, encoding: 'utf8' });
-  return new Map(
-    parseManifests(output)
-      .filter((manifest) => manifest !== null)
-      .map(({ metadata, data }) => [metadata.name, Object.keys(data ?? {}).sort()]),
-  );
-}

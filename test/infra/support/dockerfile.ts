@@ -7,6 +7,8 @@ export interface Instruction {
 }
 
 export interface Stage {
+  /** What it is called by later stages. */
+  name: string | undefined;
   from: Instruction;
   instructions: Instruction[];
 }
@@ -25,7 +27,9 @@ export function readStages(path: string): Stage[] {
     if (line.endsWith('\\') || line.includes('<<'))
       throw new Error(`${path}: this reader takes one line each: ${line}`);
     const instruction = parseInstruction(line);
-    if (instruction.name === 'FROM') stages.push({ from: instruction, instructions: [] });
+    const [, as, name] = instruction.words;
+    if (instruction.name === 'FROM')
+      stages.push({ name: as === 'AS' ? name : undefined, from: instruction, instructions: [] });
     else stages.at(-1)?.instructions.push(instruction);
   }
   return stages;

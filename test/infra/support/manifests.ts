@@ -30,6 +30,8 @@ export interface Container {
 }
 
 export interface PodSpec {
+  nodeSelector?: Record<string, string>;
+  priorityClassName: string;
   terminationGracePeriodSeconds: number;
   automountServiceAccountToken: boolean;
   securityContext: { runAsNonRoot: boolean; runAsUser: number; seccompProfile: { type: string } };
@@ -46,9 +48,17 @@ export interface Manifest {
   spec?: unknown;
 }
 
+interface Strategy {
+  type: string;
+  rollingUpdate?: { maxSurge: number; maxUnavailable: number };
+}
+
 export interface Workload extends Manifest {
   spec: {
     selector: { matchLabels: Record<string, string> };
+    replicas?: number;
+    strategy?: Strategy;
+    updateStrategy?: Strategy;
     template: { metadata: { labels: Record<string, string> }; spec: PodSpec };
   };
 }

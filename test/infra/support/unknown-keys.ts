@@ -32,7 +32,9 @@ const container: Shape = {
 const template: Shape = {
   metadata,
   spec: {
-    ...keys('nodeSelector automountServiceAccountToken enableServiceLinks terminationGracePeriodSeconds'),
+    ...keys(
+      'nodeSelector priorityClassName automountServiceAccountToken enableServiceLinks terminationGracePeriodSeconds',
+    ),
     tolerations: keys('key operator value effect'),
     securityContext: { ...keys('runAsNonRoot runAsUser runAsGroup fsGroup'), seccompProfile: keys('type') },
     containers: container,
@@ -66,6 +68,7 @@ const documents: Record<string, Shape> = {
   ...Object.fromEntries(
     Object.entries(specs).map(([kind, spec]) => [kind, { ...keys('apiVersion kind'), metadata, spec }]),
   ),
+  PriorityClass: { ...keys('apiVersion kind value description'), metadata },
   ConfigMap: { ...keys('apiVersion kind data'), metadata },
   Secret: { ...keys('apiVersion kind type data'), metadata },
 };

@@ -8,6 +8,8 @@ case "${1:-}" in
   *) echo "install.sh: the target architecture must be amd64 or arm64, not '${1:-}'" >&2; exit 1 ;;
 esac
 
+# Its own install script would fetch libraries for GPUs.
+export ONNXRUNTIME_NODE_INSTALL=skip
 npm ci --omit=dev --os=linux --cpu="$cpu" --libc=glibc
 
 # onnxruntime-node brings the libraries of every platform.
