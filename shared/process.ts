@@ -21,7 +21,7 @@ export async function runProcess(
   try {
     const config = readConfig();
     const log = createLog(config.LOG_LEVEL, options.name);
-    const telemetry = await startTelemetry(options.name);
+    const telemetry = await startTelemetry(options.name, log);
     let stopping = false;
     let service: Promise<{ stop(): Promise<void> }> | undefined;
     closeWithGrace({ delay: config.ASK_DRAIN_MS, logger: false }, async ({ err, signal }) => {
