@@ -48,7 +48,9 @@ export function createMemoryBus(): Bus {
       const abort = () => settle(() => reject(new BusError('aborted')));
       const timer = setTimeout(() => settle(() => reject(new BusError('timeout'))), options.timeoutMs);
       options.signal?.addEventListener('abort', abort);
-      const count = deliver(subject, payload, options.headers, (reply) => settle(() => resolve(reply)));
+      const count = deliver(subject, payload, options.headers, (reply) => {
+        if (options.accepts?.(reply) !== false) settle(() => resolve(reply));
+      });
       if (count === 0) settle(() => reject(new BusError('no-responders')));
     });
   }
@@ -73,6 +75,7 @@ export function createMemoryBus(): Bus {
     get connected() {
       return !closed;
     },
+    opened: Promise.resolve(),
     refused: [],
     request,
     requestMany,

@@ -2,6 +2,7 @@ import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Subscription as Listening, Msg, NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import type { BusMessage, Reply, Subscription } from './bus.ts';
 import { AppError } from './errors.ts';
+import { type Say, sparing } from './log.sparing.ts';
 import type { Log } from './log.ts';
 import { fromMessage, toHeaders } from './nats-inbox.ts';
 import { encodeError } from './wire.ts';
@@ -24,12 +25,14 @@ interface Member {
  */
 export class NatsSubscriptions {
   readonly #log: Log;
+  readonly #say: Say;
   readonly #members = new Set<Member>();
   #connection: NatsConnection | undefined;
   #renewal: NodeJS.Timeout | undefined;
 
   constructor(log: Log) {
     this.#log = log;
+    this.#say = sparing(log);
   }
 
   /** Subjects of which the broker refuses a subscription at present. */
@@ -111,7 +114,8 @@ export class NatsSubscriptions {
       handler({ ...fromMessage(message), subject: message.subject, respond });
     } catch (thrown) {
       // Headers are parsed here, and an exception would end the client's reading of the whole connection.
-      this.#log.warn({ subject, reason: (thrown as Error).message }, 'unreadable message');
+      const { message: reason } = thrown as Error;
+      this.#say('warn', `unreadable ${subject}`, { subject, reason }, 'unreadable message');
       this.#respond(message, encodeError(new AppError('invalid-body', 'the message cannot be read')));
     }
   }
@@ -121,7 +125,8 @@ export class NatsSubscriptions {
     try {
       message.respond(payload, { headers: toHeaders(headers) });
     } catch (error) {
-      this.#log.error({ err: error, subject: message.subject, bytes: payload.length }, 'a reply cannot be sent');
+      const fields = { err: error, subject: message.subject, bytes: payload.length };
+      this.#say('error', `unsent ${message.subject}`, fields, 'a reply cannot be sent');
       if (!instead) this.#respond(message, encodeError(error), true);
     }
   }

@@ -1,6 +1,7 @@
 import { connect, InvalidArgumentError, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import { type Bus, BusError, type Reply, type RequestOptions } from './bus.ts';
 import { briefly, NatsSubscriptions } from './bus-nats.subscriptions.ts';
+import { sparing } from './log.sparing.ts';
 import type { Log } from './log.ts';
 import type { NatsAccess } from './nats-access.ts';
 import { NatsInbox, toHeaders } from './nats-inbox.ts';
@@ -26,6 +27,9 @@ export function connectNats(options: NatsOptions): Bus {
   let inbox: NatsInbox | undefined;
   let connected = false;
   let closing = false;
+  const opened = Promise.withResolvers<void>();
+  const say = sparing(log);
+  const tell = sparing(log, { atOnce: 10 });
   const subscriptions = new NatsSubscriptions(log);
 
   const following = (async () => {
@@ -45,7 +49,8 @@ export function connectNats(options: NatsOptions): Bus {
         });
         break;
       } catch (error) {
-        log.warn({ servers: options.servers, reason: (error as Error).message }, 'no connection to NATS, trying again');
+        const { message: reason } = error as Error;
+        say('warn', `away ${reason}`, { servers: options.servers, reason }, 'no connection to NATS, trying again');
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
     }
@@ -55,6 +60,7 @@ export function connectNats(options: NatsOptions): Bus {
     if (connection.getServers().length < options.servers.length) connection.setServers(options.servers);
     connected = true;
     inbox = new NatsInbox(connection, options.access?.inboxPrefix);
+    opened.resolve();
     log.info({ server: connection.getServer() }, 'connected to NATS');
     subscriptions.open(connection);
     for await (const event of connection.status()) {
@@ -64,7 +70,8 @@ export function connectNats(options: NatsOptions): Bus {
       }
       if (event.type === 'reconnect') connected = true;
       if (event.type === 'error') takeError(event.error, inbox);
-      if (event.type === 'disconnect' || event.type === 'reconnect') log.warn({ event: event.type }, 'NATS connection');
+      if (event.type === 'disconnect' || event.type === 'reconnect')
+        tell('warn', event.type, { event: event.type }, 'NATS connection');
     }
     connected = false;
     inbox.refuse();
@@ -76,7 +83,7 @@ export function connectNats(options: NatsOptions): Bus {
       inbox.refuse(error.subject);
       if (subscriptions.refuse(error)) return; // once is enough in the log
     }
-    log.error({ err: error }, 'NATS refused something');
+    say('error', error.message, { err: error }, 'NATS refused something');
   }
 
   function use(): NatsInbox {
@@ -84,8 +91,14 @@ export function connectNats(options: NatsOptions): Bus {
     return inbox;
   }
 
+  function passOver(subject: string, { payload }: Reply): void {
+    const said = Buffer.from(payload.subarray(0, 100)).toString();
+    const cause = 'no expert sent it; a JetStream stream that stores these subjects would answer so, and must not';
+    say('warn', `stray ${subject}`, { subject, reply: said, cause }, 'a reply that is no answer is passed over');
+  }
+
   async function request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Reply> {
-    const { headers, timeoutMs, signal } = options;
+    const { headers, timeoutMs, accepts, signal } = options;
     if (signal?.aborted) throw new BusError('aborted');
     const { promise, resolve, reject } = Promise.withResolvers<Reply>();
     const abort = () => reject(new BusError('aborted'));
@@ -93,7 +106,11 @@ export function connectNats(options: NatsOptions): Bus {
     signal?.addEventListener('abort', abort);
     let stop = () => {};
     try {
-      stop = use().ask(subject, payload, headers, { onReply: resolve, onFailure: reject });
+      const onReply = (reply: Reply) => {
+        if (accepts?.(reply) === false) passOver(subject, reply);
+        else resolve(reply);
+      };
+      stop = use().ask(subject, payload, headers, { onReply, onFailure: reject });
       return await promise;
     } catch (error) {
       throw toBusError(error);
@@ -128,6 +145,7 @@ export function connectNats(options: NatsOptions): Bus {
     get connected() {
       return connected;
     },
+    opened: opened.promise,
     get refused() {
       return subscriptions.refused;
     },

@@ -2,9 +2,11 @@
 export interface Bus {
   readonly kind: 'nats' | 'memory';
   readonly connected: boolean;
+  /** Resolves with the first connection. */
+  readonly opened: Promise<void>;
   /** Subjects of subscriptions that the broker refuses at present; they are tried again until it accepts them. */
   readonly refused: string[];
-  /** One request, one reply. Rejects with BusError. */
+  /** One request, the first reply that it accepts. Rejects with BusError. */
   request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Reply>;
   /** Every reply that arrives within `waitMs`; none is an empty list, not an error. Rejects if disconnected. */
   requestMany(subject: string, waitMs: number): Promise<Reply[]>;
@@ -23,6 +25,8 @@ export type BusHeaders = Record<string, string>;
 export interface RequestOptions {
   headers: BusHeaders;
   timeoutMs: number;
+  /** Of a reply that is none: it is passed over, and the next is waited for. Default: every reply is the answer. */
+  accepts?: (reply: Reply) => boolean;
   signal?: AbortSignal;
 }
 

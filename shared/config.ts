@@ -179,6 +179,11 @@ export function helpText(usage: string): string {
   return `${usage}\n\nSettings, from the environment (default):\n${rows.join('\n')}\n  OTEL_*                  the standard OpenTelemetry settings; without them nothing is traced\n`;
 }
 
+/** With this setting OpenTelemetry would write to the console, where only lines of the log belong. */
+export function ignoreTelemetryLogLevel(): void {
+  delete process.env.OTEL_LOG_LEVEL;
+}
+
 /** Whether an OpenTelemetry setting asks for traces. */
 export function wantsTraces(env: Record<string, string | undefined> = process.env): boolean {
   if (env.OTEL_SDK_DISABLED?.toLowerCase() === 'true') return false;

@@ -53,6 +53,8 @@ export class AppError extends Error {
   }
 }
 
+export const errorCodes = Object.keys(table) as ErrorCode[];
+
 export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(table, code);
 }

@@ -1,4 +1,5 @@
 import { ModelProcess, type ProcessOptions } from './inference.process.ts';
+import { type Say, sparing } from './log.sparing.ts';
 import type { Log } from './log.ts';
 import type { RunLimit } from './run-limit.ts';
 
@@ -21,6 +22,7 @@ const HOPELESS = 5;
 /** Keeps so many model processes running; iterates over those there are. */
 export class ModelProcesses implements Iterable<ModelProcess> {
   readonly #options: ProcessesOptions;
+  readonly #say: Say;
   readonly #limit: RunLimit;
   readonly #events: ProcessesEvents;
   readonly #processes = new Set<ModelProcess>();
@@ -30,6 +32,7 @@ export class ModelProcesses implements Iterable<ModelProcess> {
 
   constructor(options: ProcessesOptions, limit: RunLimit, events: ProcessesEvents) {
     this.#options = options;
+    this.#say = sparing(options.log);
     this.#limit = limit;
     this.#events = events;
     for (let i = 0; i < options.workers; i++) this.#spawn();
@@ -54,7 +57,7 @@ export class ModelProcesses implements Iterable<ModelProcess> {
   }
 
   #spawn(): void {
-    const onError = (error: unknown) => this.#options.log.error({ err: error }, 'model process');
+    const onError = (error: unknown) => this.#say('error', 'error', { err: error }, 'model process');
     try {
       const process: ModelProcess = new ModelProcess(this.#options, this.#limit, {
         onReady: () => {
@@ -79,7 +82,7 @@ export class ModelProcesses implements Iterable<ModelProcess> {
     this.#deaths += 1;
     if (this.hopeless) this.#events.onHopeless(this.#deaths);
     if (this.#stopping) return;
-    this.#options.log.error({ code, signal }, 'model process died, starting another');
+    this.#say('error', `${code} ${signal}`, { code, signal }, 'model process died, starting another');
     // A process that dies at once, again and again, must not take the machine with it.
     const delay = Math.min(5000, 25 * 2 ** this.#deaths);
     setTimeout(() => {

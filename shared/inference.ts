@@ -6,6 +6,7 @@ import { type BatchSizes, createBatchSizes } from './inference.batch-sizes.ts';
 import { ModelHealth } from './inference.health.ts';
 import { ModelFailed, type ModelProcess, ProcessDied } from './inference.process.ts';
 import { ModelProcesses, type ProcessesOptions } from './inference.processes.ts';
+import { type Say, sparing } from './log.sparing.ts';
 import { createRunLimit } from './run-limit.ts';
 import type { RunnableModel } from './runnable.ts';
 
@@ -50,6 +51,7 @@ const ATTEMPTS = 2; // a job whose process died is tried once more, on another o
  */
 export class InferencePool {
   readonly #options: PoolOptions;
+  readonly #say: Say;
   readonly #queue = new DueQueue<PoolJob>();
   readonly #sizes: BatchSizes;
   readonly #health = new ModelHealth((model) => this.run(model, blank(model)));
@@ -61,6 +63,7 @@ export class InferencePool {
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#say = sparing(options.log);
     this.#sizes = createBatchSizes(options.log);
     this.#processes = new ModelProcesses(options, createRunLimit(options.runLimitMs), {
       onReady: () => this.#dispatch(),
@@ -91,7 +94,7 @@ export class InferencePool {
       return await this.#add(model, pixels, options, undefined);
     } catch (error) {
       if (!(error instanceof ModelFailed)) throw error;
-      this.#options.log.error({ reason: error.message }, 'model failed');
+      this.#say('error', `failed ${model.id}`, { model: model.id, reason: error.message }, 'model failed');
       throw new AppError('model-failed', `model ${model.id} could not be run, see the log`, { cause: error });
     }
   }

@@ -1,29 +1,52 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram } from 'prom-client';
+import { errorCodes } from './errors.ts';
+import { begin, createRegistry, pairs, refusals, seconds } from './metrics.series.ts';
 
-const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const shares = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
 
-function createRegistry(): Registry {
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  return registry;
-}
+const degradations = ['timeout', 'no-expert', 'overloaded', 'expert-error', 'circuit-open'];
 
-/** What is read when the metrics are. */
+/** Why an expert's answer did not come, beyond what it says itself. */
+const silences = [
+  ...['no-responders', 'disconnected', 'timeout', 'too-large', 'unreadable'],
+  ...['absent', 'circuit-open', 'no-time', 'not-packed', 'shed'],
+];
+
+/** What is known at the start, and what is read when the metrics are. */
 export interface EdgeState {
+  strategies: readonly string[];
+  /** The bundle's. */
+  labels: readonly string[];
+  experts: readonly string[];
+  /** Names of those who may call. */
+  holders(): string[];
   waiting(): number;
   circuits(): { expert: string; state: 'closed' | 'open' | 'absent' }[];
 }
 
 /** Every metric of the edge, by name. */
-export function createEdgeMetrics({ waiting, circuits }: EdgeState) {
+export function createEdgeMetrics({ strategies, labels, experts, holders, waiting, circuits }: EdgeState) {
   const registry = createRegistry();
   const registers = [registry];
-  return {
+  const metrics = {
     registry,
     answers: new Counter({
       name: 'ask_answers_total',
       help: 'Answers, by who gave them and why an expert did not',
       labelNames: ['strategy', 'route', 'degraded'],
+      registers,
+    }),
+    byLabel: new Counter({
+      name: 'ask_answers_by_label_total',
+      help: 'Answers, by their label',
+      labelNames: ['label'],
+      registers,
+    }),
+    confidence: new Histogram({
+      name: 'ask_answer_confidence',
+      help: 'Confidence of the answers, by who gave them',
+      labelNames: ['route'],
+      buckets: shares,
       registers,
     }),
     errors: new Counter({
@@ -37,6 +60,9 @@ export function createEdgeMetrics({ waiting, circuits }: EdgeState) {
       help: "Requests with an accepted API key, by the key's name and outcome (accepted, rate-limited)",
       labelNames: ['key', 'outcome'],
       registers,
+      collect() {
+        begin(this, pairs('key', holders(), 'outcome', ['accepted', 'rate-limited'])); // their file may change
+      },
     }),
     duration: new Histogram({
       name: 'ask_answer_duration_seconds',
@@ -56,6 +82,18 @@ export function createEdgeMetrics({ waiting, circuits }: EdgeState) {
       name: 'ask_escalations_total',
       help: 'Questions to experts, by expert and outcome (answered, cancelled, or the reason for degrading)',
       labelNames: ['expert', 'outcome'],
+      registers,
+    }),
+    failures: new Counter({
+      name: 'ask_escalation_failures_total',
+      help: 'Questions that no expert answered, by the reason: what the bus or the expert says, or why it was not asked',
+      labelNames: ['reason'],
+      registers,
+    }),
+    openings: new Counter({
+      name: 'ask_expert_circuit_openings_total',
+      help: 'Times that an expert was not asked any more, by the reason',
+      labelNames: ['expert', 'reason'],
       registers,
     }),
     probes: new Counter({
@@ -91,37 +129,38 @@ export function createEdgeMetrics({ waiting, circuits }: EdgeState) {
       },
     }),
   };
+  const routes = [
+    ...degradations.map((degraded) => ({ route: 'edge', degraded })),
+    { route: 'edge', degraded: 'no' },
+    { route: 'expert', degraded: 'no' },
+  ];
+  begin(
+    metrics.answers,
+    strategies.flatMap((strategy) => routes.map((route) => ({ strategy, ...route }))),
+  );
+  begin(
+    metrics.byLabel,
+    labels.map((label) => ({ label })),
+  );
+  begin(
+    metrics.errors,
+    errorCodes.map((code) => ({ code })),
+  );
+  begin(metrics.escalations, pairs('expert', experts, 'outcome', ['answered', 'cancelled', ...degradations]));
+  begin(
+    metrics.failures,
+    [...new Set([...silences, ...refusals])].map((reason) => ({ reason })),
+  );
+  begin(metrics.openings, pairs('expert', experts, 'reason', ['timeout', 'no-expert', 'expert-error']));
+  const probed = ['answered', ...degradations.filter((reason) => reason !== 'circuit-open')];
+  begin(metrics.probes, pairs('expert', experts, 'outcome', probed));
+  begin(metrics.cache, [{ result: 'hit' }, { result: 'miss' }]);
+  for (const route of ['edge', 'expert']) {
+    metrics.duration.zero({ route });
+    metrics.confidence.zero({ route });
+  }
+  for (const stage of ['decode', 'edge', 'expert-round-trip']) metrics.stages.zero({ stage });
+  return metrics;
 }
 
 export type EdgeMetrics = ReturnType<typeof createEdgeMetrics>;
-
-/** Every metric of an expert service, by name; `inFlight` is read when the metrics are. */
-export function createExpertMetrics(inFlight: () => number, registry = createRegistry()) {
-  const registers = [registry];
-  return {
-    registry,
-    requests: new Counter({
-      name: 'ask_expert_requests_total',
-      help: 'Requests, by expert and outcome (answered, or the error code)',
-      labelNames: ['expert', 'outcome'],
-      registers,
-    }),
-    duration: new Histogram({
-      name: 'ask_expert_stage_duration_seconds',
-      help: 'Time of one stage: queue, compute',
-      labelNames: ['expert', 'stage'],
-      buckets: seconds,
-      registers,
-    }),
-    inFlight: new Gauge({
-      name: 'ask_expert_in_flight',
-      help: 'Requests in work or waiting',
-      registers,
-      collect() {
-        this.set(inFlight());
-      },
-    }),
-  };
-}
-
-export type ExpertMetrics = ReturnType<typeof createExpertMetrics>;

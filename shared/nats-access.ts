@@ -10,6 +10,7 @@ import {
   usernamePasswordAuthenticator,
 } from '@nats-io/transport-node';
 import { type Config, ConfigError } from './config.ts';
+import { sparing } from './log.sparing.ts';
 import type { Log } from './log.ts';
 
 /** How a process proves to the NATS server who it is, and the server to it. */
@@ -69,11 +70,13 @@ function rereading(
   log: Log,
 ): Authenticator {
   let last = make(readFileSync(path));
+  const say = sparing(log);
   return (nonce) => {
     try {
       last = make(readFileSync(path));
     } catch (error) {
-      log.warn({ setting: name, reason: reasonOf(error, otherwise) }, 'its former content is used');
+      const reason = reasonOf(error, otherwise);
+      say('warn', reason, { setting: name, reason }, 'its former content is used');
     }
     return last(nonce);
   };

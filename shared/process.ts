@@ -25,7 +25,7 @@ export async function runProcess(
   try {
     config = readConfig();
     const log = createLog(config.LOG_LEVEL, name);
-    const telemetry = await startTelemetry(name);
+    const telemetry = await startTelemetry(name, log);
     let stopping = false;
     let service: Promise<{ stop(): Promise<void> }> | undefined;
     const skip = ignoreHangUp();

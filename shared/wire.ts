@@ -134,6 +134,11 @@ export function encodeReply(reply: ClassifyReply): Reply {
   };
 }
 
+/** Whether a message is a reply of this protocol at all: others may publish where replies come to. */
+export function isAnswer({ headers }: Reply): boolean {
+  return headers[PAYLOAD] !== undefined || headers[ERROR] !== undefined;
+}
+
 /** Throws the AppError that the expert sent, or `model-failed` if the reply is not `count` finite logits. */
 export function decodeReply(reply: Reply, count: number): ClassifyReply {
   const code = reply.headers[ERROR];

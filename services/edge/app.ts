@@ -8,6 +8,7 @@ import { VERSION } from '../../shared/version.ts';
 import { mediaTypes, PIXELS_TYPE } from '../../shared/wire.ts';
 import type { Admission } from './admission.ts';
 import type { ClassifyDependencies } from './classify.ts';
+import type { Directory } from './directory.ts';
 import { createGuard } from './guard.ts';
 import type { KeyRing } from './key-ring.ts';
 import { createConnectionHandler, createErrorHandler, isLast, noteRequest, requireHost } from './problem.ts';
@@ -21,6 +22,7 @@ import { createSecurityHeaders } from './security-headers.ts';
 
 export interface AppDependencies extends ClassifyDependencies {
   log: Log;
+  directory: Directory;
   admission: Admission;
   reception: Reception;
   /** Whose bearers alone may call; undefined: anyone. */
@@ -36,7 +38,7 @@ export interface AppDependencies extends ClassifyDependencies {
 /** The HTTP side of the edge: limits, errors and routes. Reads no environment and opens no socket. */
 export async function buildApp(dependencies: AppDependencies) {
   const { keys, metrics } = dependencies;
-  const errorHandler = createErrorHandler(metrics);
+  const errorHandler = createErrorHandler(metrics, dependencies.log);
   const app = Fastify({
     loggerInstance: dependencies.log,
     logController: new LogController({ disableRequestLogging: true }),

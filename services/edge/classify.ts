@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { trace } from '@opentelemetry/api';
 import { Deadline, elapsed, unlessAborted } from '../../shared/deadline.ts';
 import type { EdgeMetrics } from '../../shared/metrics.ts';
 import type { Pace } from '../../shared/pace.ts';
 import { topK } from '../../shared/probabilities.ts';
-import { inSpan, SpanKind } from '../../shared/telemetry.ts';
+import { type CallersTrace, inSpan, SpanKind, traceIdOf } from '../../shared/telemetry.ts';
 import type { RawImage } from '../../shared/wire.ts';
 import type { AnswerCache } from './cache.ts';
 import { type StrategyName, strategies } from './strategies.ts';
@@ -21,6 +20,8 @@ export interface ClassifyOptions {
   explain?: boolean;
   /** Aborts, with an AppError, when the caller has gone. */
   caller: AbortSignal;
+  /** The trace that the caller sent, if any. */
+  trace?: CallersTrace | undefined;
 }
 
 export interface ClassifyDependencies extends Tools {
@@ -89,7 +90,8 @@ export async function classify(
     const image = await inSpan('decode', SpanKind.INTERNAL, decode);
     decodeMs = performance.now() - begun;
     const original = 'pixels' in picture ? {} : { original: picture };
-    const task = { image, ...original, requestId: id, deadline, caller: options.caller, threshold, work };
+    const { caller, trace } = options;
+    const task = { image, ...original, requestId: id, deadline, caller, trace, threshold, work };
     outcome = await strategies[options.strategy](dependencies, task);
     if (outcome.degraded === null) cache.set(key, outcome);
   }
@@ -97,7 +99,7 @@ export async function classify(
   const ranked = rank(outcome.probabilities, labels, options.topK);
   const [best] = ranked as [Ranked];
   const totalMs = elapsed(begun);
-  setImmediate(observe, metrics, outcome, { decodeMs, totalMs }); // the caller need not wait for it
+  setImmediate(observe, metrics, outcome, { decodeMs, totalMs, ...best }); // the caller need not wait for it
   return {
     id,
     ...best,
@@ -117,17 +119,19 @@ export async function classify(
     },
     bytesSent: outcome.bytesSent,
     encoding: outcome.encoding,
-    traceId: trace.getActiveSpan()?.spanContext().traceId ?? id.replaceAll('-', ''),
+    traceId: traceIdOf(id, options.trace),
   };
 }
 
 function observe(
   metrics: EdgeMetrics,
   outcome: Outcome,
-  { decodeMs, totalMs }: Pick<Answer['timings'], 'decodeMs' | 'totalMs'>,
+  { decodeMs, totalMs, label, confidence }: { decodeMs: number; totalMs: number; label: string; confidence: number },
 ): void {
   const { route, degraded, decision, timings } = outcome;
   metrics.answers.inc({ strategy: decision.strategy, route, degraded: degraded ?? 'no' });
+  metrics.byLabel.inc({ label });
+  metrics.confidence.observe({ route }, confidence);
   metrics.duration.observe({ route }, totalMs / 1000);
   if (decision.reason === 'cache-hit') return;
   metrics.stages.observe({ stage: 'decode' }, decodeMs / 1000);

@@ -1,6 +1,6 @@
 import { elapsed, unlessAborted } from '../../shared/deadline.ts';
 import type { ModelEntry } from '../../shared/manifest.ts';
-import { askExpert, type ExpertAnswer } from './experts.ts';
+import { askExpert, type Degraded, type ExpertAnswer } from './experts.ts';
 import type { Payload } from './payload.ts';
 import type { Task, Tools } from './strategy.ts';
 
@@ -16,7 +16,7 @@ export interface Parcel {
 }
 
 /** Answering must still be possible when the expert's time is up. */
-const RESERVE_MS = 5;
+export const RESERVE_MS = 5;
 const PROBE_MS = 2000;
 /** With as many members of another bundle as of ours, one question in a thousand finds none of ours. */
 const TRIES = 10;
@@ -59,27 +59,46 @@ export async function consult(
 ): Promise<Consultation> {
   const begun = performance.now();
   const health = tools.health(expert);
-  const unasked = (degraded: NonNullable<ExpertAnswer['degraded']>): Consultation => {
-    tools.metrics.escalations.inc({ expert, outcome: degraded });
-    return { expert, reply: null, degraded, bytesSent: 0, roundTripMs: 0 };
+  const unasked = (degraded: Degraded, reason: string, detail?: string): Consultation => {
+    const why = { degraded, reason, ...(detail !== undefined && { detail }) };
+    const consultation: Consultation = { expert, reply: null, ...why, bytesSent: 0, roundTripMs: 0 };
+    if (!stillToCome(consultation, tools)) count(consultation, tools);
+    return consultation;
   };
-  if (!tools.bus.connected) return unasked('no-expert');
+  if (!tools.bus.connected) return unasked('no-expert', 'disconnected');
   const obstacle = health.obstacle(task.deadline.left - RESERVE_MS);
   if (obstacle?.probe) void probe(expert, parcel, tools, task);
-  if (obstacle) return unasked(obstacle.degraded);
+  if (obstacle) return unasked(obstacle.degraded, obstacle.degraded === 'no-expert' ? 'absent' : 'circuit-open');
   const packed = await parcel.open();
   const timeoutMs = task.deadline.left - RESERVE_MS;
-  if (timeoutMs < 1) return unasked('timeout');
-  if (packed === null) return unasked('expert-error');
-  const asked = question(expert, packed, tools, task.requestId);
+  if (timeoutMs < 1) return unasked('timeout', 'no-time');
+  if (packed === null) return unasked('expert-error', 'not-packed', 'the picture could not be packed');
+  const asked = question(expert, packed, tools, task, task.requestId);
   const answer = await askExpert(tools.bus, { ...asked, timeoutMs, signal, tries: TRIES });
+  const consultation: Consultation = { ...answer, expert };
+  if (stillToCome(consultation, tools)) return consultation;
+  if (signal.aborted) tools.metrics.escalations.inc({ expert, outcome: 'cancelled' });
+  else count(consultation, tools);
   // Whoever waits for an expert waits for the packing, too. A connection lost says nothing about the expert.
   if (!signal.aborted && tools.bus.connected) health.record({ ...answer, roundTripMs: elapsed(begun) }, timeoutMs);
-  const { metrics } = tools;
-  metrics.escalations.inc({ expert, outcome: signal.aborted ? 'cancelled' : (answer.degraded ?? 'answered') });
-  metrics.bytesSent.inc(answer.bytesSent);
-  metrics.stages.observe({ stage: 'expert-round-trip' }, answer.roundTripMs / 1000);
-  return { ...answer, expert };
+  tools.metrics.bytesSent.inc(answer.bytesSent);
+  tools.metrics.stages.observe({ stage: 'expert-round-trip' }, answer.roundTripMs / 1000);
+  return consultation;
+}
+
+/** Nobody is there yet: the question will be asked again, and says nothing of the expert. */
+export function stillToCome({ expert, degraded }: Consultation, { arrivals }: Tools): boolean {
+  return degraded === 'no-expert' && arrivals.expects(expert);
+}
+
+/** What came of a question to an expert, for metrics and log. */
+export function count(consultation: Consultation, { metrics, journal }: Tools): void {
+  const { expert, degraded } = consultation;
+  metrics.escalations.inc({ expert, outcome: degraded ?? 'answered' });
+  if (degraded === null) return;
+  const { reason = degraded, detail } = consultation;
+  metrics.failures.inc({ reason });
+  if (detail !== undefined) journal.failed(expert, reason, detail); // otherwise it is no news
 }
 
 /** Its answer is thrown away: it tells whether the expert answers again. */
@@ -88,7 +107,7 @@ async function probe(expert: string, parcel: Parcel, tools: Tools, task: Task): 
   const packed = await parcel.open().catch(() => null);
   if (packed === null) return tools.health(expert).probed(null);
   const id = `${task.requestId}-probe`;
-  const asked = question(expert, packed, tools, id);
+  const asked = question(expert, packed, tools, task, id);
   const { signal } = new AbortController();
   const answer = await askExpert(tools.bus, { ...asked, timeoutMs: PROBE_MS, signal, tries: 1 });
   tools.health(expert).probed(tools.bus.connected ? { ...answer, roundTripMs: elapsed(begun) } : null);
@@ -96,8 +115,8 @@ async function probe(expert: string, parcel: Parcel, tools: Tools, task: Task): 
   tools.metrics.bytesSent.inc(answer.bytesSent);
 }
 
-function question(expert: string, { picture }: Payload, { bundle }: Tools, requestId: string) {
+function question(expert: string, { picture }: Payload, { bundle }: Tools, { trace }: Task, requestId: string) {
   const { labels, experts } = bundle.manifest;
   const { sha256 } = experts.find(({ id }) => id === expert) as ModelEntry;
-  return { expert, image: picture, requestId, labels: labels.length, digest: sha256 };
+  return { expert, image: picture, requestId, trace, labels: labels.length, digest: sha256 };
 }

@@ -11,8 +11,12 @@ export interface Instance {
   digest: string;
 }
 
+export interface Directory {
+  look(): Promise<Instance[]>;
+}
+
 /** Asks who is there (ADR-32 ping). Concurrent callers share one question. No bus: nobody. */
-export function createDirectory(bus: Bus): { look(): Promise<Instance[]> } {
+export function createDirectory(bus: Bus): Directory {
   let asking: Promise<Instance[]> | undefined;
 
   async function ask(): Promise<Instance[]> {

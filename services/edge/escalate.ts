@@ -1,6 +1,6 @@
 import type { ModelEntry } from '../../shared/manifest.ts';
 import { softmax } from '../../shared/probabilities.ts';
-import { type Consultation, consult, type Parcel } from './consult.ts';
+import { type Consultation, consult, count, type Parcel, RESERVE_MS, stillToCome } from './consult.ts';
 import type { Candidate } from './gate.ts';
 import { mergeLogLinear } from './merge.ts';
 import { askEither } from './second-choice.ts';
@@ -16,6 +16,8 @@ export async function escalate(edge: Outcome, parcel: Parcel, tools: Tools, task
   const [first, runnerUp] = edge.decision.candidates as [Candidate, Candidate?];
   if (tools.sheds(task.deadline)) {
     tools.metrics.escalations.inc({ expert: first.expert, outcome: 'overloaded' });
+    tools.metrics.failures.inc({ reason: 'shed' });
+    tools.journal.escalated('shed');
     return { ...edge, degraded: 'overloaded' };
   }
   const asked: Promise<Consultation>[] = [];
@@ -26,15 +28,22 @@ export async function escalate(edge: Outcome, parcel: Parcel, tools: Tools, task
     asked.push(consultation);
     return consultation;
   };
-  const consultation =
-    tools.secondChoice && runnerUp
-      ? await askEither({
-          first: () => ask(first),
-          second: () => ask(runnerUp),
-          slowMs: tools.health(first.expert).p95Ms,
-          budget: tools.hedges,
-        })
-      : await ask(first);
+  const second = tools.secondChoice ? runnerUp : undefined;
+  const askBest = () => {
+    if (!second) return ask(first);
+    const slowMs = tools.health(first.expert).p95Ms;
+    return askEither({ first: () => ask(first), second: () => ask(second), slowMs, budget: tools.hedges });
+  };
+  const choices = second ? [first.expert, second.expert] : [first.expert];
+  let consultation = await askBest();
+  while (stillToCome(consultation, tools)) {
+    const come = await tools.arrivals.wait(choices, task.deadline.left - RESERVE_MS, signal);
+    if (!come) {
+      if (!task.caller.aborted) count(consultation, tools);
+      break;
+    }
+    consultation = await askBest();
+  }
   enough.abort(DONE);
   const bytesSent = (await Promise.all(asked)).reduce((sum, one) => sum + one.bytesSent, 0);
   task.caller.throwIfAborted();
@@ -44,6 +53,7 @@ export async function escalate(edge: Outcome, parcel: Parcel, tools: Tools, task
   const timings = { ...edge.timings, encodeMs: parcel.encodeMs, expertRoundTripMs: roundTripMs, expertMs };
   const encoding = bytesSent > 0 ? ((await parcel.open())?.encoding ?? null) : null;
   const outcome = { ...edge, bytesSent, encoding, timings };
+  tools.journal.escalated(reply === null ? (consultation.reason ?? degraded) : null);
   if (reply === null) return { ...outcome, degraded };
   const { experts, routing } = tools.bundle.manifest;
   const { temperature } = experts.find(({ id }) => id === expert) as ModelEntry;

@@ -6,6 +6,14 @@ export interface Obstacle {
   probe: boolean;
 }
 
+/** `state` is what it is from now on, as far as anybody knows. */
+export interface CircuitChange {
+  state: 'closed' | 'open' | 'absent';
+  /** What the expert did, e.g. `timeout`. */
+  reason: string;
+  degraded: Degraded | null;
+}
+
 /**
  * A circuit breaker for one expert, and how long it takes to answer. Absence is told at once and believed at once;
  * silence and nonsense are after a few in a row. From then on nobody waits for that expert: copies of questions are sent
@@ -37,13 +45,18 @@ const ENOUGH = 20;
 const REFUSALS = 20;
 const isPictures = (answer: ExpertAnswer) => answer.degraded !== null && answer.cause === 'picture';
 
-export function createExpertHealth(now: () => number = () => performance.now()): ExpertHealth {
+/** `changed` is told once of each change, except that old news are forgotten. */
+export function createExpertHealth(
+  now: () => number = () => performance.now(),
+  changed: (change: CircuitChange) => void = () => {},
+): ExpertHealth {
   const roundTrips: number[] = [];
   let oldest = 0;
   let failures = 0;
   let refusals = 0; // in a row
   let shut: { degraded: Obstacle['degraded']; until: number; pauseMs: number } | null = null;
   let probing = false;
+  let told: CircuitChange['state'] = 'closed';
   /**
    * What the caller allowed who last waited in vain, or while it is shut the most hurried of them: a probe answered
    * later than that is of no use to them.
@@ -69,21 +82,31 @@ export function createExpertHealth(now: () => number = () => performance.now()):
     return waitedMs >= (usual === undefined ? 250 : Math.min(PATIENCE_MS, Math.max(100, 3 * usual)));
   }
 
-  function shutFor(degraded: Obstacle['degraded'], pauseMs: number): void {
-    shut = { degraded, until: now() + pauseMs, pauseMs };
-    lateMs = Number.POSITIVE_INFINITY;
+  function tell(state: CircuitChange['state'], { degraded, ...answer }: ExpertAnswer, reason?: string): void {
+    if (state === told) return;
+    told = state;
+    const cause = answer.reply === null ? answer.reason : undefined;
+    changed({ state, degraded, reason: reason ?? cause ?? degraded ?? 'answered' });
   }
 
-  function open(): void {
+  function shutFor(degraded: Obstacle['degraded'], pauseMs: number, answer: ExpertAnswer, reason?: string): void {
+    shut = { degraded, until: now() + pauseMs, pauseMs };
+    lateMs = Number.POSITIVE_INFINITY;
+    tell(degraded === 'no-expert' ? 'absent' : 'open', answer, reason);
+  }
+
+  function open(answer: ExpertAnswer): void {
     failures = 0;
     shut = null;
     allowedMs = Number.POSITIVE_INFINITY;
+    tell('closed', answer);
   }
 
   /** It lives, but answers later than those could wait for whose sake it is shut: true. */
-  function tooLate({ degraded, roundTripMs }: ExpertAnswer): boolean {
+  function tooLate(answer: ExpertAnswer): boolean {
+    const { degraded, roundTripMs } = answer;
     if (shut === null || degraded !== null || roundTripMs <= allowedMs) return false;
-    shutFor('circuit-open', PROBE_MS);
+    shutFor('circuit-open', PROBE_MS, answer, 'late');
     failures = 0;
     lateMs = roundTripMs;
     return true;
@@ -107,15 +130,15 @@ export function createExpertHealth(now: () => number = () => performance.now()):
       if (refusals > 0) return;
       if (degraded === null) answered(roundTripMs);
       if (tooLate(answer)) return;
-      if (degraded === null || degraded === 'overloaded') return open();
-      if (degraded === 'no-expert') return shutFor(degraded, PROBE_MS);
+      if (degraded === null || degraded === 'overloaded') return open(answer);
+      if (degraded === 'no-expert') return shutFor(degraded, PROBE_MS, answer);
       if (degraded === 'timeout') {
         if (!wasFair(waitedMs) && waitedMs <= LATE_MARGIN * lateMs) return;
         allowedMs = shut === null ? waitedMs : Math.min(allowedMs, waitedMs);
       }
       failures += 1;
       const asked = shut === null || lateMs < Number.POSITIVE_INFINITY;
-      if (failures >= FAILURES && asked) shutFor('circuit-open', PROBE_MS);
+      if (failures >= FAILURES && asked) shutFor('circuit-open', PROBE_MS, answer);
     },
     probed(answer) {
       probing = false;
@@ -126,9 +149,9 @@ export function createExpertHealth(now: () => number = () => performance.now()):
       }
       if (tooLate(answer)) return;
       const { degraded } = answer;
-      if (degraded === null || degraded === 'overloaded') open();
-      else if (degraded === 'no-expert') shutFor(degraded, PROBE_MS);
-      else shutFor('circuit-open', Math.min(PROBE_MOST_MS, 2 * (shut?.pauseMs ?? PROBE_MS)));
+      if (degraded === null || degraded === 'overloaded') open(answer);
+      else if (degraded === 'no-expert') shutFor(degraded, PROBE_MS, answer);
+      else shutFor('circuit-open', Math.min(PROBE_MOST_MS, 2 * (shut?.pauseMs ?? PROBE_MS)), answer);
     },
     get p95Ms() {
       return percentile();

@@ -1,7 +1,7 @@
 import { type Bus, BusError } from '../../shared/bus.ts';
 import { elapsed } from '../../shared/deadline.ts';
 import { AppError } from '../../shared/errors.ts';
-import { inSpan, SpanKind, traceHeaders } from '../../shared/telemetry.ts';
+import { type CallersTrace, inSpan, SpanKind, traceHeaders } from '../../shared/telemetry.ts';
 import {
   type ClassifyReply,
   cancelSubject,
@@ -10,6 +10,7 @@ import {
   type EncodedImage,
   encodeCancel,
   encodeRequest,
+  isAnswer,
   type RawImage,
   sizeOnBus,
 } from '../../shared/wire.ts';
@@ -21,6 +22,8 @@ export interface Question {
   expert: string;
   image: RawImage | EncodedImage;
   requestId: string;
+  /** The trace that the caller sent, if any. */
+  trace?: CallersTrace | undefined;
   /** Milliseconds to wait for the answer. */
   timeoutMs: number;
   /** Length of the logits to expect. */
@@ -35,8 +38,8 @@ export interface Question {
 
 export type ExpertAnswer = { bytesSent: number; roundTripMs: number } & (
   | { reply: ClassifyReply; degraded: null }
-  /** `cause` where it is not the expert's: a picture that cannot get there or that it refuses, or another model there. */
-  | { reply: null; degraded: Degraded; cause?: 'picture' | 'other-model' }
+  /** `reason`: an error code or what the bus says, `detail` for the log. `cause` where it is not the expert's: a picture that cannot get there or that it refuses, or another model there. */
+  | { reply: null; degraded: Degraded; cause?: 'picture' | 'other-model'; reason?: string; detail?: string }
 );
 
 const DIGITS = 16; // of a digest tell any two models apart
@@ -66,7 +69,7 @@ async function askOnce(bus: Bus, question: Question): Promise<ExpertAnswer> {
     const { requestId, image, timeoutMs, digest } = question;
     const modelDigest = digest.slice(0, DIGITS);
     const message = encodeRequest({ requestId, deadlineMs: timeoutMs, modelDigest, image });
-    const headers = { ...message.headers, ...traceHeaders() };
+    const headers = { ...message.headers, ...traceHeaders(requestId, question.trace) };
     const bytesSent = sizeOnBus({ payload: message.payload, headers });
     span.setAttributes({
       'messaging.system': bus.kind,
@@ -77,7 +80,7 @@ async function askOnce(bus: Bus, question: Question): Promise<ExpertAnswer> {
     try {
       const { signal } = question;
       const reply = decodeReply(
-        await bus.request(subject, message.payload, { headers, timeoutMs, signal }),
+        await bus.request(subject, message.payload, { headers, timeoutMs, accepts: isAnswer, signal }),
         question.labels,
       );
       if (reply.modelDigest !== question.digest) {
@@ -94,7 +97,7 @@ async function askOnce(bus: Bus, question: Question): Promise<ExpertAnswer> {
       span.recordException(error as Error);
       const nothingSent = error instanceof BusError && error.failure !== 'timeout' && error.failure !== 'unreadable';
       const cost = { bytesSent: nothingSent ? 0 : bytesSent, roundTripMs: elapsed(begun) };
-      return { reply: null, degraded, ...toCause(error), ...cost };
+      return { reply: null, degraded, ...toCause(error), ...toReason(error), ...cost };
     }
   });
 }
@@ -103,6 +106,12 @@ function toCause(error: unknown): { cause?: 'picture' | 'other-model' } {
   if (error instanceof BusError) return error.failure === 'too-large' ? { cause: 'picture' } : {};
   if (!(error instanceof AppError) || error.status >= 500 || error.code === 'overloaded') return {};
   return { cause: error.code === 'other-model' ? 'other-model' : 'picture' };
+}
+
+function toReason(error: unknown): { reason: string; detail: string } {
+  const detail = (error as Error).message.slice(0, 200);
+  if (error instanceof BusError) return { reason: error.failure, detail };
+  return { reason: error instanceof AppError ? error.code : 'internal', detail };
 }
 
 function toDegraded(error: unknown): Degraded {

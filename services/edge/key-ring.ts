@@ -7,6 +7,8 @@ import { digestOf, type KeyHolder, parseKeys } from './api-keys.ts';
 /** The keys in force. */
 export interface KeyRing {
   find(key: string): KeyHolder | undefined;
+  /** Of the holders. */
+  names(): string[];
   close(): void;
 }
 
@@ -41,5 +43,9 @@ export async function openKeyRing(path: string, log: Log): Promise<KeyRing> {
     }
   };
   const timer = setInterval(look, POLL_MS).unref();
-  return { find: (key) => keys.get(digestOf(key)), close: () => clearInterval(timer) };
+  return {
+    find: (key) => keys.get(digestOf(key)),
+    names: () => [...keys.values()].map(({ name }) => name),
+    close: () => clearInterval(timer),
+  };
 }

@@ -2,6 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, type ErrorCode, toAppError } from '../../shared/errors.ts';
+import { sparing } from '../../shared/log.sparing.ts';
+import type { Log } from '../../shared/log.ts';
 import type { EdgeMetrics } from '../../shared/metrics.ts';
 
 /** Fastify's and its plugins' error codes that have a code of ours; other client errors are `invalid-body`. */
@@ -27,12 +29,13 @@ const LINGER_MS = 1000;
 const PROBLEM = 'application/problem+json; charset=utf-8';
 
 /** Answers an error as `application/problem+json` (RFC 9457) and counts it. */
-export function createErrorHandler(metrics: EdgeMetrics) {
+export function createErrorHandler(metrics: EdgeMetrics, log: Log) {
+  const say = sparing(log);
   return (thrown: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const error = translate(thrown, request.raw);
     metrics.errors.inc({ code: error.code });
-    if (error.status === 500) request.log.error({ err: thrown }, error.code);
-    else if (error.status > 500) request.log.warn({ reason: error.message }, error.code);
+    if (error.status === 500) say('error', `${error.code} ${thrown.message}`, { err: thrown }, error.code);
+    else if (error.status > 500) say('warn', error.code, { reason: error.message }, error.code);
     if (error.status === 401) reply.header('www-authenticate', 'Bearer');
     if (error.status === 429 || error.status === 503) {
       reply.header('retry-after', String(Math.ceil(error.retryAfterMs / 1000)));

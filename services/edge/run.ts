@@ -3,14 +3,18 @@ import { loadBundle } from '../../shared/manifest.ts';
 import { natsOptions, runProcess } from '../../shared/process.ts';
 import { startEdge } from './service.ts';
 
+/** Experts and their broker may start at the same time; for one that does not come, nobody waits after that. */
+const GRACE_MS = 10_000;
+
 const usage = 'npm run edge: the generalist behind HTTP; asks experts over NATS';
 
 await runProcess({ name: 'ask-edge', usage }, async (config, log) => {
   const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
+  const experts = bundle.manifest.experts.map(({ id }) => id);
   const bus = connectNats(natsOptions(config, 'ask-edge', log));
   await using started = new AsyncDisposableStack();
   started.defer(() => bus.close());
-  const edge = await startEdge({ bus, bundle, config, log });
+  const edge = await startEdge({ bus, bundle, config, log, expected: { experts, graceMs: GRACE_MS } });
   started.defer(() => edge.stop());
   const running = started.move();
   return { stop: () => running.disposeAsync() };

@@ -11,13 +11,17 @@ import { createPace } from '../../shared/pace.ts';
 import { toRunnable } from '../../shared/runnable.ts';
 import { createAdmission } from './admission.ts';
 import { type AppDependencies, buildApp } from './app.ts';
+import { watchArrivals } from './arrivals.ts';
 import { createCache } from './cache.ts';
-import { createExpertHealth, type ExpertHealth } from './expert-health.ts';
+import { createDirectory } from './directory.ts';
+import { type CircuitChange, createExpertHealth, type ExpertHealth } from './expert-health.ts';
 import { openKeys } from './guard.ts';
 import { createDrain } from './http-drain.ts';
+import { createJournal } from './journal.ts';
 import { choosePayload, choosePixels } from './payload.ts';
 import { createReception } from './reception.ts';
 import { createHedgeBudget } from './second-choice.ts';
+import { strategyNames } from './strategies.ts';
 
 export interface EdgeService {
   /** Where the HTTP server listens, e.g. `http://127.0.0.1:8080`. */
@@ -34,6 +38,8 @@ export interface EdgeOptions {
   log: Log;
   /** The experts are in this process. */
   near?: boolean;
+  /** Experts that start at the same time: for so long, whoever would ask one waits for it. Default: none. */
+  expected?: { experts: string[]; graceMs: number };
   /** Runs the models, and is the caller's to stop. Default: the service's own. */
   pool?: InferencePool;
 }
@@ -51,7 +57,27 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
   const pool = options.pool ?? createPool(config, config.ASK_EDGE_QUEUE, log);
   const pace = createPace(config.ASK_WORKERS, batch);
   const admission = createAdmission(config.ASK_EDGE_QUEUE, pace);
-  const healths = new Map(bundle.manifest.experts.map(({ id }) => [id, createExpertHealth()]));
+  const { labels, experts } = bundle.manifest;
+  const journal = createJournal(log);
+  const directory = createDirectory(bus);
+  const arrivals = watchArrivals({ bus, directory, log, ...(options.expected ?? { experts: [], graceMs: 0 }) });
+  const metrics = createEdgeMetrics({
+    strategies: strategyNames,
+    labels,
+    experts: experts.map(({ id }) => id),
+    holders: () => keys?.names() ?? [],
+    waiting: () => pool.waiting,
+    circuits: () => [...healths].map(([expert, { state }]) => ({ expert, state })),
+  });
+  const healths = new Map(
+    experts.map(({ id }) => {
+      const changed = (change: CircuitChange) => {
+        journal.circuit(id, change);
+        if (change.state !== 'closed') metrics.openings.inc({ expert: id, reason: change.degraded ?? 'timeout' });
+      };
+      return [id, createExpertHealth(() => performance.now(), changed)];
+    }),
+  );
   const dependencies: AppDependencies = {
     admission,
     reception: createReception({
@@ -72,10 +98,10 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
     sheds: (deadline) => admission.sheds(deadline.milliseconds),
     pace,
     cache: createCache(config.ASK_CACHE_BYTES, config.ASK_CACHE_TTL_S),
-    metrics: createEdgeMetrics({
-      waiting: () => pool.waiting,
-      circuits: () => [...healths].map(([expert, { state }]) => ({ expert, state })),
-    }),
+    arrivals,
+    journal,
+    directory,
+    metrics,
     decode: createDecoder(bundle.manifest.input, config.ASK_MAX_PIXELS),
     maxBodyBytes: config.ASK_MAX_BODY_BYTES,
     deadlineMs: config.ASK_DEADLINE_MS,
@@ -87,6 +113,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
   const stop = async () => {
     phase = 'stopping';
     keys?.close();
+    arrivals.stop();
     await drain(() => app.close(), 0.7 * config.ASK_DRAIN_MS);
     if (options.pool === undefined) await pool.stop();
   };
@@ -96,7 +123,8 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
     const url = await app.listen({ host, port: config.PORT });
     await warmGolden(pool, [model], bundle, log);
     phase = 'ready';
-    log.info({ url }, 'ready');
+    const awaited = experts.map(({ id }) => id).filter(arrivals.expects);
+    log.info({ ...(awaited.length > 0 && { awaited }), url }, 'ready');
     return { url, dependencies, stop };
   } catch (error) {
     await stop();

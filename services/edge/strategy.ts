@@ -4,10 +4,13 @@ import type { Inference } from '../../shared/inference.ts';
 import type { Bundle } from '../../shared/manifest.ts';
 import type { EdgeMetrics } from '../../shared/metrics.ts';
 import type { Work } from '../../shared/pace.ts';
+import type { CallersTrace } from '../../shared/telemetry.ts';
 import type { RawImage } from '../../shared/wire.ts';
+import type { Arrivals } from './arrivals.ts';
 import type { ExpertHealth } from './expert-health.ts';
 import type { Degraded } from './experts.ts';
 import type { Candidate, Metric } from './gate.ts';
+import type { Journal } from './journal.ts';
 import type { Payload } from './payload.ts';
 import type { HedgeBudget } from './second-choice.ts';
 
@@ -27,6 +30,9 @@ export interface Tools {
   /** The runner-up of the routing is asked as well when the first choice fails or is slow. */
   secondChoice: boolean;
   hedges: HedgeBudget;
+  /** Who starts beside this edge and is waited for. */
+  arrivals: Arrivals;
+  journal: Journal;
   metrics: EdgeMetrics;
   /** This device has too much to do already: whoever would ask an expert answers by himself. */
   sheds(deadline: Deadline): boolean;
@@ -40,6 +46,8 @@ export interface Task {
   deadline: Deadline;
   /** Aborts when the caller has gone; the deadline's own signal does so, too. */
   caller: AbortSignal;
+  /** The trace that the caller sent, if any. */
+  trace?: CallersTrace | undefined;
   threshold: number;
   /** What this device has to compute for it; a strategy says when that is done, before it waits for others. */
   work: Work;

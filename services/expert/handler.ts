@@ -4,9 +4,9 @@ import { Deadline, elapsed, unlessAborted } from '../../shared/deadline.ts';
 import { AppError, toAppError } from '../../shared/errors.ts';
 import type { Inference } from '../../shared/inference.ts';
 import type { ModelEntry } from '../../shared/manifest.ts';
-import type { ExpertMetrics } from '../../shared/metrics.ts';
+import type { ExpertMetrics } from '../../shared/metrics.expert.ts';
 import type { Pace } from '../../shared/pace.ts';
-import { extractContext, inSpan, SpanKind } from '../../shared/telemetry.ts';
+import { inSpan, SpanKind } from '../../shared/telemetry.ts';
 import { decodeCancel, decodeRequest, encodeReply, type RawImage } from '../../shared/wire.ts';
 
 export interface HandlerOptions {
@@ -85,7 +85,7 @@ export function createHandler(options: HandlerOptions): Handler {
           throw thrown;
         }
       },
-      extractContext(message.headers),
+      message.headers,
     );
 
   return {

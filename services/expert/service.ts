@@ -3,12 +3,14 @@ import type { Bus, BusMessage, Subscription } from '../../shared/bus.ts';
 import { batchOf, type Config } from '../../shared/config.ts';
 import { elapsed } from '../../shared/deadline.ts';
 import { createDecoder } from '../../shared/decoder.ts';
+import { toAppError } from '../../shared/errors.ts';
 import { warmGolden } from '../../shared/golden.ts';
 import { createPool, expertMemory } from '../../shared/inference.pool.ts';
 import type { InferencePool } from '../../shared/inference.ts';
+import { sparing } from '../../shared/log.sparing.ts';
 import type { Log } from '../../shared/log.ts';
 import { type Bundle, BundleError, type ModelEntry } from '../../shared/manifest.ts';
-import { createExpertMetrics, type ExpertMetrics } from '../../shared/metrics.ts';
+import { createExpertMetrics, type ExpertMetrics } from '../../shared/metrics.expert.ts';
 import { createPace } from '../../shared/pace.ts';
 import { createResponder } from '../../shared/responder.ts';
 import { toRunnable } from '../../shared/runnable.ts';
@@ -52,7 +54,9 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
   }
 
   const responder = createResponder({ bus, queue: EXPERT_QUEUE, capacity: config.ASK_EXPERT_QUEUE });
-  const metrics = createExpertMetrics(() => responder.inFlight, registry);
+  const ids = experts.map(({ id }) => id);
+  const metrics = createExpertMetrics(ids, () => responder.inFlight, registry);
+  const say = sparing(log);
   const pace = createPace(config.ASK_WORKERS, batch);
   const { input } = bundle.manifest;
   const decode = createDecoder(input, config.ASK_MAX_PIXELS);
@@ -69,11 +73,18 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
       metrics,
     });
     const stats: ExpertStats = { requests: 0, errors: 0, lastError: '', processingMs: 0 };
+    const complain = (thrown: unknown) => {
+      const { code, status, message: reason } = toAppError(thrown);
+      if (code === 'client-closed') return; // as it should be
+      const fields = { expert: expert.id, code, ...(status === 500 ? { err: thrown } : { reason }) };
+      say(status === 500 ? 'error' : 'warn', `${expert.id} ${code}`, fields, 'a question was not answered');
+    };
     responder.serve(
       classifySubject(expert.id),
-      (message) => counted(stats, handle, message),
-      ({ message }) => {
-        Object.assign(stats, { requests: stats.requests + 1, errors: stats.errors + 1, lastError: message });
+      (message) => counted(stats, handle, message, complain),
+      (why) => {
+        Object.assign(stats, { requests: stats.requests + 1, errors: stats.errors + 1, lastError: why.message });
+        complain(why);
         metrics.requests.inc({ expert: expert.id, outcome: 'overloaded' });
       },
     );
@@ -87,7 +98,6 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
     await Promise.all(cancellations.map((subscription) => subscription.drain()));
     await stopPool();
   };
-  const ids = experts.map((expert) => expert.id);
   log.info({ experts: ids }, 'experts are ready');
   return {
     experts: ids,
@@ -99,7 +109,12 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
   };
 }
 
-async function counted<T>(stats: ExpertStats, handle: (message: BusMessage) => Promise<T>, message: BusMessage) {
+async function counted<T>(
+  stats: ExpertStats,
+  handle: (message: BusMessage) => Promise<T>,
+  message: BusMessage,
+  failed: (error: unknown) => void,
+) {
   const begun = performance.now();
   stats.requests += 1;
   try {
@@ -107,13 +122,15 @@ async function counted<T>(stats: ExpertStats, handle: (message: BusMessage) => P
   } catch (error) {
     stats.errors += 1;
     stats.lastError = (error as Error).message;
+    failed(error);
     throw error;
   } finally {
     stats.processingMs += elapsed(begun);
   }
 }
 
-function chooseExperts(bundle: Bundle, ids: string | undefined): ModelEntry[] {
+/** Those of the bundle that a process hosts. Throws BundleError. */
+export function chooseExperts(bundle: Bundle, ids: string | undefined): ModelEntry[] {
   const { experts } = bundle.manifest;
   if (ids === undefined) return experts;
   return [...new Set(ids.split(','))].map((id) => {

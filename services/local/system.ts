@@ -4,7 +4,7 @@ import { createPool, expertMemory } from '../../shared/inference.pool.ts';
 import type { Log } from '../../shared/log.ts';
 import { loadBundle } from '../../shared/manifest.ts';
 import { type EdgeService, startEdge } from '../edge/service.ts';
-import { startExpert } from '../expert/service.ts';
+import { chooseExperts, startExpert } from '../expert/service.ts';
 
 /**
  * Edge and experts on the bus inside this process. Ready when this resolves. `near`: pictures go from one to the other as
@@ -19,16 +19,17 @@ export async function startSystem(config: Config, log: Log, { near }: { near: bo
   await using started = new AsyncDisposableStack();
   started.use(pool);
   const common = { bus, bundle, config, log, pool };
-  const edge = await startEdge({ ...common, near });
+  const experts = chooseExperts(bundle, config.ASK_EXPERTS).map(({ id }) => id);
+  const edge = await startEdge({ ...common, near, expected: { experts, graceMs: Number.POSITIVE_INFINITY } });
   started.defer(edge.stop);
   const { registry } = edge.dependencies.metrics;
-  const experts = await startExpert({ ...common, registry });
+  const hosted = await startExpert({ ...common, registry });
   started.move();
   return {
     ...edge,
     async stop() {
       await edge.stop();
-      await experts.stop();
+      await hosted.stop();
       await pool.stop();
       await bus.close();
     },

@@ -72,6 +72,7 @@ export const goals: Goal[] = [
 export const explanations: Record<string, string> = {
   bareP50OverRawMs:
     'what a bare node:http server before the same model process takes beyond the raw model, one client, ms',
+  startToWholeAnswerMs: 'start of the process to the first answer of an expert, ms',
   escalationGeneralistMs: 'of an escalation: the generalist, more than in a loop without pauses, ms',
   escalationExpertMs: 'of an escalation: the expert’s service, more than its model in a loop without pauses, ms',
   escalationLinkMs: 'of an escalation: from edge to expert and back, through the broker, ms',

@@ -13,6 +13,7 @@ test('the bench prints every figure of the contract, from real processes', async
     'escalationOverheadP50Ms',
     'eventLoopDelayP99Ms',
     'startToFirstAnswerMs',
+    'startToWholeAnswerMs',
     'rssMb',
   ]) {
     expect(found[name], name).toEqual(expect.any(Number));

@@ -140,6 +140,7 @@ describe('edge and experts as processes on a real nats-server', () => {
         status: 'ready',
         bus: { kind: 'nats', connected: false },
         experts: { warm: { instances: 0, circuit: 'closed' }, cold: { instances: 0, circuit: 'closed' } },
+        missing: ['warm', 'cold'],
       },
     ]);
     await using nats = await startNats({ port });

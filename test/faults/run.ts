@@ -110,7 +110,7 @@ function extraP99(outcomes: Outcome[], from: number, to: number): number {
 async function compareMetrics(world: World, outcomes: Outcome[]): Promise<string[]> {
   const counted: Record<string, number> = {};
   for (const [, reason, count] of (await world.metrics()).matchAll(/ask_answers_total{.*degraded="([^"]+)"} (\d+)/g)) {
-    counted[reason as string] = (counted[reason as string] ?? 0) + Number(count);
+    if (count !== '0') counted[reason as string] = (counted[reason as string] ?? 0) + Number(count);
   }
   const seen = countBy(
     outcomes.filter(({ status }) => status === 200),

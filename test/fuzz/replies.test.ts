@@ -4,7 +4,16 @@ import { flatPng, UNSURE_WARM } from '../support/tiny-bundle.ts';
 import { waitFor } from '../support/wait.ts';
 import { fuzz } from './support/cases.ts';
 import { connectRawNats, type RawMessage, type RawNats } from './support/raw-nats.ts';
-import { proper, type ReplyCase, replyCase, SHORT_MS, TOO_LATE_MS, withLine } from './support/reply-cases.ts';
+import {
+  maybeStray,
+  proper,
+  type ReplyCase,
+  replyCase,
+  SHORT_MS,
+  STRAY_MS,
+  TOO_LATE_MS,
+  withLine,
+} from './support/reply-cases.ts';
 import { DEADLINE_MS, requireProper, SLACK_MS, startFuzzedSystem } from './support/system.ts';
 
 /** Replies to the edge from an expert that is none. */
@@ -40,7 +49,7 @@ async function classifyAfresh(one: ReplyCase) {
 }
 
 async function classify(one: ReplyCase) {
-  const deadlineMs = one.delayMs > 0 ? SHORT_MS : DEADLINE_MS;
+  const deadlineMs = one.delayMs > 0 ? SHORT_MS : maybeStray(one) ? STRAY_MS : DEADLINE_MS;
   answer = (question) => {
     if (one.delayMs === 0) reply(one, question.reply);
     else setTimeout(() => reply(one, question.reply), one.delayMs);
@@ -61,8 +70,10 @@ test.each<[string, ReplyCase, string, string | null]>([
   ['a proper reply', proper, 'expert', null],
   ['five proper replies', { ...proper, times: 5 }, 'expert', null],
   ['a reply after the deadline', { ...proper, delayMs: TOO_LATE_MS }, 'edge', 'timeout'],
-  ['no headers', { ...proper, start: '', lines: [] }, 'edge', 'expert-error'],
-  ['headers that cannot be read', { ...proper, lines: [{ name: 'no colon\r\nx', value: '' }] }, 'edge', 'expert-error'],
+  ['no headers', { ...proper, start: '', lines: [] }, 'edge', 'timeout'],
+  ['neither logits nor an error', { ...proper, lines: [{ name: 'Other', value: 'x' }] }, 'edge', 'timeout'],
+  ['headers that cannot be read', withLine('bad name', 'x'), 'edge', 'expert-error'],
+  ['a line of headers that is none', { ...proper, lines: [{ name: 'no colon\r\nx', value: '' }] }, 'edge', 'timeout'],
   ['too few logits', { ...proper, payload: 6 }, 'edge', 'expert-error'],
   ['1 MB', { ...proper, payload: 1_000_000 }, 'edge', 'expert-error'],
   ['NaN', { ...proper, payload: [0, 0x7e, 0, 0, 0, 0, 0, 0] }, 'edge', 'expert-error'],
@@ -86,7 +97,7 @@ fuzz(
   async (one) => {
     const { route, degraded } = await classifyAfresh(one);
     if (route === 'edge' && degraded === null) throw new Error('not degraded');
-    const late = one.delayMs > 0 || one.lines.some(({ value }) => value === 'deadline-exceeded');
+    const late = one.delayMs > 0 || maybeStray(one) || one.lines.some(({ value }) => value === 'deadline-exceeded');
     if (degraded === 'timeout' && !late) throw new Error(`${degraded}`);
     if (one.delayMs > 0 && degraded !== 'timeout') throw new Error(`${degraded}`);
   },

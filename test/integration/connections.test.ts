@@ -52,7 +52,8 @@ describe('callers, loads and bytes that go wrong', () => {
     await waitFor(() => metric('ask_cache_lookups_total{result="miss"} 1'), 'the request to be taken up');
     request.destroy();
     await waitFor(() => metric('ask_errors_total{code="client-closed"} 1'), 'the hang-up to be noticed');
-    expect(await metric('ask_escalations_total{')).toBe(false);
+    expect(await metric('ask_escalations_total{expert="warm",outcome="answered"} 0')).toBe(true);
+    expect(await metric('ask_escalations_total{expert="warm",outcome="cancelled"} 0')).toBe(true);
     expect((await postImage(busy.url, image)).body.route).toBe('expert');
   });
 

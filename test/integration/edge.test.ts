@@ -118,7 +118,8 @@ describe.each(buses)('over %s', (_, open) => {
     ['broken', 'expert-error', () => Promise.reject(new Error('broken'))],
     ['of another shape', 'expert-error', async (digest) => ({ ...good(digest), payload: new Uint8Array(6) })],
     ['of another bundle', 'expert-error', async () => good('another')],
-    ['talking nonsense', 'expert-error', async () => ({ payload: Buffer.from('?'), headers: {} })],
+    ['talking nonsense', 'expert-error', async () => ({ payload: Buffer.from('?'), headers: { 'Ask-Payload': '?' } })],
+    ['silent, but for what is no reply', 'timeout', async () => ({ payload: Buffer.from('?'), headers: {} })],
   ])('an expert that is %s: the generalist answers, marked %s', async (__, degraded, handle) => {
     await using system = await startTinySystem({ open, experts: null });
     createResponder({ bus: system.answerer, queue: 'experts', capacity: 9 }).serve(classifySubject('warm'), () =>
@@ -128,7 +129,7 @@ describe.each(buses)('over %s', (_, open) => {
     const { status, body } = await postImage(
       system.url,
       await flatPng(UNSURE_WARM),
-      handle === silent ? '?deadlineMs=1000' : '',
+      degraded === 'timeout' ? '?deadlineMs=1000' : '',
     );
     expect(status).toBe(200);
     expect(body).toMatchObject({ label: 'red', route: 'edge', expert: null, degraded });
@@ -144,6 +145,7 @@ describe.each(buses)('over %s', (_, open) => {
         status: 'ready',
         bus: { kind: expect.any(String), connected: true },
         experts: { warm: { instances: 0, circuit: 'closed' }, cold: { instances: 1, circuit: 'closed' } },
+        missing: ['warm'],
       },
     ]);
     const experts = (await (await fetch(`${system.url}/experts`)).json()) as {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Reply } from '../../shared/bus.ts';
 import { classifySubject, decodeReply, encodeRequest } from '../../shared/wire.ts';
+import { keepLines } from '../support/log-lines.ts';
 import { buses, startTinySystem } from '../support/system.ts';
 import { flatPng, SIZE } from '../support/tiny-bundle.ts';
 
@@ -14,18 +15,13 @@ const colours: [number, number, number, number][] = [
 ];
 const slow = { rows: [1, 2, 3, 4].map((bias): [number, number, number, number] => [0, 0, 0, bias]), work: 400 };
 
-describe.each(buses)('over %s', (_, open) => {
-  const ask = (
-    system: Awaited<ReturnType<typeof startTinySystem>>,
-    message: Reply,
-    expert = 'warm',
-    timeoutMs = 5000,
-  ) =>
-    system.edge.dependencies.bus.request(classifySubject(expert), message.payload, {
-      headers: message.headers,
-      timeoutMs,
-    });
+const ask = (system: Awaited<ReturnType<typeof startTinySystem>>, message: Reply, expert = 'warm', timeoutMs = 5000) =>
+  system.edge.dependencies.bus.request(classifySubject(expert), message.payload, {
+    headers: message.headers,
+    timeoutMs,
+  });
 
+describe.each(buses)('over %s', (_, open) => {
   test('an expert answers with its logits, its time and its digest', async () => {
     await using system = await startTinySystem({ open });
     const reply = decodeReply(await ask(system, question()), 4);
@@ -45,7 +41,7 @@ describe.each(buses)('over %s', (_, open) => {
     expect(await errorOf({ payload: new Uint8Array(), headers: {} })).toBe('invalid-parameter');
     const metrics = await system.experts?.metrics.registry.metrics();
     expect(metrics).toContain('ask_expert_requests_total{expert="warm",outcome="deadline-exceeded"} 1');
-    expect(metrics).not.toContain('stage="compute"');
+    expect(metrics).toContain('ask_expert_stage_duration_seconds_count{expert="warm",stage="compute"} 0');
   });
 
   test('a file is decoded as the edge would, and a broken one or a bomb is refused by name', async () => {
@@ -138,4 +134,18 @@ describe.each(buses)('over %s', (_, open) => {
 
 test('an expert id that the bundle lacks stops the start and lists those it has', async () => {
   await expect(startTinySystem({ experts: 'hot' })).rejects.toThrow("no expert 'hot', it has warm, cold");
+});
+
+test('log: of what an expert cannot answer the first of each kind is written, with the reason', async () => {
+  const { log, of } = keepLines();
+  await using system = await startTinySystem({ log });
+  const bad = { payload: new Uint8Array(), headers: {} };
+  for (let i = 0; i < 20; i++) {
+    await ask(system, bad);
+    await ask(system, question(0));
+  }
+  expect(of('a question was not answered').map(({ level, expert, code }) => [level, expert, code])).toEqual([
+    [40, 'warm', 'invalid-parameter'],
+    [40, 'warm', 'deadline-exceeded'],
+  ]);
 });

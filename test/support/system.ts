@@ -2,7 +2,7 @@ import { startEdge } from '../../services/edge/service.ts';
 import { type ExpertService, startExpert } from '../../services/expert/service.ts';
 import { createMemoryBus } from '../../shared/bus-memory.ts';
 import { type Config, readConfig } from '../../shared/config.ts';
-import { createLog } from '../../shared/log.ts';
+import { createLog, type Log } from '../../shared/log.ts';
 import { loadBundle } from '../../shared/manifest.ts';
 import { buses, type TwoEnds } from './buses.ts';
 import { makeTinyBundle, type TinyOptions } from './tiny-bundle.ts';
@@ -12,13 +12,15 @@ export interface SystemOptions extends TinyOptions {
   /** Default: both. */
   experts?: string | null;
   open?: () => Promise<TwoEnds>;
+  /** Default: none. */
+  log?: Log;
 }
 
 /** Edge and, unless `experts` is null, experts in this process on a tiny bundle. */
 export async function startTinySystem(options: SystemOptions = {}) {
   await using stack = new AsyncDisposableStack();
   const files = stack.use(await makeTinyBundle(options));
-  const log = createLog('silent', 'test');
+  const log = options.log ?? createLog('silent', 'test');
   const env = { PORT: '0', ASK_WORKERS: '1', ASK_MODELS_DIR: files.directory, ...options.env };
   const config: Config = readConfig(options.experts ? { ...env, ASK_EXPERTS: options.experts } : env);
   const bundle = await loadBundle(files.directory);

@@ -2,7 +2,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { AppError } from '../../../shared/errors.ts';
-import { extractContext, inSpan, type Span, SpanKind } from '../../../shared/telemetry.ts';
+import { inSpan, readTrace, type Span, SpanKind } from '../../../shared/telemetry.ts';
 import { mediaTypes, PIXELS_TYPE } from '../../../shared/wire.ts';
 import type { AppDependencies } from '../app.ts';
 import { type Answer, classify } from '../classify.ts';
@@ -56,7 +56,8 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
       const deadlineMs = Math.max(1, Math.round((query.deadlineMs ?? dependencies.deadlineMs) - spent));
       dependencies.admission.enter(deadlineMs);
       reply.raw.once('close', dependencies.admission.leave);
-      return classify(dependencies, image, { ...query, deadlineMs, caller });
+      const trace = await readTrace(request.headers);
+      return classify(dependencies, image, { ...query, deadlineMs, caller, trace });
     };
     const serve = async (span: Span) => {
       span.setAttributes({ 'http.request.method': 'POST', 'http.route': '/classify' });
@@ -70,7 +71,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
         throw error;
       }
     };
-    return inSpan('POST /classify', SpanKind.SERVER, serve, extractContext(request.headers));
+    return inSpan('POST /classify', SpanKind.SERVER, serve, request.headers);
   });
 };
 

@@ -1,15 +1,13 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { AppDependencies } from '../app.ts';
-import { createDirectory } from '../directory.ts';
 import { open, refusals } from '../schemas.ts';
 
 const answers = (description: string) => ({ response: { 200: z.any().describe(description), ...refusals } });
 
 /** Health, readiness, metrics, the experts, and the API's own description. */
 export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
-  const { admission, bus, bundle, deadlineMs, health, metrics, phase, works } = dependencies;
-  const directory = createDirectory(bus);
+  const { admission, bus, bundle, deadlineMs, directory, health, metrics, phase, works } = dependencies;
 
   app.get('/healthz', { schema: open }, async () => ({ status: 'alive' }));
 
@@ -21,12 +19,13 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
         return [id, { instances: present, circuit: health(id).state }];
       }),
     );
+    const missing = Object.keys(experts).filter((id) => experts[id]?.instances === 0);
     // Whoever spreads requests over several edges sends them elsewhere before they are refused here.
     const trouble = !works() ? 'model-failed' : admission.nearlyFull(deadlineMs) ? 'overloaded' : undefined;
     const status = (phase() === 'ready' && trouble) || phase();
     return reply
       .code(status === 'ready' ? 200 : 503)
-      .send({ status, bus: { kind: bus.kind, connected: bus.connected }, experts });
+      .send({ status, bus: { kind: bus.kind, connected: bus.connected }, experts, missing });
   });
 
   app.get('/metrics', { schema: answers('In the text format of Prometheus') }, async (_, reply) => {

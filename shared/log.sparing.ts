@@ -1,0 +1,57 @@
+import type { Log } from './log.ts';
+
+export interface Sparing {
+  /** So many of a kind are written at once. */
+  atOnce?: number;
+  /** Between two lines of a kind after that, at first; doubled while they go on. */
+  firstMs?: number;
+  mostMs?: number;
+}
+
+/** Writes a line, or counts it: `kind` tells what is the same again. */
+export type Say = (level: 'info' | 'warn' | 'error', kind: string, fields: object, message: string) => void;
+
+interface Kind {
+  atOnce: number;
+  pauseMs: number;
+  leftOut: number;
+  latest: () => void;
+}
+
+const MOST_KINDS = 500;
+
+/**
+ * What happens again and again must not fill the log: of each kind the first is written at once, and of those that follow
+ * the latest after a pause, with how many were left out before it.
+ */
+export function sparing(log: Log, { atOnce = 1, firstMs = 60_000, mostMs = 600_000 }: Sparing = {}): Say {
+  const kinds = new Map<string, Kind>();
+
+  function rest(name: string, kind: Kind): void {
+    const wake = () => {
+      if (kind.leftOut === 0) return void kinds.delete(name);
+      kind.latest();
+      Object.assign(kind, { leftOut: 0, pauseMs: Math.min(mostMs, 2 * kind.pauseMs) });
+      rest(name, kind);
+    };
+    setTimeout(wake, kind.pauseMs).unref();
+  }
+
+  return (level, name, fields, message) => {
+    let kind = kinds.get(name);
+    if (!kind) {
+      if (kinds.size >= MOST_KINDS) return;
+      kind = { atOnce, pauseMs: firstMs, leftOut: 0, latest: () => {} };
+      kinds.set(name, kind);
+      rest(name, kind);
+    }
+    if (kind.atOnce > 0) {
+      kind.atOnce -= 1;
+      log[level](fields, message);
+      return;
+    }
+    const leftOut = kind.leftOut;
+    kind.leftOut += 1;
+    kind.latest = () => log[level]({ ...fields, leftOut }, message);
+  };
+}

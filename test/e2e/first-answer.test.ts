@@ -1,0 +1,64 @@
+import { expect, test } from 'vitest';
+import { startNats } from '../support/nats-server.ts';
+import { postImage, spawnHttp, spawnService, waitForLog } from '../support/service.ts';
+import { flatPng, makeTinyBundle, UNSURE_WARM } from '../support/tiny-bundle.ts';
+
+/** Takes its time to start, for its golden inputs. */
+const slow = { rows: [0, 1, 2, 3].map((i): [number, number, number, number] => [0, 0, 0, i === 3 ? 9 : 0]), work: 500 };
+
+const readiness = async (url: string) => {
+  const response = await fetch(`${url}/readyz`);
+  const { missing } = (await response.json()) as { missing: string[] };
+  return { status: response.status, missing };
+};
+
+test('start: the whole system says that it is ready when its experts are; who asks before waits for them', async () => {
+  await using bundle = await makeTinyBundle({ models: { warm: slow } });
+  await using system = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
+  const answered = postImage(system.url, await flatPng(UNSURE_WARM), '?deadlineMs=60000');
+  expect(system.log()).toContain('"awaited":["warm","cold"]');
+  const early = await readiness(system.url);
+  expect(early).toEqual({ status: 200, missing: ['warm', 'cold'] });
+  expect(system.output()).toBe('');
+  expect((await answered).body).toMatchObject({ label: 'grey', route: 'expert', expert: 'warm', degraded: null });
+  await waitForLog(system, 'experts are ready');
+  await waitForLog({ log: system.output }, 'Ask the Expert is ready');
+  expect(await readiness(system.url)).toEqual({ status: 200, missing: [] });
+  const metrics = await (await fetch(`${system.url}/metrics`)).text();
+  expect(metrics).toContain('ask_escalations_total{expert="warm",outcome="answered"} 1');
+  expect(metrics).toContain('ask_escalations_total{expert="warm",outcome="no-expert"} 0');
+  expect(system.log()).not.toContain('an expert is not asked');
+});
+
+test('start: nobody waits for an expert that this process does not host', async () => {
+  await using bundle = await makeTinyBundle({ models: { cold: slow } });
+  const env = { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1', ASK_EXPERTS: 'cold', ASK_SECOND_CHOICE: 'false' };
+  await using system = await spawnHttp('local', env);
+  const { body } = await postImage(system.url, await flatPng(UNSURE_WARM), '?deadlineMs=600000');
+  expect(body).toMatchObject({ route: 'edge', degraded: 'no-expert' });
+});
+
+test('start: an edge that starts before its experts waits for them within the deadline of each question', async () => {
+  await using bundle = await makeTinyBundle();
+  await using nats = await startNats();
+  const env = { ASK_MODELS_DIR: bundle.directory, NATS_URL: nats.url, ASK_WORKERS: '1', ASK_CACHE_BYTES: '0' };
+  await using edge = await spawnHttp('edge', env);
+  await waitForLog(edge, 'connected to NATS');
+  const image = await flatPng(UNSURE_WARM);
+  const hurried = (await postImage(edge.url, image, '?deadlineMs=300')).body;
+  expect(hurried).toMatchObject({ route: 'edge', degraded: 'no-expert', bytesSent: 0 });
+  const patient = postImage(edge.url, image, '?deadlineMs=60000');
+  await using expert = spawnService('expert', env);
+  await waitForLog(expert, 'experts are ready');
+  expect((await patient).body).toMatchObject({ label: 'grey', route: 'expert', degraded: null });
+});
+
+test('start: where no expert comes, questions wait for none after ten seconds, and the log says so', async () => {
+  await using bundle = await makeTinyBundle();
+  await using nats = await startNats();
+  const env = { ASK_MODELS_DIR: bundle.directory, NATS_URL: nats.url, ASK_WORKERS: '1', ASK_CACHE_BYTES: '0' };
+  await using edge = await spawnHttp('edge', env);
+  await waitForLog(edge, 'experts are missing');
+  const { body } = await postImage(edge.url, await flatPng(UNSURE_WARM), '?deadlineMs=600000');
+  expect(body).toMatchObject({ route: 'edge', degraded: 'no-expert' });
+});

@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest';
+import { watchArrivals } from '../../services/edge/arrivals.ts';
+import { createDirectory } from '../../services/edge/directory.ts';
+import { createMemoryBus } from '../../shared/bus-memory.ts';
+import { keepLines } from '../support/log-lines.ts';
+import { waitFor } from '../support/wait.ts';
+
+const { signal } = new AbortController();
+
+function setUp(experts: string[], graceMs: number) {
+  const bus = createMemoryBus();
+  const { log, of } = keepLines();
+  const arrivals = watchArrivals({ bus, directory: createDirectory(bus), experts, graceMs, log });
+  const come = (expert: string) => {
+    const pong = Buffer.from(JSON.stringify({ id: '1', metadata: { expert, digest: 'd' } }));
+    return bus.subscribe('$SRV.PING.ask-expert', (message) => message.respond(pong, {}));
+  };
+  return { arrivals, come, of };
+}
+
+test('arrivals: who waits for an expert is told when it comes, and it is not expected again once it has gone', async () => {
+  const { arrivals, come } = setUp(['warm', 'cold'], 60_000);
+  expect([arrivals.expects('warm'), arrivals.expects('other')]).toEqual([true, false]);
+  const waiting = arrivals.wait(['warm'], 60_000, signal);
+  const gone = come('warm');
+  expect(await waiting).toBe(true);
+  expect([arrivals.expects('warm'), arrivals.expects('cold')]).toEqual([false, true]);
+  await gone.drain();
+  expect(arrivals.expects('warm')).toBe(false);
+  arrivals.stop();
+});
+
+test('arrivals: nobody waits longer than he can, or when he has gone', async () => {
+  const { arrivals } = setUp(['warm'], 60_000);
+  expect(await arrivals.wait(['warm'], 30, signal)).toBe(false);
+  const caller = new AbortController();
+  const waiting = arrivals.wait(['warm'], 60_000, caller.signal);
+  caller.abort();
+  expect(await waiting).toBe(false);
+  arrivals.stop();
+});
+
+test('arrivals: for one that does not come nobody waits after a while, and the log says who it is', async () => {
+  const { arrivals, of } = setUp(['warm', 'cold'], 100);
+  expect(await arrivals.wait(['warm'], 60_000, signal)).toBe(true); // there is no more to wait for
+  expect(arrivals.expects('warm')).toBe(false);
+  await waitFor(() => of('experts are missing: answers do not wait for them any more').length === 1, 'the line');
+});
+
+test('arrivals: where nobody is expected, nobody waits', async () => {
+  const { arrivals } = setUp([], 60_000);
+  expect(arrivals.expects('warm')).toBe(false);
+  expect(await arrivals.wait(['warm'], 60_000, signal)).toBe(true);
+});
