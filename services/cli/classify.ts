@@ -9,6 +9,7 @@ import { print, printable } from './output.ts';
 import { showProgress } from './progress.ts';
 import { postPicture, ServiceError } from './remote.ts';
 import { type RemoteOptions, toAddress, toRemote } from './remote-options.ts';
+import { UsageError } from './usage.ts';
 
 export interface ClassifyOptions extends RemoteOptions {
   strategy: string;
@@ -22,7 +23,13 @@ export interface ClassifyOptions extends RemoteOptions {
  */
 export async function classifyFiles(names: string[], options: ClassifyOptions, config: Config): Promise<number> {
   const query = new URLSearchParams({ strategy: options.strategy });
-  if (options.threshold !== undefined) query.set('threshold', options.threshold);
+  const { threshold } = options;
+  if (threshold !== undefined) {
+    if (!(Number(threshold) >= 0 && Number(threshold) <= 1) || threshold.trim() === '') {
+      throw new UsageError(`--threshold ${threshold} is not between 0 and 1`);
+    }
+    query.set('threshold', threshold);
+  }
   const remote = await toRemote(options, query, config);
   const files = await findPictures(names);
   await using stack = new AsyncDisposableStack();
