@@ -28,7 +28,7 @@ const env = () => ({ ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
 
 describe('a reader that had enough ends it quietly', () => {
   test.each([['classify'], ['classify', '--json']])('%j', async (...args) => {
-    const [, command] = ['', ['services/cli/main.ts', ...args, many]] as const;
+    const command = ['services/cli/main.ts', ...args, many];
     const child = spawn(process.execPath, command, { env: { PATH: process.env.PATH, ...env() }, stdio: 'pipe' });
     let errors = '';
     child.stderr.on('data', (chunk) => {
@@ -68,7 +68,7 @@ test('what takes longer than a second says on standard error how far it is', asy
   const data = join(folder, 'data/red');
   await cp(many, data, { recursive: true });
   await using service = spawnService('cli', env(), ['eval', '--data', join(folder, 'data'), '--json']);
-  // However fast the machine: stopped for two seconds, the program finds its second over.
+  // However fast the machine: stopped for so long, the program finds its first second over.
   await waitFor(() => childrenOf(service.pid).length > 0, 'the model process');
   service.kill('SIGSTOP');
   await new Promise((resolve) => setTimeout(resolve, 1500));
