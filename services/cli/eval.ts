@@ -6,16 +6,14 @@ import { loadBundle } from '../../shared/manifest.ts';
 import { createPace } from '../../shared/pace.ts';
 import { topK } from '../../shared/probabilities.ts';
 import { createHedgeBudget } from '../edge/second-choice.ts';
-import { type StrategyName, strategies, strategyNames } from '../edge/strategies.ts';
+import { type StrategyName, strategies } from '../edge/strategies.ts';
 import type { Outcome, Tools } from '../edge/strategy.ts';
 import { startSystem } from '../local/system.ts';
+import { evaluationNames } from './evaluation-names.ts';
 import { type Labelled, readLabelled } from './labelled.ts';
 import { print } from './output.ts';
 import { type Progress, showProgress } from './progress.ts';
 import { UsageError } from './usage.ts';
-
-/** The strategies, and the oracle: right if the generalist or the routed expert's answer is. */
-export const evaluationNames = [...strategyNames, 'oracle'];
 
 /** Enough to keep the models busy, few enough for every queue. */
 const CLIENTS = Math.min(32, 2 * availableParallelism());

@@ -2,19 +2,19 @@ import { type Command, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { helpText, readConfig } from '../../shared/config.ts';
 import { strategyNames } from '../edge/strategies.ts';
-import { type CalibrateOptions, calibrate, numericOptions } from './calibrate/calibrate.ts';
-import { type ClassifyOptions, classifyFiles } from './classify.ts';
-import { chooseEncoding, type EncodingsOptions } from './encodings.ts';
-import { type EvalOptions, evaluate, evaluationNames } from './eval.ts';
-import { type KeyOptions, makeKey } from './key.ts';
-import { sign } from './sign.ts';
+import type { CalibrateOptions, numericOptions } from './calibrate/calibrate.ts';
+import type { ClassifyOptions } from './classify.ts';
+import type { EncodingsOptions } from './encodings.ts';
+import type { EvalOptions } from './eval.ts';
+import { evaluationNames } from './evaluation-names.ts';
+import type { KeyOptions } from './key.ts';
 
 const json = ['--json', 'print JSON'] as const;
 const dryRun = ['--dry-run', 'write nothing'] as const;
 const data = ['--data <path>', 'a folder of pictures for each class, or a file of CIFAR-100 records'] as const;
 const limit = ['--limit <count>', 'take so many pictures of them'] as const;
 
-/** The verbs and their options; each sets the exit status. */
+/** The verbs and their options. What a verb needs is loaded when it is its turn: help need not wait for all of it. */
 export function defineProgram(program: Command): Command {
   program
     .name('npm run -s ask --')
@@ -38,6 +38,7 @@ export function defineProgram(program: Command): Command {
     .option('--timeout <seconds>', 'wait so long for each answer of the service (default: 30)')
     .option(...json)
     .action(async (pictures: string[], options: ClassifyOptions) => {
+      const { classifyFiles } = await import('./classify.ts');
       process.exitCode = await classifyFiles(pictures, options, readConfig());
     });
 
@@ -49,21 +50,25 @@ export function defineProgram(program: Command): Command {
     .addOption(new Option('--strategy <name>', 'one of them; default: all').choices(evaluationNames))
     .option(...limit)
     .option('--json', 'print JSON, of one strategy (default: ask)')
-    .action((options: EvalOptions) => evaluate(options, readConfig()));
+    .action(async (options: EvalOptions) => {
+      const { evaluate } = await import('./eval.ts');
+      await evaluate(options, readConfig());
+    });
 
   const calibration = program
     .command('calibrate')
     .summary("chooses the bundle's threshold for a goal")
     .description(
-      "Chooses the bundle's threshold on the validation pictures held back for it, certifies what it reaches and writes both\n" +
+      "Chooses the bundle's threshold on the validation pictures held back for it, certifies what it reaches and writes both " +
         'into the manifest. Several goals are met together or not at all.',
     );
-  for (const name of numericOptions) calibration.option(`--${name} <number>`, meanings[name]);
+  for (const [name, meaning] of Object.entries(meanings)) calibration.option(`--${name} <number>`, meaning);
   calibration
     .option('--metric <name>', "what the threshold is of, or best (default: the bundle's)")
     .option(...dryRun)
     .option(...json)
     .action(async () => {
+      const { calibrate } = await import('./calibrate/calibrate.ts');
       process.exitCode = await calibrate(byLongNames(calibration), readConfig().ASK_MODELS_DIR);
     });
 
@@ -71,7 +76,7 @@ export function defineProgram(program: Command): Command {
     .command('encodings')
     .summary('chooses how pictures travel to experts')
     .description(
-      'Chooses how pictures travel to experts: the fewest bytes that cost at most so much accuracy, measured on a folder of\n' +
+      'Chooses how pictures travel to experts: the fewest bytes that cost at most so much accuracy, measured on a folder of ' +
         'pictures for each class, or on the validation pictures in the CIFAR-100 records that the bundle was trained on.',
     )
     .requiredOption(...data)
@@ -79,7 +84,10 @@ export function defineProgram(program: Command): Command {
     .option(...limit)
     .option(...dryRun)
     .option(...json)
-    .action((options: EncodingsOptions) => chooseEncoding(options, readConfig()));
+    .action(async (options: EncodingsOptions) => {
+      const { chooseEncoding } = await import('./encodings.ts');
+      await chooseEncoding(options, readConfig());
+    });
 
   program
     .command('key')
@@ -90,18 +98,24 @@ export function defineProgram(program: Command): Command {
     .argument('<name>', 'whose it is')
     .option('--limit <number>', 'answer at most so many requests a second')
     .option('--to <file>', 'add the line there')
-    .action((name: string, options: KeyOptions) => makeKey(name, options));
+    .action(async (name: string, options: KeyOptions) => {
+      const { makeKey } = await import('./key.ts');
+      await makeKey(name, options);
+    });
 
   program
     .command('sign')
     .summary("signs the bundle's manifest")
     .description(
-      "Signs the bundle's manifest, for services that are given the public key (ASK_MANIFEST_KEY); calibrate and encodings\n" +
+      "Signs the bundle's manifest, for services that are given the public key (ASK_MANIFEST_KEY); calibrate and encodings " +
         'rewrite the manifest and remove its signature.',
     )
     .requiredOption('--key <private.pem>', 'an Ed25519 private key')
     .option('--models <folder>', "the bundle (default: the settings')")
-    .action(({ key, models }: { key: string; models?: string }) => sign(key, models ?? readConfig().ASK_MODELS_DIR));
+    .action(async ({ key, models }: { key: string; models?: string }) => {
+      const { sign } = await import('./sign.ts');
+      await sign(key, models ?? readConfig().ASK_MODELS_DIR);
+    });
 
   for (const verb of program.commands) {
     verb.addHelpText('after', '\nSettings from the environment: npm run -s ask -- --help');

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeKeyFile } from '../support/key-file.ts';
-import { spawnService } from '../support/service.ts';
+import { spawnService, withoutProgress } from '../support/service.ts';
 import { flatPng, makeTinyBundle, SURE_RED, type TinyBundle, UNSURE_COLD } from '../support/tiny-bundle.ts';
 
 let bundle: TinyBundle;
@@ -36,7 +36,7 @@ const file = (name: string) => join(folder, name);
 async function classify(args: string[], env: Record<string, string> = {}) {
   const settings = { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1', ...env };
   await using service = spawnService('cli', settings, ['classify', ...args]);
-  return { status: await service.exited, output: service.output(), errors: service.log() };
+  return { status: await service.exited, output: service.output(), errors: withoutProgress(service.log()) };
 }
 
 /** The pictures that were answered, in their order. */

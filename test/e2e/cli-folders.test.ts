@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadBundle } from '../../shared/manifest.ts';
-import { spawnService } from '../support/service.ts';
+import { spawnService, withoutProgress } from '../support/service.ts';
 import { flatPng, makeTinyBundle, SURE_RED, type TinyBundle, UNSURE_WARM } from '../support/tiny-bundle.ts';
 
 let bundle: TinyBundle;
@@ -31,7 +31,11 @@ async function put(path: string, content: Uint8Array) {
 
 async function run(...args: string[]) {
   await using service = spawnService('cli', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' }, args);
-  return { status: await service.exited, output: service.output(), errors: service.log().replaceAll(data, 'DATA') };
+  return {
+    status: await service.exited,
+    output: service.output(),
+    errors: withoutProgress(service.log()).replaceAll(data, 'DATA'),
+  };
 }
 
 describe('eval on a folder of pictures for each class', () => {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { KEY, makeKeyFile } from '../support/key-file.ts';
-import { spawnHttp, spawnService } from '../support/service.ts';
+import { spawnHttp, spawnService, withoutProgress } from '../support/service.ts';
 import { flatPng, makeTinyBundle, SURE_RED } from '../support/tiny-bundle.ts';
 
 let folder: string;
@@ -34,7 +34,7 @@ async function classify(args: string[], env: Record<string, string> = {}) {
   return {
     status: await service.exited,
     output: service.output(),
-    errors: service.log().replaceAll(`${pictures}/`, ''),
+    errors: withoutProgress(service.log()).replaceAll(`${pictures}/`, ''),
   };
 }
 
