@@ -57,21 +57,19 @@ async function readFolders(
   { limit, maxPixels }: { limit: number; maxPixels: number },
 ): Promise<Labelled[]> {
   const classes = new Map(labels.map((name, index) => [plain(name), index]));
-  const found = new Map<number, string[]>();
+  const found = new Map(labels.map((_, label): [number, string[]] => [label, []]));
   const unknown = new Set<string>();
   for await (const path of walkPictures(root)) {
     const folders = relative(root, dirname(path)).split(sep);
     const named = folders.findLast((folder) => classes.has(plain(folder)));
     if (named === undefined) unknown.add(folders.at(-1) as string);
-    else {
-      const label = classes.get(plain(named)) as number;
-      found.set(label, [...(found.get(label) ?? []), path]);
-    }
+    else found.get(classes.get(plain(named)) as number)?.push(path);
   }
   if (unknown.size > 0) throw new InputError(`${root}: ${explain([...unknown], labels)}`);
-  if (found.size === 0) throw new InputError(`${root} holds no picture; it must have a folder of them for each class`);
   const decode = createDecoder(input, maxPixels);
   const inTurn = [...found].flatMap(([label, paths]) => paths.map((path, turn) => ({ label, path, turn })));
+  if (inTurn.length === 0)
+    throw new InputError(`${root} holds no picture; it must have a folder of them for each class`);
   return inTurn
     .sort((a, b) => a.turn - b.turn)
     .slice(0, limit)

@@ -45,7 +45,10 @@ export async function toRemote(
 /** `--url` -> the address to post to. Throws UsageError. */
 export function toAddress(url: string, query: URLSearchParams): string {
   const parsed = /^https?:\/\//i.test(url) ? URL.parse(url) : null;
-  if (!parsed) throw new UsageError(`--url ${url} must be http://HOST:PORT or https://HOST:PORT`);
+  if (!parsed) {
+    const shown = url.replace(/[^/]*@/, ''); // people put passwords there
+    throw new UsageError(`--url ${shown} must be http://HOST:PORT or https://HOST:PORT`);
+  }
   if (parsed.username || parsed.password) {
     throw new UsageError('--url takes no user and password; a key goes into ASK_API_KEY or --key-file');
   }

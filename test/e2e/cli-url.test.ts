@@ -104,6 +104,7 @@ test('classify --url: TLS with a certificate of its own CA, by --ca or NODE_EXTR
 test.each([
   [['--url', 'localhost:8080'], 2, '--url localhost:8080 must be http://HOST:PORT or https://HOST:PORT'],
   [['--url', 'http://me:secret@localhost'], 2, '--url takes no user and password'],
+  [['--url', 'me:secret@localhost:8080'], 2, '--url localhost:8080 must be http://HOST:PORT'],
   [['--url', 'http://localhost', '--timeout', '0'], 2, '--timeout 0 is not a number of seconds above 0'],
   [['--url', 'http://localhost', '--ca', 'package.json'], 2, '--ca needs an https:// address'],
   [['--url', 'https://localhost', '--ca', 'package.json'], 1, '--ca package.json must hold certificates in PEM'],
