@@ -102,7 +102,9 @@ const calibrationSchema = z.object({
 
 /** What `npm run -s ask -- encodings` measured of each, and chose from. */
 const encodingsSchema = z.object({
-  /** Validation pictures, and how many of them would be escalated. */
+  /** Whether the pictures were others than the bundle's own of validation. */
+  given: z.boolean().optional(),
+  /** Pictures, and how many of them would be escalated. */
   pictures: z.number().int().positive(),
   escalated: z.number().int().min(0),
   /** Largest accepted loss of accuracy. */

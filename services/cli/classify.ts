@@ -1,61 +1,77 @@
 import { readFile } from 'node:fs/promises';
-import { extname } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import type { Config } from '../../shared/config.ts';
 import { createLog } from '../../shared/log.ts';
 import type { Answer } from '../edge/classify.ts';
 import { startSystem } from '../local/system.ts';
+import { findPictures, STDIN } from './find-pictures.ts';
+import { print, printable } from './output.ts';
+import { showProgress } from './progress.ts';
+import { postPicture, ServiceError } from './remote.ts';
+import { type RemoteOptions, toAddress, toRemote } from './remote-options.ts';
 import { UsageError } from './usage.ts';
 
-export interface ClassifyArguments {
+export interface ClassifyOptions extends RemoteOptions {
   strategy: string;
-  threshold?: string | undefined;
-  url?: string | undefined;
-  json: boolean;
+  threshold?: string;
+  json?: true;
 }
-
-const types: Record<string, string> = { '.png': 'image/png', '.webp': 'image/webp' };
 
 /**
- * Prints one answer per file; without `url` the whole system is started for it. Returns the exit status: 1 if a file
- * could not be classified. Throws UsageError.
+ * Prints one answer per picture; without `url` the whole system is started for them. Returns the exit status: 1 if one
+ * could not be classified. Throws UsageError, InputError and OutputError.
  */
-export async function classifyFiles(files: string[], options: ClassifyArguments, config: Config): Promise<number> {
-  if (files.length === 0) throw new UsageError('classify needs at least one image file');
+export async function classifyFiles(names: string[], options: ClassifyOptions, config: Config): Promise<number> {
   const query = new URLSearchParams({ strategy: options.strategy });
-  if (options.threshold !== undefined) query.set('threshold', options.threshold);
-  const quiet = { ...config, HOST: '127.0.0.1', PORT: 0, ASK_API_KEYS_FILE: undefined };
-  const system = options.url ? undefined : await startSystem(quiet, createLog('error', 'ask'), { near: true });
-  const address = `${(options.url ?? system?.url)?.replace(/\/+$/, '')}/classify?${query}`;
-  const key = options.url ? config.ASK_API_KEY : undefined;
-  let failures = 0;
-  try {
-    for (const file of files) {
-      try {
-        const answer = await post(address, file, key);
-        process.stdout.write(options.json ? `${JSON.stringify({ file, ...answer })}\n` : `${render(file, answer)}\n`);
-      } catch (error) {
-        failures += 1;
-        process.stderr.write(`${file}: ${(error as Error).message}\n`);
-      }
+  const { threshold } = options;
+  if (threshold !== undefined) {
+    if (!(Number(threshold) >= 0 && Number(threshold) <= 1) || threshold.trim() === '') {
+      throw new UsageError(`--threshold ${threshold} is not between 0 and 1`);
     }
-  } finally {
-    await system?.stop();
+    query.set('threshold', threshold);
   }
-  return failures > 0 ? 1 : 0;
+  const remote = await toRemote(options, query, config);
+  const files = await findPictures(names);
+  await using stack = new AsyncDisposableStack();
+  const start = async () => {
+    const system = await startLocal(config);
+    stack.defer(() => system.stop());
+    return { address: toAddress(system.url, query) };
+  };
+  const service = remote ?? (await start());
+  using progress = showProgress(files.length, 'pictures');
+  let answered = 0;
+  let failed = 0;
+  for (const file of files) {
+    const answer = await read(file)
+      .then((picture) => postPicture(service, picture))
+      .catch((error: Error) => error);
+    progress.step();
+    progress.hide();
+    if (!(answer instanceof Error)) {
+      answered += 1;
+      await print(options.json ? `${JSON.stringify({ file, ...answer })}\n` : `${render(file, answer)}\n`);
+      continue;
+    }
+    failed += 1;
+    process.stderr.write(`${printable(`${file}: ${answer.message}`)}\n`);
+    if (answer instanceof ServiceError && answered === 0) break; // it is not asked for each picture in turn
+  }
+  if (failed > 0 && files.length > 1) {
+    const left = files.length - answered - failed;
+    const rest = left > 0 ? `, ${left} were not sent` : '';
+    process.stderr.write(`${failed} of ${files.length} pictures could not be classified${rest}\n`);
+  }
+  return failed > 0 ? 1 : 0;
 }
 
-async function post(address: string, file: string, key: string | undefined): Promise<Answer> {
-  const body = await readFile(file);
-  const headers = {
-    'content-type': types[extname(file).toLowerCase()] ?? 'image/jpeg',
-    ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
-  };
-  const response = await fetch(address, { method: 'POST', headers, body }).catch((error: Error) => {
-    throw new Error(`${address} does not answer: ${(error.cause as Error | undefined)?.message ?? error.message}`);
-  });
-  const content = (await response.json()) as Answer & { code?: string; detail?: string };
-  if (!response.ok) throw new Error(`${response.status} ${content.code}: ${content.detail}`);
-  return content;
+function startLocal(config: Config) {
+  const settings = { ...config, HOST: '127.0.0.1', PORT: 0, ASK_API_KEYS_FILE: undefined };
+  return startSystem(settings, createLog('error', 'ask'), { near: true });
+}
+
+function read(file: string): Promise<Buffer<ArrayBuffer>> {
+  return file === STDIN ? (buffer(process.stdin) as Promise<Buffer<ArrayBuffer>>) : readFile(file);
 }
 
 /** One answer for people: the label, the route and why, the runners-up. */
@@ -73,5 +89,7 @@ export function render(file: string, answer: Answer): string {
     `  route   ${route}`,
     `  others  ${others.join(', ')}`,
     `  time    ${timings.totalMs.toFixed(1)} ms`,
-  ].join('\n');
+  ]
+    .map(printable)
+    .join('\n');
 }

@@ -1,28 +1,28 @@
 import { availableParallelism } from 'node:os';
 import type { Config } from '../../shared/config.ts';
 import { Deadline } from '../../shared/deadline.ts';
-import { encodeImage, fitPixels } from '../../shared/image.ts';
 import { createLog } from '../../shared/log.ts';
+import { loadBundle } from '../../shared/manifest.ts';
 import { createPace } from '../../shared/pace.ts';
 import { topK } from '../../shared/probabilities.ts';
 import { createHedgeBudget } from '../edge/second-choice.ts';
-import { type StrategyName, strategies, strategyNames } from '../edge/strategies.ts';
+import { type StrategyName, strategies } from '../edge/strategies.ts';
 import type { Outcome, Tools } from '../edge/strategy.ts';
 import { startSystem } from '../local/system.ts';
-import { type LabelledImage, readRecords } from './records.ts';
+import { evaluationNames } from './evaluation-names.ts';
+import { type Labelled, readLabelled } from './labelled.ts';
+import { print } from './output.ts';
+import { type Progress, showProgress } from './progress.ts';
 import { UsageError } from './usage.ts';
-
-/** The strategies, and the oracle: right if the generalist or the routed expert's answer is. */
-export const evaluationNames = [...strategyNames, 'oracle'];
 
 /** Enough to keep the models busy, few enough for every queue. */
 const CLIENTS = Math.min(32, 2 * availableParallelism());
 
-export interface EvalArguments {
-  data?: string | undefined;
-  strategy?: string | undefined;
-  limit?: string | undefined;
-  json: boolean;
+export interface EvalOptions {
+  data: string;
+  strategy?: string;
+  limit?: string;
+  json?: true;
 }
 
 export interface Evaluation {
@@ -40,38 +40,34 @@ export interface Evaluation {
   threshold: number;
 }
 
-/** Prints the figures of one strategy, or a table of all. Throws UsageError. */
-export async function evaluate(options: EvalArguments, config: Config): Promise<void> {
-  const { data, strategy } = options;
-  if (data === undefined) throw new UsageError('eval needs --data FILE.bin');
+/** Prints the figures of one strategy, or a table of all. Throws UsageError, InputError and OutputError. */
+export async function evaluate(options: EvalOptions, config: Config): Promise<void> {
   const limit = Number(options.limit ?? Number.POSITIVE_INFINITY);
   if (!(limit >= 1)) throw new UsageError(`--limit ${options.limit} is not a positive number`);
-  if (strategy !== undefined && !evaluationNames.includes(strategy)) {
-    throw new UsageError(`--strategy ${strategy} is none of ${evaluationNames.join(', ')}`);
-  }
-  const names = strategy !== undefined ? [strategy] : options.json ? ['ask'] : evaluationNames;
+  const names = options.strategy !== undefined ? [options.strategy] : options.json ? ['ask'] : evaluationNames;
+  const { manifest } = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
+  const pictures = await readLabelled(options.data, manifest, { limit, maxPixels: config.ASK_MAX_PIXELS });
   const settings = { ...config, HOST: '127.0.0.1', PORT: 0, ASK_API_KEYS_FILE: undefined };
   const system = await startSystem(settings, createLog('error', 'eval'), { near: false });
   try {
     // A runner-up asked because the machine was slow just then would answer for the routed expert.
     const tools = { ...system.dependencies, hedges: createHedgeBudget(0) };
-    const { labels } = tools.bundle.manifest;
-    const records = await readRecords(data, labels.length, limit);
+    using progress = showProgress(names.length * pictures.length, 'answers');
     const results = [];
-    for (const name of names) results.push(await measure(tools, name, records));
-    if (options.json) process.stdout.write(`${JSON.stringify(results[0])}\n`);
-    else process.stdout.write(table(results));
+    for (const name of names) results.push(await measure(tools, name, pictures, progress));
+    progress.hide();
+    await print(options.json ? `${JSON.stringify(results[0])}\n` : table(results));
   } finally {
     await system.stop();
   }
 }
 
-async function measure(tools: Tools, name: string, records: LabelledImage[]): Promise<Evaluation> {
+async function measure(tools: Tools, name: string, pictures: Labelled[], progress: Progress): Promise<Evaluation> {
   const strategy: StrategyName = name === 'oracle' ? 'expert' : (name as StrategyName);
-  const outcomes = await runAll(tools, strategy, records);
+  const outcomes = await runAll(tools, strategy, pictures, progress);
   const degraded = outcomes.find((outcome) => outcome.degraded !== null);
   if (degraded) throw new Error(`an answer was degraded (${degraded.degraded}); the figures would not be the models'`);
-  const right = (probabilities: Float64Array, i: number) => topK(probabilities, 1)[0] === records[i]?.label;
+  const right = (probabilities: Float64Array, i: number) => topK(probabilities, 1)[0] === pictures[i]?.label;
   const edge = outcomes.map((outcome, i) => right(outcome.edgeProbabilities, i));
   const final = outcomes.map(
     (outcome, i) => right(outcome.probabilities, i) || (name === 'oracle' && edge[i] === true),
@@ -81,7 +77,7 @@ async function measure(tools: Tools, name: string, records: LabelledImage[]): Pr
   const among = (flags: boolean[]) => (escalations === 0 ? null : mean(flags.filter((_, i) => asked[i])));
   const bytes = outcomes.reduce((sum, outcome) => sum + outcome.bytesSent, 0);
   return {
-    n: records.length,
+    n: pictures.length,
     strategy: name,
     accuracy: mean(final),
     escalated: mean(asked),
@@ -93,22 +89,26 @@ async function measure(tools: Tools, name: string, records: LabelledImage[]): Pr
   };
 }
 
-/** As many pictures at a time as keep the models busy; outcomes in the order of the records. */
-async function runAll(tools: Tools, strategy: StrategyName, records: LabelledImage[]): Promise<Outcome[]> {
-  const { input, routing } = tools.bundle.manifest;
+/** As many pictures at a time as keep the models busy; outcomes in the order of the pictures. */
+async function runAll(
+  tools: Tools,
+  strategy: StrategyName,
+  pictures: Labelled[],
+  progress: Progress,
+): Promise<Outcome[]> {
+  const { routing } = tools.bundle.manifest;
   const outcomes: Outcome[] = [];
   const caller = new AbortController().signal;
   const pace = createPace(1);
   let next = 0;
   async function work(): Promise<void> {
-    for (let i = next++; i < records.length; i = next++) {
-      const record = (records[i] as LabelledImage).image;
-      const image = await fitPixels(record, input);
-      const { bytes: original } = await encodeImage(record, { format: 'png' }); // as a caller would send it
+    for (let i = next++; i < pictures.length; i = next++) {
+      const { image, original } = await (pictures[i] as Labelled).load();
       using deadline = new Deadline(60_000);
       using work = pace.begin();
       const task = { image, original, requestId: String(i), deadline, caller, threshold: routing.threshold, work };
       outcomes[i] = await strategies[strategy](tools, task);
+      progress.step();
     }
   }
   await Promise.all(Array.from({ length: CLIENTS }, work));

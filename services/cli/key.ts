@@ -1,19 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { appendFile, readFile } from 'node:fs/promises';
 import { formatKey, KEY_NAME, parseKeys, parseLimit } from '../edge/api-keys.ts';
+import { print } from './output.ts';
 import { UsageError } from './usage.ts';
 
-export interface KeyArguments {
-  limit?: string | undefined;
-  to?: string | undefined;
+export interface KeyOptions {
+  limit?: string;
+  to?: string;
 }
 
 /**
  * Makes a key and prints it, on standard output and nowhere else; its line for the key file goes to the end of `to`, or
  * to standard error. Throws UsageError, and ConfigError if `to` is no key file.
  */
-export async function makeKey([name, ...others]: string[], options: KeyArguments): Promise<number> {
-  if (name === undefined || others.length > 0) throw new UsageError('key needs one name: whose key it is');
+export async function makeKey(name: string, options: KeyOptions): Promise<void> {
   if (!KEY_NAME.test(name)) throw new UsageError(`the name '${name}' must be letters, digits, dots and dashes`);
   const limit = options.limit === undefined ? undefined : parseLimit(options.limit);
   if (options.limit !== undefined && limit === undefined) {
@@ -21,22 +21,23 @@ export async function makeKey([name, ...others]: string[], options: KeyArguments
   }
   const key = `ask_${randomBytes(32).toString('base64url')}`;
   const line = formatKey(key, { name, limit });
-  if (options.to !== undefined) await append(options.to, line);
-  process.stdout.write(`${key}\n`);
+  const append = options.to === undefined ? undefined : await openKeyFile(options.to, line);
+  await print(`${key}\n`); // first: a key that nobody got must not be let in
+  await append?.();
   process.stderr.write(
     options.to === undefined
       ? `the key's line for ASK_API_KEYS_FILE:\n${line}`
       : `its line was added to ${options.to}\n`,
   );
-  return 0;
 }
 
-async function append(path: string, line: string): Promise<void> {
+/** Checks that the file takes the line; what it returns adds it. */
+async function openKeyFile(path: string, line: string): Promise<() => Promise<void>> {
   const before = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';
     throw error;
   });
   const added = before === '' || before.endsWith('\n') ? line : `\n${line}`;
   parseKeys(before + added, path);
-  await appendFile(path, added, { mode: 0o600 });
+  return () => appendFile(path, added, { mode: 0o600 });
 }

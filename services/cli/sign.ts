@@ -10,8 +10,7 @@ import { UsageError } from './usage.ts';
  * Signs the exact bytes of a bundle's manifest, and by the digests in it the files it names, with an Ed25519 private
  * key in PEM; writes the signature beside it. Throws UsageError, and BundleError for a manifest that no service takes.
  */
-export async function sign(keyFile: string | undefined, directory: string): Promise<void> {
-  if (keyFile === undefined) throw new UsageError('sign needs --key PRIVATE.pem');
+export async function sign(keyFile: string, directory: string): Promise<void> {
   const key = toPrivateKey(await readFile(keyFile, 'utf8'));
   if (key?.asymmetricKeyType !== 'ed25519') throw new UsageError(`${keyFile} is not an Ed25519 private key in PEM`);
   await loadBundle(directory);

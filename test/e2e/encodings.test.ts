@@ -112,7 +112,7 @@ test('a dry run and part of the pictures: nothing is written', async () => {
 
 describe('is refused', () => {
   test.each([
-    [[], 'encodings needs --data'],
+    [[], "required option '--data <path>' not specified"],
     [['--data', 'package.json'], 'the bundle was trained on'],
     [['--data', 'nowhere.bin'], 'nowhere.bin'],
     [['--data', 'package.json', '--max-loss', '2'], '--max-loss 2 is not between 0 and 1'],

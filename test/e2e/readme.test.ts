@@ -6,7 +6,6 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { describeSettings } from '../../shared/config.ts';
 import { freePort, type NatsServer, startNats } from '../support/nats-server.ts';
-import { flatPng } from '../support/tiny-bundle.ts';
 import { waitFor } from '../support/wait.ts';
 
 /** Runs what the README tells people to run, with the committed models; only addresses and file names are replaced. */
@@ -19,7 +18,6 @@ let folder: string;
 let nats: NatsServer;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ask-readme-'));
-  await writeFile(join(folder, 'photo.jpg'), await flatPng([200, 120, 40], 300, 200));
   await writeFile(join(folder, 'test.bin'), Buffer.alloc(3 * 3074, 7));
   nats = await startNats();
 });
@@ -60,28 +58,36 @@ const checks: Record<string, (command: string) => Promise<void>> = {
     // This very test runs under it.
     expect((await scripts()).test).toBe('vitest run');
   },
-  "curl --data-binary @photo.jpg -H 'content-type: image/jpeg' localhost:8080/classify": async (command) => {
+  "curl --data-binary @test/samples/lamp/image_0020.jpg -H 'content-type: image/jpeg' localhost:8080/classify": async (
+    command,
+  ) => {
     const port = await freePort();
     await using _ = await start('npm start', 'experts are ready', { PORT: String(port) });
-    const output = await run(`cd ${folder} && ${command.replace('curl', 'curl -s').replace('8080', String(port))}`);
+    const answer = JSON.parse(await run(command.replace('curl', 'curl -s').replace('8080', String(port))));
     const shown = JSON.parse(/```json\n([\s\S]*?)```/.exec(readme)?.[1] as string);
-    expect(shapeOf(JSON.parse(output))).toEqual(shapeOf(shown));
+    expect(shapeOf(answer)).toEqual(shapeOf(shown));
+    expect([answer.label, answer.expert]).toEqual([shown.label, shown.expert]);
   },
-  'npm run -s ask -- classify photo.jpg': async (command) => {
-    const output = await run(command.replace('photo.jpg', join(folder, 'photo.jpg')));
-    expect(output).toMatch(/photo\.jpg: \S+ \d+\.\d %\n {2}route {3}(edge|expert-\d) \(/);
+  'npm run -s ask -- classify test/samples': async (command) => {
+    const output = await run(command);
+    expect(output.match(/^test\/samples\/\w+\/image_\d+\.jpg: \S+ \d+\.\d %$/gm)).toHaveLength(12);
   },
-  'npm run -s eval -- --data ../shared/data/cifar-100-binary/test.bin': async (command) => {
-    const output = await run(command.replace(/\S+test\.bin/, join(folder, 'test.bin')));
-    expect(output).toMatch(/^3 pictures, .*\nstrategy .*\nask .*\nedge .*\nexpert .*\noracle /);
+  'npm run -s eval -- --data test/samples': async (command) => {
+    const table = /^12 pictures, .*\nstrategy .*\nask .*\nedge .*\nexpert .*\noracle /;
+    expect(await run(command)).toMatch(table);
+    // As the results were measured.
+    const path = join(folder, 'test.bin');
+    expect(await run(command.replace('test/samples', path))).toMatch(/^3 pictures, .*\nstrategy .*\nask /);
   },
   'npm run -s ask -- calibrate --max-escalation 0.3 --dry-run': async (command) => {
     expect(await run(command)).toMatch(/\nchosen: max-probability below 0\.\d+, [12]\d\.\d\d % escalated, /);
   },
-  'npm run -s ask -- encodings --data ../shared/data/cifar-100-binary/train.bin --dry-run': async (command) => {
-    // Without those records it must say that it needs them, and nothing else.
+  'npm run -s ask -- encodings --data test/samples --dry-run': async (command) => {
+    expect(await run(command)).toMatch(/\n12 pictures of test\/samples, .*\nchosen: [\w-]+, the fewest bytes /);
+    // With records it must say that it needs those of the training, and nothing else.
     const path = join(folder, 'test.bin');
-    await expect(run(command.replace(/\S+train\.bin/, path))).rejects.toThrow('the bundle was trained on e8a1e9db');
+    const records = run(command.replace('test/samples', path));
+    await expect(records).rejects.toThrow('the bundle was trained on e8a1e9db');
   },
   'npm run -s bench -- --all --save': async (command) => {
     const output = await run(command.replace('--all --save', '--seconds 0.3 --rounds 1'));

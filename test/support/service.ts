@@ -57,6 +57,11 @@ export function spawnService(
   };
 }
 
+/** What the command line says but for how far it is, which depends on the machine. */
+export function withoutProgress(errors: string): string {
+  return errors.replace(/^\d+ of \d+ (pictures|answers|escalations)\n/gm, '');
+}
+
 export async function waitForLog(service: { log(): string }, text: string): Promise<void> {
   await waitFor(() => service.log().includes(text), `'${text}' in the log`).catch((error: Error) => {
     throw new Error(`${error.message}; the log is:\n${service.log()}`);

@@ -1,6 +1,7 @@
 import { type Bundle, type Calibration, loadBundle } from '../../../shared/manifest.ts';
 import { encodingName } from '../../edge/payload.ts';
 import { changeManifest } from '../change-manifest.ts';
+import { print } from '../output.ts';
 import { UsageError } from '../usage.ts';
 import { choose, type Goal } from './choose.ts';
 import { affordable, measureTimes } from './cost.ts';
@@ -8,7 +9,6 @@ import { candidates, curve, interval, type Point, replay } from './curve.ts';
 import { chooseMetric } from './metric.ts';
 import { readPredictions } from './predictions.ts';
 
-/** Option names as on the command line; numbers still as text. */
 export const numericOptions = [
   'target-accuracy',
   'max-escalation',
@@ -24,10 +24,11 @@ export const numericOptions = [
 ] as const;
 
 type Numbers = Partial<Record<(typeof numericOptions)[number], number>>;
-type CalibrateArguments = Partial<Record<(typeof numericOptions)[number], string | undefined>> & {
-  metric?: string | undefined;
-  'dry-run': boolean;
-  json: boolean;
+/** By their names on the command line, numbers still as text. */
+export type CalibrateOptions = Partial<Record<(typeof numericOptions)[number], string>> & {
+  metric?: string;
+  'dry-run'?: true;
+  json?: true;
 };
 
 const goals = ['target-accuracy', 'max-escalation', 'max-latency', 'max-energy'] as const;
@@ -38,7 +39,7 @@ const shares = ['target-accuracy', 'max-escalation', 'delta'];
  * certificate and the risk-coverage curve, into the bundle's manifest. Returns the exit status: 1, and nothing written, if the goal
  * cannot be met. Throws UsageError and BundleError.
  */
-export async function calibrate(options: CalibrateArguments, directory: string): Promise<number> {
+export async function calibrate(options: CalibrateOptions, directory: string): Promise<number> {
   const numbers = readNumbers(options);
   const bundle = await loadBundle(directory);
   const predictions = await readPredictions(bundle);
@@ -68,12 +69,12 @@ export async function calibrate(options: CalibrateArguments, directory: string):
       manifest.calibration = calibration;
     });
   }
-  process.stdout.write(options.json ? `${JSON.stringify(calibration)}\n` : render(calibration));
+  await print(options.json ? `${JSON.stringify(calibration)}\n` : render(calibration));
   if (options['dry-run']) process.stderr.write('nothing was written\n');
   return 0;
 }
 
-function readNumbers(options: CalibrateArguments): Numbers {
+function readNumbers(options: CalibrateOptions): Numbers {
   const numbers: Numbers = {};
   for (const name of numericOptions) {
     const text = options[name];

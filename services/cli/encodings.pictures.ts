@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import pLimit from 'p-limit';
+import { fitPixels } from '../../shared/image.ts';
+import type { InferencePool } from '../../shared/inference.ts';
+import type { Bundle } from '../../shared/manifest.ts';
+import { toRunnable } from '../../shared/runnable.ts';
+import type { RawImage } from '../../shared/wire.ts';
+import { readPredictions } from './calibrate/predictions.ts';
+import { isFolder, type Labelled, readLabelled } from './labelled.ts';
+import { showProgress } from './progress.ts';
+import { readRecordFile, readRecords } from './records.ts';
+import { UsageError } from './usage.ts';
+
+/** A picture as the models' square, what is in it, and the generalist's logits. */
+export interface Judged {
+  image: RawImage;
+  label: number;
+  logits: Float32Array;
+}
+
+export interface PictureOptions {
+  data: string;
+  limit: number;
+  maxPixels: number;
+}
+
+export interface Source {
+  /** Whether they are others than the bundle's own of validation. */
+  given: boolean;
+  judge(pool: InferencePool): Promise<Judged[]>;
+}
+
+/**
+ * In a folder of pictures per class: those, which the generalist sees now. Otherwise the validation pictures in the
+ * records that the bundle was trained on, with what it said of them then.
+ */
+export async function openPictures(bundle: Bundle, options: PictureOptions): Promise<Source> {
+  const { data } = options;
+  if (await isFolder(data)) {
+    const pictures = await readLabelled(data, bundle.manifest, options);
+    return { given: true, judge: (pool) => judge(bundle, pool, pictures) };
+  }
+  const pictures = await readValidation(bundle, options);
+  return { given: false, judge: async () => pictures };
+}
+
+async function judge(bundle: Bundle, pool: InferencePool, pictures: Labelled[]): Promise<Judged[]> {
+  const generalist = toRunnable(bundle, bundle.manifest.generalist);
+  using progress = showProgress(pictures.length, 'pictures');
+  return each(pictures, async ({ label, load }): Promise<Judged> => {
+    const { image } = await load();
+    const { outputs } = await pool.run(generalist, image.pixels);
+    progress.step();
+    return { image, label, logits: outputs.logits as Float32Array };
+  });
+}
+
+/** Found by the rows that training stored. */
+async function readValidation(bundle: Bundle, { data, limit }: PictureOptions): Promise<Judged[]> {
+  const { manifest } = bundle;
+  const { rows, labels, logits } = await readPredictions(bundle);
+  if (rows === undefined)
+    throw new UsageError("the bundle's predictions do not say which pictures they are of; train it again");
+  const digest = createHash('sha256')
+    .update(await readRecordFile(data))
+    .digest('hex');
+  if (digest !== manifest.provenance.dataSha256) {
+    throw new UsageError(`${data} has sha256 ${digest}, the bundle was trained on ${manifest.provenance.dataSha256}`);
+  }
+  const records = await readRecords(data, manifest.labels.length, Number.POSITIVE_INFINITY);
+  const said = logits.get(manifest.generalist.id) as Float32Array[];
+  return Promise.all(
+    Array.from(rows.subarray(0, limit), async (row, i): Promise<Judged> => {
+      const record = records[row];
+      if (!record || record.label !== labels[i])
+        throw new UsageError(`${data}: record ${row} is not validation picture ${i}`);
+      const image = await fitPixels(record.image, manifest.input);
+      return { image, label: record.label, logits: said[i] as Float32Array };
+    }),
+  );
+}
+
+/** As many at once as keep the models busy. */
+export function each<T, R>(items: T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const slots = pLimit(2 * availableParallelism());
+  return Promise.all(items.map((item) => slots(() => work(item))));
+}

@@ -1,0 +1,4 @@
+import { strategyNames } from '../edge/strategies.ts';
+
+/** The strategies, and the oracle: right if the generalist or the routed expert's answer is. */
+export const evaluationNames = [...strategyNames, 'oracle'];

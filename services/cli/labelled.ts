@@ -1,0 +1,103 @@
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, relative, sep } from 'node:path';
+import { createDecoder } from '../../shared/decoder.ts';
+import { AppError } from '../../shared/errors.ts';
+import { encodeImage, fitPixels } from '../../shared/image.ts';
+import type { Manifest } from '../../shared/manifest.ts';
+import type { RawImage } from '../../shared/wire.ts';
+import { walkPictures } from './find-pictures.ts';
+import { nearest } from './nearest.ts';
+import { type LabelledImage, readRecords } from './records.ts';
+import { InputError } from './usage.ts';
+
+/** A picture and what is in it. */
+export interface Labelled {
+  label: number;
+  /** The models' square, and the file that a caller would send. */
+  load(): Promise<{ image: RawImage; original: Uint8Array }>;
+}
+
+const MOST_NAMED = 10;
+
+/**
+ * The pictures of a folder that has one per class, or of a file of CIFAR-100 records; at most `limit`. Throws UsageError
+ * and InputError.
+ */
+export async function readLabelled(
+  path: string,
+  manifest: Manifest,
+  { limit, maxPixels }: { limit: number; maxPixels: number },
+): Promise<Labelled[]> {
+  if (await isFolder(path)) return readFolders(path, manifest, { limit, maxPixels });
+  const records = await readRecords(path, manifest.labels.length, limit);
+  return records.map((record) => fromRecord(record, manifest));
+}
+
+export async function isFolder(path: string): Promise<boolean> {
+  const kind = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    throw new InputError(
+      `--data ${path} cannot be read: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`,
+    );
+  });
+  return kind.isDirectory();
+}
+
+function fromRecord({ image, label }: LabelledImage, { input }: Manifest): Labelled {
+  const load = async () => ({
+    image: await fitPixels(image, input),
+    original: (await encodeImage(image, { format: 'png' })).bytes,
+  });
+  return { label, load };
+}
+
+/** A picture's class is the nearest folder above it that is named as one. Classes take turns, so that a part has all. */
+async function readFolders(
+  root: string,
+  { labels, input }: Manifest,
+  { limit, maxPixels }: { limit: number; maxPixels: number },
+): Promise<Labelled[]> {
+  const classes = new Map(labels.map((name, index) => [plain(name), index]));
+  const found = new Map(labels.map((_, label): [number, string[]] => [label, []]));
+  const unknown = new Set<string>();
+  for await (const path of walkPictures(root)) {
+    const folders = relative(root, dirname(path)).split(sep);
+    const named = folders.findLast((folder) => classes.has(plain(folder)));
+    if (named === undefined) unknown.add(folders.at(-1) as string);
+    else found.get(classes.get(plain(named)) as number)?.push(path);
+  }
+  if (unknown.size > 0) throw new InputError(`${root}: ${explain([...unknown], labels)}`);
+  const decode = createDecoder(input, maxPixels);
+  const inTurn = [...found].flatMap(([label, paths]) => paths.map((path, turn) => ({ label, path, turn })));
+  if (inTurn.length === 0)
+    throw new InputError(`${root} holds no picture; it must have a folder of them for each class`);
+  return inTurn
+    .sort((a, b) => a.turn - b.turn)
+    .slice(0, limit)
+    .map(({ label, path }) => ({ label, load: () => loadFile(path, decode) }));
+}
+
+async function loadFile(path: string, decode: ReturnType<typeof createDecoder>) {
+  const original = await readFile(path);
+  const image = await decode(original, new AbortController().signal).catch((error: Error) => {
+    throw error instanceof AppError ? new InputError(`${path}: ${error.code}: ${error.message}`) : error;
+  });
+  return { image, original };
+}
+
+function explain(unknown: string[], labels: string[]): string {
+  const lines = unknown.slice(0, MOST_NAMED).map((name) => {
+    if (name === '') return 'pictures lie beside the folders of the classes, in none of them';
+    const likely = nearest(name, labels);
+    return `no class is named '${name}'${likely.length > 0 ? ` (did you mean ${likely.join(', ')}?)` : ''}`;
+  });
+  if (unknown.length > MOST_NAMED) lines.push(`and ${unknown.length - MOST_NAMED} more folders are no class's`);
+  return lines.length === 1 ? (lines[0] as string) : `\n  ${lines.join('\n  ')}`;
+}
+
+/** People and file systems write names in more than one way. */
+function plain(name: string): string {
+  return name
+    .normalize('NFC')
+    .toLowerCase()
+    .replace(/[\s_-]+/g, '_');
+}

@@ -1,0 +1,45 @@
+const FIRST_MS = 1000;
+const REDRAW_MS = 200;
+const LINE_MS = 10_000;
+
+/** How far a long command is. */
+export interface Progress extends Disposable {
+  step(): void;
+  /** Makes room for a line of the result, where both go to the same terminal. */
+  hide(): void;
+}
+
+/**
+ * Says `12 of 300 pictures` on standard error once it has taken a second: on a terminal in one line that is drawn
+ * again, elsewhere in a line now and then.
+ */
+export function showProgress(total: number, what: string): Progress {
+  const terminal = process.stderr.isTTY;
+  let done = 0;
+  let drawn = false;
+  const text = () => `${done} of ${total} ${what}`;
+  const draw = () => {
+    process.stderr.write(terminal ? `\r${text()}\x1b[K` : `${text()}\n`);
+    drawn = terminal;
+  };
+  const hide = () => {
+    if (drawn) process.stderr.write('\r\x1b[K');
+    drawn = false;
+  };
+  let timer = setTimeout(() => {
+    draw();
+    timer = setInterval(draw, terminal ? REDRAW_MS : LINE_MS);
+    timer.unref();
+  }, FIRST_MS);
+  timer.unref();
+  return {
+    step: () => {
+      done += 1;
+    },
+    hide,
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      hide();
+    },
+  };
+}
