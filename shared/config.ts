@@ -179,6 +179,14 @@ export function helpText(usage: string): string {
   return `${usage}\n\nSettings, from the environment (default):\n${rows.join('\n')}\n  OTEL_*                  the standard OpenTelemetry settings; without them nothing is traced\n`;
 }
 
+/**
+ * The folder in which npm was called to run the command line, which it runs in the repository's; undefined where something
+ * else started the process.
+ */
+export function callersFolder(env: Record<string, string | undefined> = process.env): string | undefined {
+  return ['ask', 'eval'].includes(env.npm_lifecycle_event ?? '') ? env.INIT_CWD : undefined;
+}
+
 /** With this setting OpenTelemetry would write to the console, where only lines of the log belong. */
 export function ignoreTelemetryLogLevel(): void {
   delete process.env.OTEL_LOG_LEVEL;

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { ConfigError } from '../../shared/config.ts';
+import { ConfigError, callersFolder, readConfig } from '../../shared/config.ts';
 import { AppError } from '../../shared/errors.ts';
 import { ModelFailed } from '../../shared/inference.process.ts';
 import { BundleError } from '../../shared/manifest.ts';
@@ -23,6 +23,8 @@ const program = defineProgram(
   }),
 );
 
+process.chdir(callersFolder() ?? '.'); // relative paths are meant from there
+
 try {
   await program.parseAsync().catch(async (error) => {
     if (!(error instanceof CommanderError)) throw error;
@@ -42,6 +44,12 @@ function report(error: Error): number {
   if (error instanceof OutputError && error.quiet) return PIPE_STATUS;
   const known =
     ours.some((kind) => error instanceof kind) || plain.includes((error as NodeJS.ErrnoException).code ?? '');
-  process.stderr.write(`ask: ${known ? error.message : error.stack}\n`);
+  const setting = error instanceof BundleError && !process.argv.includes('--models') ? whichBundle() : '';
+  process.stderr.write(`ask: ${setting}${known ? error.message : error.stack}\n`);
   return 1;
+}
+
+/** The setting that names the bundle, as the beginning of a message. */
+function whichBundle(): string {
+  return `ASK_MODELS_DIR=${readConfig().ASK_MODELS_DIR}: `;
 }

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
-import packageJson from '../../package.json' with { type: 'json' };
 import { helpText, readConfig } from '../../shared/config.ts';
+import { VERSION } from '../../shared/version.ts';
 import { strategyNames } from '../edge/strategies.ts';
 import type { CalibrateOptions, numericOptions } from './calibrate/calibrate.ts';
 import type { ClassifyOptions } from './classify.ts';
@@ -19,7 +19,7 @@ export function defineProgram(program: Command): Command {
   program
     .name('npm run -s ask --')
     .description('Has pictures classified, and looks after bundles and keys.')
-    .version(packageJson.version)
+    .version(VERSION)
     .showHelpAfterError('(--help shows what is possible)')
     .addHelpText('after', `\n${helpText('').trim()}`);
 

@@ -1,10 +1,16 @@
+import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeKeyFile } from '../support/key-file.ts';
 import { spawnService, withoutProgress } from '../support/service.ts';
 import { flatPng, makeTinyBundle, SURE_RED, type TinyBundle, UNSURE_COLD } from '../support/tiny-bundle.ts';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../..', import.meta.url));
 
 let bundle: TinyBundle;
 let folder: string;
@@ -74,6 +80,15 @@ describe('classify: names', () => {
     expect(await answered('photos/b[1].png')).toEqual(['photos/b[1].png']);
   });
 
+  test('are meant from the folder in which npm was called', async () => {
+    const env = { ...process.env, ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1', INIT_CWD: '' };
+    const asked = await run('npm', ['--prefix', root, 'run', '-s', 'ask', '--', 'classify', 'red.png'], {
+      cwd: folder,
+      env,
+    });
+    expect(asked.stdout).toMatch(/^red\.png: red /);
+  });
+
   test('that lead to nothing are all told, before anything is started', async () => {
     const names = ['red.png', 'none.png', 'red.png/x', 'empty', '*.gif'];
     const { status, output, errors } = await classify(names.map(file), { ASK_MODELS_DIR: '/nowhere' });
@@ -94,6 +109,12 @@ test('classify: a picture that fails is named on standard error, the others are 
   expect([status, output.includes('red.png: red')]).toEqual([1, true]);
   expect(errors).toContain('broken.png: 400 not-an-image: ');
   expect(errors).toMatch(/\n1 of 2 pictures could not be classified\n$/);
+});
+
+test('classify: a bundle that cannot be used is told with the setting that names it', async () => {
+  const { status, errors } = await classify([file('red.png')], { ASK_MODELS_DIR: '/nowhere' });
+  expect(errors).toMatch(/^ask: ASK_MODELS_DIR=\/nowhere: .*manifest\.json cannot be read/);
+  expect(status).toBe(1);
 });
 
 test('classify: the system that it starts for itself asks for no key', async () => {
