@@ -9,6 +9,12 @@ import { decimal } from './decimal.ts';
 const whole = (low: number, high: number) => decimal(z.number().int().min(low).max(high));
 const isNatsAddress = (address: string) =>
   /^((nats|tls):\/\/)?[^\s/@]+$/.test(address) && URL.canParse(address.replace(/^(?!\w+:\/\/)/, 'nats://'));
+const isOrigin = (text: string) => /^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@*\\]+\/?$/i.test(text) && URL.canParse(text);
+/** As browsers write it; of what is no address of the web, the text. */
+const toOrigin = (text: string) => {
+  const { origin } = new URL(text);
+  return origin === 'null' ? text.toLowerCase().replace(/\/$/, '') : origin;
+};
 const megabyte = 1024 * 1024;
 const cores = availableParallelism();
 
@@ -43,6 +49,15 @@ const settings = {
     .default('_INBOX_edge')
     .describe('where replies come to: the prefix that the server lets this edge subscribe'),
   ASK_API_KEYS_FILE: z.string().optional().describe('file of the API keys; with it HTTP callers must send one'),
+  ASK_CORS_ORIGINS: z
+    .string()
+    .refine(
+      (list) => list.split(',').every((origin) => isOrigin(origin.trim())),
+      'must be origins with commas between, such as https://app.example:8443, each by its name: * is not taken',
+    )
+    .transform((list) => list.split(',').map((origin) => toOrigin(origin.trim())))
+    .default([])
+    .describe('origins, separated by commas, whose pages may ask from a browser; default: only the own page'),
   ASK_ALLOW_ANONYMOUS: z
     .enum(['true', 'false'])
     .default('false')
