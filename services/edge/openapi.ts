@@ -13,11 +13,9 @@ function describeBody() {
   const beside = Object.fromEntries(
     Object.entries(properties).map(([name, schema]) => {
       const { default: _, ...rest } = schema as Record<string, unknown>; // the query's holds
-      return [name, { ...rest, description: `as in the query, which goes before it` }];
+      return [name, { ...rest, description: 'as in the query, which goes before it' }];
     }),
   );
-  const picture = 'the picture, as bytes of a JPEG, PNG or WebP file or as base64';
-  const part = (description: string) => ({ type: 'string', format: 'binary', description });
   const file = binary('a JPEG, PNG or WebP file; the bytes say which, whatever the type');
   return {
     required: true,
@@ -30,8 +28,12 @@ function describeBody() {
       'multipart/form-data': {
         schema: {
           type: 'object',
-          description: 'one of image and file; other fields are passed over',
-          properties: { image: part(picture), file: part('the same by another name'), ...beside },
+          description: 'The picture may be called file as well. Other parts are passed over.',
+          properties: {
+            image: { type: 'string', format: 'binary', description: 'the picture: the bytes of a file, or base64' },
+            ...beside,
+          },
+          required: ['image'],
         },
       },
       'application/json': {
@@ -57,6 +59,11 @@ const securitySchemes = {
   header: { type: 'apiKey' as const, in: 'header' as const, name: 'x-api-key' },
 };
 
+interface Description {
+  components: { schemas: Record<string, object> };
+  paths: Record<string, { post?: { requestBody?: object } }>;
+}
+
 /** The description of the API at `/openapi.json`; `keys`: callers must send one. */
 export function describeApi(keys: boolean): FastifyDynamicSwaggerOptions {
   return {
@@ -79,9 +86,12 @@ export function describeApi(keys: boolean): FastifyDynamicSwaggerOptions {
     },
     transform: jsonSchemaTransform,
     transformObject(document) {
-      const described = jsonSchemaTransformObject(document) as { paths: Record<string, { post?: object }> };
+      const described = jsonSchemaTransformObject(document) as Description;
+      const { schemas } = described.components;
+      // Zod describes each schema also as it would come in; these only go out.
+      for (const name of Object.keys(schemas)) if (name.endsWith('Input')) delete schemas[name];
       const { post } = described.paths['/classify'] ?? {};
-      if (post) Object.assign(post, { requestBody: describeBody() });
+      if (post) post.requestBody = describeBody();
       return described as never;
     },
   };

@@ -65,6 +65,11 @@ const problem = (description: string) => ({
   content: { 'application/problem+json': { schema: problemSchema } },
 });
 
+/** A JSON answer, as the description shows it. */
+export function answered<T extends z.ZodType>(description: string, schema: T) {
+  return { description, content: { 'application/json': { schema } } };
+}
+
 export const problems = {
   '4xx': problem('The request is refused (RFC 9457)'),
   '5xx': problem('The service cannot answer (RFC 9457)'),

@@ -7,7 +7,7 @@ import { type Answer, classify } from '../classify.ts';
 import { refuseHalfway, translate } from '../problem.ts';
 import { readImage } from '../read-image.ts';
 import type { Guest } from '../reception.ts';
-import { answerSchema, type ClassifyQuery, classifyQuery, MOST_MS, problems, refusals } from '../schemas.ts';
+import { answered, answerSchema, type ClassifyQuery, classifyQuery, MOST_MS, problems, refusals } from '../schemas.ts';
 
 /** What is known of a request when its headers have arrived. */
 interface Arrival {
@@ -30,7 +30,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     tags: ['classify'],
     summary: 'Classify one picture',
     querystring: classifyQuery,
-    response: { 200: answerSchema, ...refusals, ...problems },
+    response: { 200: answered('The answer', answerSchema), ...refusals, ...problems },
   };
   const limits = {
     maxBodyBytes: dependencies.maxBodyBytes,
@@ -86,13 +86,13 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
   });
 };
 
-/** What a body says beside its picture counts as the query's, which goes before it. Throws AppError. */
+/** What a body says beside its picture counts as the query's, which goes before it; all of it must be right. */
 function merge(asked: Record<string, unknown>, fields: Record<string, unknown>): ClassifyQuery {
-  const known = Object.entries(fields).filter(([name]) => Object.hasOwn(classifyQuery.shape, name));
-  const parsed = classifyQuery.safeParse({ ...Object.fromEntries(known), ...asked });
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new AppError('invalid-parameter', `body/${issue?.path.join('/')} ${issue?.message}`);
+  const known = Object.fromEntries(Object.entries(fields).filter(([name]) => Object.hasOwn(classifyQuery.shape, name)));
+  const { error } = classifyQuery.safeParse(known);
+  const [issue] = error?.issues ?? [];
+  if (issue) throw new AppError('invalid-parameter', `body/${issue.path.join('/')} ${issue.message}`);
+  return classifyQuery.parse({ ...known, ...asked });
 }
 
 /** The deadline that the query asks for, before it is checked: who cannot be served need not send a body. */

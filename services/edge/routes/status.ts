@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { AppDependencies } from '../app.ts';
 import { createDirectory } from '../directory.ts';
-import { expertsSchema, open, problems, readinessSchema, refusals } from '../schemas.ts';
+import { answered, expertsSchema, open, problems, readinessSchema, refusals } from '../schemas.ts';
 
 const tags = ['status'];
 const health = {
@@ -10,21 +10,21 @@ const health = {
   tags,
   operationId: 'getHealth',
   summary: 'Whether the process lives',
-  response: { 200: z.object({ status: z.literal('alive') }), ...problems },
+  response: { 200: answered('It lives', z.object({ status: z.literal('alive') })), ...problems },
 };
 const readiness = {
   ...open,
   tags,
   operationId: 'getReadiness',
   summary: 'Whether pictures are answered, and how the bus and the experts are',
-  response: { 200: readinessSchema, 503: readinessSchema, ...problems },
+  response: { 200: answered('They are', readinessSchema), 503: answered('They are not', readinessSchema), ...problems },
 };
 const metricsText = {
   tags,
   operationId: 'getMetrics',
   summary: 'Metrics in the text format of Prometheus',
   response: {
-    200: { description: 'metrics', content: { 'text/plain': { schema: z.string() } } },
+    200: { description: 'The metrics', content: { 'text/plain': { schema: z.string() } } },
     ...refusals,
     ...problems,
   },
@@ -33,7 +33,7 @@ const experts = {
   tags,
   operationId: 'listExperts',
   summary: 'The experts of the bundle, and who hosts them',
-  response: { 200: expertsSchema, ...refusals, ...problems },
+  response: { 200: answered('The experts', expertsSchema), ...refusals, ...problems },
 };
 
 /** Health, readiness, metrics, the experts, and the API's own description. */
