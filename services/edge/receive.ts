@@ -67,7 +67,9 @@ export function receive(request: IncomingMessage, { most, take, signal }: Reader
   }
 
   request.on('error', finish);
-  request.once('close', () => finished || finish(new AppError('client-closed', 'the caller hung up')));
+  request.once('close', () => {
+    if (!request.readableEnded) finish(new AppError('client-closed', 'the caller hung up'));
+  });
   try {
     for (const coding of codingsOf(request)) {
       const stage = (decoders[coding] as () => Duplex)();

@@ -6,14 +6,23 @@ import { strategyNames } from './strategies.ts';
 /** The longest deadline that can be asked for, in milliseconds. */
 export const MOST_MS = 600_000;
 
+function nameKnown({ code, keys }: { code?: string | undefined; keys?: unknown }): string | undefined {
+  if (code !== 'unrecognized_keys') return undefined;
+  const known = Object.keys(classifyQuery.shape).join(', ');
+  return `there is no parameter ${(keys as string[]).map((key) => key.slice(0, 40)).join(', ')}; there are ${known}`;
+}
+
 /** What callers send and get, checked where it comes in and published as OpenAPI. */
 export const classifyQuery = z
-  .object({
-    topK: decimal(z.number().int().min(1).max(1000)).default(5).describe('how many labels to return'),
-    deadlineMs: decimal(z.number().int().min(1).max(MOST_MS)).optional().describe('time for the answer'),
-    threshold: decimal(z.number().min(0).max(1)).optional().describe('escalate answers less confident than this'),
-    strategy: z.enum(strategyNames).default('ask').describe('who may answer'),
-  })
+  .object(
+    {
+      topK: decimal(z.number().int().min(1).max(1000)).default(5).describe('how many labels to return'),
+      deadlineMs: decimal(z.number().int().min(1).max(MOST_MS)).optional().describe('time for the answer'),
+      threshold: decimal(z.number().min(0).max(1)).optional().describe('escalate answers less confident than this'),
+      strategy: z.enum(strategyNames).default('ask').describe('who may answer'),
+    },
+    { error: nameKnown },
+  )
   .strict();
 
 export type ClassifyQuery = z.infer<typeof classifyQuery>;
