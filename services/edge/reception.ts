@@ -65,6 +65,7 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
       const { socket } = request;
       const { 'content-length': length, 'content-type': type = '', 'content-encoding': coding } = request.headers;
       const announced = Math.min(limits.bodyBytes, length === undefined ? limits.bodyBytes : Number(length));
+      const copies = length !== undefined && kindOf(type) === 'json' ? JSON_COPIES : 1;
       const begun = now();
       const before = (earlier.get(socket) ?? 0) + headBytes(request);
       const guest: Arriving = {
@@ -72,12 +73,7 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
           const age = now() - begun;
           return age > limits.fairMs || (socket.bytesRead - before) * limits.fairMs < announced * age;
         },
-        bytes:
-          coding !== undefined
-            ? limits.bodyBytes
-            : length !== undefined && kindOf(type) === 'json'
-              ? JSON_COPIES * announced
-              : announced,
+        bytes: coding === undefined ? copies * announced : limits.bodyBytes,
         drop(why) {
           leave();
           drop(why);

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { KEY, makeKeyFile } from '../support/key-file.ts';
@@ -203,6 +205,20 @@ describe('pages of other origins', () => {
     expect([status, headers.get('access-control-allow-origin')]).toEqual([401, null]);
     const answer = await ask('/healthz', { headers: { origin } }, guarded.url);
     expect([answer.status, answer.headers.get('access-control-allow-origin')]).toEqual([200, null]);
+  });
+
+  test('a named one may read that its request came too slowly', async () => {
+    const { hostname, port } = new URL(guarded.url);
+    const socket = connect(Number(port), hostname);
+    let received = '';
+    socket.on('data', (chunk) => {
+      received += chunk;
+    });
+    const head = `POST /classify?deadlineMs=100 HTTP/1.1\r\nhost: x\r\norigin: ${ORIGIN}\r\nx-api-key: ${KEY}`;
+    socket.write(`${head}\r\ncontent-length: 1000\r\n\r\nx`);
+    await once(socket, 'close');
+    expect(received).toMatch(/^HTTP\/1\.1 408/);
+    expect(received).toContain(`\r\naccess-control-allow-origin: ${ORIGIN}\r\n`);
   });
 
   test('where none is named, nobody is told anything', async () => {
