@@ -10,6 +10,12 @@ import { makeVisible } from './visible.ts';
  * Every setting of every service, and but for `config.frugal.ts` the only reader of `process.env`. A setting left empty
  * counts as not set.
  */
+const isOrigin = (text: string) => /^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@*\\]+\/?$/i.test(text) && URL.canParse(text);
+/** As browsers write it; of what is no address of the web, the text. */
+const toOrigin = (text: string) => {
+  const { origin } = new URL(text);
+  return origin === 'null' ? text.toLowerCase().replace(/\/$/, '') : origin;
+};
 const megabyte = 1024 * 1024;
 const cores = availableParallelism();
 
@@ -45,6 +51,16 @@ const settings = {
     .default('_INBOX_edge')
     .describe('where replies come to: the prefix that the server lets this edge subscribe'),
   ASK_API_KEYS_FILE: z.string().optional().describe('file of the API keys; with it HTTP callers must send one'),
+  ASK_CORS_ORIGINS: z
+    .string()
+    .transform(splitList)
+    .refine(
+      (origins) => origins.every(isOrigin),
+      'must be origins with commas between, such as https://app.example:8443, each by its name: * is not taken',
+    )
+    .transform((origins) => origins.map(toOrigin))
+    .default([])
+    .describe('origins, separated by commas, whose pages may ask from a browser; default: only the own page'),
   ASK_ALLOW_ANONYMOUS: flag().default(false).describe('whether anyone may call although `HOST` is not loopback'),
   ASK_API_KEY: z
     .string()

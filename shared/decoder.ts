@@ -1,7 +1,8 @@
 import { Budget } from './budget.ts';
 import { decodeCost } from './decode-cost.ts';
 import { AppError } from './errors.ts';
-import { decodeImage, fitPixels, type InputRule, mediaTypeOf } from './image.ts';
+import { decodeImage, fitPixels, type InputRule } from './image.ts';
+import { mediaTypeOf } from './media-type.ts';
 import type { RawImage } from './wire.ts';
 
 /** Decoding runs on libuv's pool of four threads. */

@@ -3,16 +3,19 @@ const table = {
   'empty-body': [400, 'The request has no image'],
   'invalid-body': [400, 'The request body cannot be read'],
   'not-an-image': [400, 'The data is not an image'],
+  'too-many-pictures': [400, 'The request has more than one image'],
   'corrupt-image': [400, 'The image is damaged or cut short'],
   'bad-request': [400, 'The request cannot be understood'],
   'missing-key': [401, 'An API key is needed'],
   'unknown-key': [403, 'The API key is not accepted'],
   'not-found': [404, 'There is nothing at this address'],
+  'method-not-allowed': [405, 'This address does not take that method'],
   'request-timeout': [408, 'The request took too long to arrive'],
   'other-model': [409, 'Another model answers here'],
   'payload-too-large': [413, 'The request has too many bytes'],
   'too-many-pixels': [413, 'The image has too many pixels'],
   'unsupported-media-type': [415, 'This kind of data is not accepted'],
+  'unsupported-encoding': [415, 'This content coding is not undone here'],
   'invalid-parameter': [422, 'A parameter has an impossible value'],
   'headers-too-large': [431, 'The request has too many bytes of headers'],
   'rate-limited': [429, 'The API key is used too often'],
@@ -26,6 +29,7 @@ const table = {
 } as const satisfies Record<string, readonly [status: number, title: string]>;
 
 export type ErrorCode = keyof typeof table;
+export const errorCodes = Object.keys(table) as [ErrorCode, ...ErrorCode[]];
 
 /** An error with a code from the table; `message` is safe to show to the caller. */
 export class AppError extends Error {
@@ -52,8 +56,6 @@ export class AppError extends Error {
     return table[this.code][1];
   }
 }
-
-export const errorCodes = Object.keys(table) as ErrorCode[];
 
 export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(table, code);

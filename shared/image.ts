@@ -1,25 +1,12 @@
 import sharp, { type Sharp } from 'sharp';
 import { AppError } from './errors.ts';
 import type { Encoding, Manifest } from './manifest.ts';
+import { requireImage } from './media-type.ts';
 import { readPlainPng } from './png.ts';
 import type { EncodedImage, RawImage } from './wire.ts';
 
 sharp.concurrency(1); // one decode uses one thread: several run side by side, and glibc's arenas stay few
 sharp.cache(false);
-
-const signatures: [type: EncodedImage['type'], test: (bytes: Uint8Array) => boolean][] = [
-  ['image/jpeg', (b) => b[0] === 0xff && b[1] === 0xd8 && b[2] === 0xff],
-  ['image/png', (b) => ascii(b, 1, 4) === 'PNG' && b[0] === 0x89],
-  ['image/webp', (b) => ascii(b, 0, 4) === 'RIFF' && ascii(b, 8, 12) === 'WEBP'],
-];
-
-const refused: [name: string, test: (bytes: Uint8Array) => boolean][] = [
-  ['GIF', (b) => ascii(b, 0, 4) === 'GIF8'],
-  ['TIFF', (b) => ['II*\0', 'MM\0*'].includes(ascii(b, 0, 4))],
-  ['BMP', (b) => ascii(b, 0, 2) === 'BM'],
-  ['HEIF or AVIF', (b) => ascii(b, 4, 8) === 'ftyp'],
-  ['SVG', (b) => /^\s*<(svg|[\s\S]*<svg)[\s>]/i.test(ascii(b, 0, 1024))],
-];
 
 export type InputRule = Manifest['input'];
 
@@ -60,11 +47,6 @@ export async function encodeImage(
   return { bytes: await source.webp(options).toBuffer(), type: 'image/webp' };
 }
 
-/** What a file's first bytes say it is; undefined if it is none that `decodeImage` takes. */
-export function mediaTypeOf(bytes: Uint8Array): EncodedImage['type'] | undefined {
-  return signatures.find(([, matches]) => matches(bytes))?.[0];
-}
-
 async function toSquare(source: Sharp, rule: InputRule): Promise<RawImage> {
   const [r, g, b] = rule.background as [number, number, number];
   const { data, info } = await source
@@ -77,14 +59,6 @@ async function toSquare(source: Sharp, rule: InputRule): Promise<RawImage> {
   return { pixels: new Uint8Array(data.buffer, data.byteOffset, data.length), width: info.width, height: info.height };
 }
 
-function requireImage(bytes: Uint8Array): void {
-  if (bytes.length === 0) throw new AppError('empty-body', 'send a JPEG, PNG or WebP image');
-  if (mediaTypeOf(bytes)) return;
-  const known = refused.find(([, matches]) => matches(bytes));
-  if (known) throw new AppError('unsupported-media-type', `${known[0]} is not accepted; send JPEG, PNG or WebP`);
-  throw new AppError('not-an-image', 'the data does not begin like JPEG, PNG or WebP');
-}
-
 async function refuse(error: Error, bytes: Uint8Array, maxPixels: number): Promise<never> {
   if (error instanceof AppError) throw error;
   const size = await sharp(bytes, { limitInputPixels: false })
@@ -94,8 +68,4 @@ async function refuse(error: Error, bytes: Uint8Array, maxPixels: number): Promi
     throw new AppError('too-many-pixels', `${size.width} x ${size.height} pixels, at most ${maxPixels} are accepted`);
   }
   throw new AppError('corrupt-image', `the image cannot be decoded: ${error.message}`, { cause: error });
-}
-
-function ascii(bytes: Uint8Array, from: number, to: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1', from, to);
 }

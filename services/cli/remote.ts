@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { mediaTypeOf } from '../../shared/image.ts';
+import { mediaTypeOf } from '../../shared/media-type.ts';
 import type { Answer } from '../edge/classify.ts';
 import { answerSchema, problemSchema } from '../edge/schemas.ts';
 

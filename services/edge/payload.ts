@@ -1,5 +1,6 @@
-import { encodeImage, mediaTypeOf } from '../../shared/image.ts';
+import { encodeImage } from '../../shared/image.ts';
 import type { Encoding } from '../../shared/manifest.ts';
+import { mediaTypeOf } from '../../shared/media-type.ts';
 import type { EncodedImage, RawImage } from '../../shared/wire.ts';
 
 export interface Payload {

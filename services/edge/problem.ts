@@ -5,12 +5,12 @@ import { AppError, type ErrorCode, toAppError } from '../../shared/errors.ts';
 import { sparing } from '../../shared/log.sparing.ts';
 import type { Log } from '../../shared/log.ts';
 import type { EdgeMetrics } from '../../shared/metrics.ts';
+import { CODINGS } from './receive.ts';
 
 /** Fastify's and its plugins' error codes that have a code of ours; other client errors are `invalid-body`. */
 const translated: Record<string, ErrorCode> = {
   FST_ERR_BAD_URL: 'bad-request',
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload-too-large',
-  FST_REQ_FILE_TOO_LARGE: 'payload-too-large',
   FST_ERR_VALIDATION: 'invalid-parameter',
 };
 
@@ -21,10 +21,11 @@ const unreadable: Record<string, ErrorCode> = {
   HPE_INVALID_EOF_STATE: 'client-closed',
 };
 
-const MEDIA_TYPES =
-  'set content-type to image/jpeg, image/png or image/webp (the image itself), image/x-rgb8 (its pixels), multipart/form-data (a file named ' +
-  "image) or application/json ({'image': base64})";
+/** Milliseconds for all of a request, whatever its deadline. */
+export const REQUEST_MS = 30_000;
 
+const TOO_SLOW = `no request may take longer than ${REQUEST_MS} ms to arrive, whatever its deadlineMs: send it faster`;
+const NOT_HTTP = 'what was sent is not an HTTP request that this server accepts';
 const LINGER_MS = 1000;
 const PROBLEM = 'application/problem+json; charset=utf-8';
 
@@ -36,6 +37,7 @@ export function createErrorHandler(metrics: EdgeMetrics, log: Log) {
     metrics.errors.inc({ code: error.code });
     if (error.status === 500) say('error', `${error.code} ${thrown.message}`, { err: thrown }, error.code);
     else if (error.status > 500) say('warn', error.code, { reason: error.message }, error.code);
+    if (error.code === 'unsupported-encoding') reply.header('accept-encoding', CODINGS);
     if (error.status === 401) reply.header('www-authenticate', 'Bearer');
     if (error.status === 429 || error.status === 503) {
       reply.header('retry-after', String(Math.ceil(error.retryAfterMs / 1000)));
@@ -82,24 +84,34 @@ export function createConnectionHandler(metrics: EdgeMetrics) {
     if (socket.destroyed || thrown.code === 'ECONNRESET') return void socket.destroy();
     if (refused.has(socket)) return; // Node says it again of all that follows
     refused.add(socket);
-    const detail = 'what was sent is not an HTTP request that this server accepts';
-    refuse(new AppError(unreadable[thrown.code ?? ''] ?? 'bad-request', detail), socket);
+    const code = unreadable[thrown.code ?? ''] ?? 'bad-request';
+    refuse(new AppError(code, code === 'request-timeout' ? TOO_SLOW : NOT_HTTP), socket);
   };
 }
 
-/** Answers a request that has not arrived completely, and gives it up: reading it fails with `error`. */
-export function refuseHalfway(error: AppError, request: IncomingMessage, response: ServerResponse): void {
+/**
+ * Answers a request that has not arrived completely, and gives it up: reading it fails with `error`. Of `headers` it is
+ * those that let a page of another origin read the answer.
+ */
+export function refuseHalfway(
+  error: AppError,
+  request: IncomingMessage,
+  response: ServerResponse,
+  headers: Record<string, unknown> = {},
+): void {
   const { socket } = request;
-  if (response.socket !== null) return void refuseSocket(error, socket, () => request.destroy(error));
+  const cors = Object.entries(headers).filter(([name]) => name === 'vary' || name.startsWith('access-control-'));
+  const lines = cors.map(([name, value]) => `\r\n${name}: ${value}`).join('');
+  if (response.socket !== null) return void refuseSocket(error, socket, lines, () => request.destroy(error));
   // It stands behind a request whose answer is still to come: its own must wait, and the socket must last until then.
   response.once('finish', () => close(socket));
   if (!response.headersSent && request.listenerCount('error') > 0) request.emit('error', error);
 }
 
-function refuseSocket(error: AppError, socket: Socket, sent = () => {}): void {
+function refuseSocket(error: AppError, socket: Socket, lines = '', sent = () => {}): void {
   const body = toProblem(error);
   const head = `HTTP/1.1 ${error.status} ${error.code}\r\ncontent-type: ${PROBLEM}\r\nconnection: close`;
-  close(socket, `${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, sent);
+  close(socket, `${head}${lines}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, sent);
 }
 
 function close(socket: Socket, last = '', sent = () => {}): void {
@@ -124,7 +136,6 @@ function toProblem({ code, title, status, message }: AppError): string {
 export function translate(thrown: FastifyError, { destroyed, complete }: IncomingMessage): AppError {
   if (thrown instanceof AppError) return thrown;
   if (destroyed && !complete) return new AppError('client-closed', 'the caller hung up', { cause: thrown });
-  if (thrown.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new AppError('unsupported-media-type', MEDIA_TYPES);
   const code = translated[thrown.code];
   if (code) return new AppError(code, thrown.message, { cause: thrown });
   const blamesCaller = thrown.statusCode !== undefined && thrown.statusCode >= 400 && thrown.statusCode < 500;

@@ -1,61 +1,59 @@
-import type { FastifyError, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { AppError } from '../../shared/errors.ts';
+import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../shared/media-type.ts';
 import { PIXELS_TYPE, type RawImage, readPixels } from '../../shared/wire.ts';
+import { readForm } from './read-form.ts';
+import { type ParseJson, readJson } from './read-json.ts';
+import { receiveAll } from './receive.ts';
+
+/** What a request brings. */
+export interface Submission {
+  picture: Uint8Array | RawImage;
+  /** What a form or JSON says beside the picture; of the form, only options. */
+  fields: Record<string, unknown>;
+}
+
+export interface Limits {
+  maxBodyBytes: number;
+  /** Names of the fields of a form that are read. */
+  options: string[];
+  parseJson: ParseJson;
+}
 
 /**
- * The one image of a request: raw body, multipart field `image`, or JSON `{"image": "<base64>"}`; a raw body may also be
- * pixels. Throws AppError.
+ * The one picture of a request: a form, JSON, or pixels, where its `type` says so; else the body is the picture, whatever
+ * the type: the bytes say what it is. Throws AppError, for a format that is not taken as soon as its first bytes are here.
  */
-export async function readImage(request: FastifyRequest): Promise<Uint8Array | RawImage> {
-  if (request.isMultipart()) return readMultipart(request);
-  if (request.body instanceof Uint8Array) return readBody(request.headers['content-type'] ?? '', request.body);
-  if (request.body === undefined || request.body === null) {
-    throw new AppError('empty-body', 'send a JPEG, PNG or WebP image');
+export async function readImage({ raw }: FastifyRequest, type: string, limits: Limits): Promise<Submission> {
+  const { maxBodyBytes: most, options, parseJson } = limits;
+  switch (kindOf(type)) {
+    case 'form':
+      return readForm(raw, { type, most, options });
+    case 'json':
+      return readJson(raw, await receiveAll(raw, most, ENOUGH_BYTES, requireJson), parseJson);
+    case 'pixels':
+      return { picture: toPixels(type, await receiveAll(raw, most, 0, () => {})), fields: {} };
+    default:
+      return { picture: await receiveAll(raw, most, ENOUGH_BYTES, requireImage), fields: {} };
   }
-  return readJson(request.body);
 }
 
-function readBody(type: string, body: Uint8Array): Uint8Array | RawImage {
-  if (!type.toLowerCase().startsWith(PIXELS_TYPE)) return body;
+/** What a body is by its type, as far as that counts. */
+export function kindOf(type: string): 'form' | 'json' | 'pixels' | 'file' {
+  const [name = ''] = type.toLowerCase().split(';', 1);
+  if (/^\s*multipart\//.test(name)) return 'form';
+  if (/^\s*(application|text)\/([^,]*\+)?json\s*$/.test(name)) return 'json';
+  return name.trim() === PIXELS_TYPE ? 'pixels' : 'file';
+}
+
+function toPixels(type: string, body: Uint8Array): RawImage {
   const image = readPixels(type, body);
-  if (!image)
-    throw new AppError('unsupported-media-type', `expected '${PIXELS_TYPE}; width=W; height=H', got '${type}'`);
-  return image;
+  if (image) return image;
+  throw new AppError('unsupported-media-type', `expected '${PIXELS_TYPE}; width=W; height=H', got '${type}'`);
 }
 
-async function readMultipart(request: FastifyRequest): Promise<Uint8Array> {
-  try {
-    return await readParts(request);
-  } catch (error) {
-    // What is left of the form must be read away: a caller that writes first and reads later would wait for ever.
-    request.raw.unpipe();
-    request.raw.resume();
-    if ((error as FastifyError).statusCode !== undefined || error instanceof AppError) throw error;
-    // The form parser throws bare errors, all of them about what it was given.
-    throw new AppError('invalid-body', `the form cannot be read: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-async function readParts(request: FastifyRequest): Promise<Uint8Array> {
-  let image: Buffer | undefined;
-  for await (const part of request.parts()) {
-    if (part.type !== 'file' || part.fieldname !== 'image') {
-      throw new AppError('invalid-body', `unexpected form field '${part.fieldname}', send one file named 'image'`);
-    }
-    if (image) throw new AppError('invalid-body', "two files named 'image'; send one");
-    image = await part.toBuffer();
-  }
-  if (!image) throw new AppError('empty-body', "the form has no file named 'image'");
-  return image;
-}
-
-function readJson(body: unknown): Uint8Array {
-  const image = typeof body === 'object' && body !== null && 'image' in body ? body.image : undefined;
-  if (typeof image !== 'string') {
-    throw new AppError('invalid-body', 'the JSON must be {"image": "<base64>"}');
-  }
-  const bytes = Buffer.from(image, 'base64');
-  // Node leaves out what is not base64. To compare is quicker than a regular expression over 20 MB.
-  if (bytes.toString('base64') !== image) throw new AppError('invalid-body', 'the field image is not base64');
-  return bytes;
+function requireJson(beginning: Uint8Array): void {
+  const type = mediaTypeOf(beginning);
+  if (type) throw new AppError('invalid-body', `the body is ${type}, not the JSON that content-type says: say ${type}`);
+  refuseOthers(beginning);
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { AppError } from '../../shared/errors.ts';
+import { kindOf } from './read-image.ts';
 
 /** Bounds what requests hold while they arrive and until they are answered, so that slow senders shut nobody out. */
 export interface Reception {
@@ -30,6 +31,7 @@ export interface ReceptionLimits {
   fairMs: number;
 }
 
+const LATE = 'the request had not arrived completely after';
 const GAVE_WAY = 'others were waiting, and the request had not arrived completely';
 const JSON_COPIES = 3; // its bytes, its text, and the base64 in it
 
@@ -61,8 +63,9 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
   return {
     take(request, withinMs, drop) {
       const { socket } = request;
-      const { 'content-length': length, 'content-type': type = '' } = request.headers;
+      const { 'content-length': length, 'content-type': type = '', 'content-encoding': coding } = request.headers;
       const announced = Math.min(limits.bodyBytes, length === undefined ? limits.bodyBytes : Number(length));
+      const copies = length !== undefined && kindOf(type) === 'json' ? JSON_COPIES : 1;
       const begun = now();
       const before = (earlier.get(socket) ?? 0) + headBytes(request);
       const guest: Arriving = {
@@ -70,7 +73,7 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
           const age = now() - begun;
           return age > limits.fairMs || (socket.bytesRead - before) * limits.fairMs < announced * age;
         },
-        bytes: length !== undefined && /^application\/json/i.test(type) ? JSON_COPIES * announced : announced,
+        bytes: coding === undefined ? copies * announced : limits.bodyBytes,
         drop(why) {
           leave();
           drop(why);
@@ -80,7 +83,12 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
       bytes += guest.bytes;
       arriving.add(guest);
       const late = () =>
-        guest.drop(new AppError('request-timeout', `the request had not arrived completely after ${withinMs} ms`));
+        guest.drop(
+          new AppError(
+            'request-timeout',
+            `${LATE} ${withinMs} ms, its deadline: send it faster, or with a longer deadlineMs`,
+          ),
+        );
       // What lies unread because this process was busy has arrived: it is read before the check phase of the event loop.
       const overdue = () => setImmediate(() => arriving.has(guest) && late());
       const timer = setTimeout(overdue, withinMs);

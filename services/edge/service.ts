@@ -103,6 +103,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
     directory,
     metrics,
     decode: createDecoder(bundle.manifest.input, config.ASK_MAX_PIXELS),
+    corsOrigins: config.ASK_CORS_ORIGINS,
     maxBodyBytes: config.ASK_MAX_BODY_BYTES,
     deadlineMs: config.ASK_DEADLINE_MS,
     phase: () => phase,

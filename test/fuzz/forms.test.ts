@@ -6,6 +6,7 @@ import { exchange, toRequest } from './support/raw-http.ts';
 import { DEADLINE_MS, requireProper, SLACK_MS, startFuzzedSystem } from './support/system.ts';
 
 const picture = (await flatPng(SURE_RED)).toString('latin1');
+const base64 = Buffer.from(picture, 'latin1').toString('base64');
 
 let system: Awaited<ReturnType<typeof startFuzzedSystem>>;
 beforeAll(async () => {
@@ -30,6 +31,10 @@ const name = fc.constantFrom(
     'image',
     'image',
     'image',
+    'file',
+    'topK',
+    'threshold',
+    'strategy',
     '',
     '__proto__',
     'constructor',
@@ -85,6 +90,15 @@ const headers = fc
   .map(([own, others, last]) => (last ? [...others, own] : [own, ...others]).filter(Boolean));
 const body = fc.oneof(
   fc.constant(picture),
+  fc.constantFrom(
+    '3',
+    '0.5',
+    'edge',
+    '-1',
+    base64,
+    `data:image/png;name=x;base64,${base64}`,
+    base64.replace(/.{64}/g, '$&\n'),
+  ),
   fc.constantFrom('', '\r\n', '\r\n--', '--x', '--x--\r\n', 'a'.repeat(300_000), picture.repeat(50)),
   fc.constant(`--y\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n${picture}\r\n--y--\r\n`),
   fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes).toString('latin1')),

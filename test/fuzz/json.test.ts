@@ -32,6 +32,17 @@ const value = fc.oneof(
     ],
     ...[`"${'A'.repeat(400_000)}%"`, `"${'='.repeat(400_000)}"`, `"${'\\u0041'.repeat(4)}"`, `"${' '.repeat(4)}"`],
     ...[`"${picture.replace('=', '-')}"`, `"${picture}\\n"`, `"${picture.slice(0, -1)}"`, `["${picture}"]`],
+    ...[
+      `"${picture.replace(/.{76}/g, '$&\\r\\n')}"`,
+      `"data:;;base64,,${picture}"`,
+      `"data:${';base64'.repeat(50_000)},${picture}"`,
+    ],
+    ...[
+      `"${'\\n'.repeat(200_000)}"`,
+      `"${'%2B'.repeat(100_000)}"`,
+      `"data:,${'%2B'.repeat(100_000)}"`,
+      `"${'-_'.repeat(200_000)}"`,
+    ],
     ...[`{"toString":"${picture}","length":4}`, '{"__proto__":{"image":"AAAA"}}', `"data:image/png;base64,${picture}"`],
     ...[
       '['.repeat(50_000),
@@ -46,6 +57,7 @@ const value = fc.oneof(
 );
 const key = fc.oneof(
   { weight: 4, arbitrary: fc.constant('image') },
+  fc.constantFrom('topK', 'threshold', 'deadlineMs', 'strategy', 'file'),
   fc.constantFrom('__proto__', 'constructor', 'prototype', 'toString', 'image\\u0000', '\\u005f_proto__', 'IMAGE', ''),
 );
 const member = fc.tuple(key, value).map(([name, content]) => `"${name}":${content}`);

@@ -104,14 +104,8 @@ describe('bad input gets a problem document', () => {
       'unsupported-media-type',
     ],
     ['a GIF as PNG', async () => ({ headers: png, body: await animation() }), '', 415, 'unsupported-media-type'],
-    [
-      'plain text',
-      () => ({ headers: { 'content-type': 'text/plain' }, body: 'hello' }),
-      '',
-      415,
-      'unsupported-media-type',
-    ],
-    ['no content type', () => ({ body: new Uint8Array([1, 2]) }), '', 415, 'unsupported-media-type'],
+    ['plain text', () => ({ headers: { 'content-type': 'text/plain' }, body: 'hello' }), '', 400, 'not-an-image'],
+    ['no content type', () => ({ body: new Uint8Array([1, 2]) }), '', 400, 'not-an-image'],
     [
       'cut short',
       async () => ({ headers: png, body: (await noise().png().toBuffer()).subarray(0, 20_000) }),
@@ -146,9 +140,9 @@ describe('bad input gets a problem document', () => {
       }),
       '',
       400,
-      'invalid-body',
+      'too-many-pictures',
     ],
-    ['another field', async () => ({ body: form([['file', await flatPng(SURE_RED)]]) }), '', 400, 'invalid-body'],
+    ['another field', async () => ({ body: form([['photo', await flatPng(SURE_RED)]]) }), '', 400, 'empty-body'],
     ['an empty form', () => ({ body: form([]) }), '', 400, 'empty-body'],
     ['a form too large', () => ({ body: form([['image', Buffer.alloc(1_000_001)]]) }), '', 413, 'payload-too-large'],
     [
@@ -203,53 +197,6 @@ describe('other addresses', () => {
     const page = await fetch(`${url}/`);
     expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
     expect(await page.text()).toContain('<title>Ask the Expert</title>');
-  });
-
-  test('the description names every door, parameter and kind of answer', async () => {
-    // biome-ignore lint/suspicious/noExplicitAny: an OpenAPI document
-    const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as any;
-    const { post } = paths['/classify'];
-    expect(Object.keys(post.requestBody.content)).toEqual([
-      'image/jpeg',
-      'image/png',
-      'image/webp',
-      'image/x-rgb8',
-      'multipart/form-data',
-      'application/json',
-    ]);
-    expect(
-      post.parameters.map(({ name, schema }: { name: string; schema: { type: string } }) => [name, schema.type]),
-    ).toEqual([
-      ['topK', 'integer'],
-      ['deadlineMs', 'integer'],
-      ['threshold', 'number'],
-      ['explain', 'boolean'],
-      ['strategy', 'string'],
-    ]);
-    const kinds = Object.entries(post.responses).map(([status, response]) => [
-      status,
-      ...Object.keys((response as { content: object }).content),
-    ]);
-    expect(kinds).toEqual([
-      ['200', 'application/json'],
-      ['401', 'application/problem+json'],
-      ['403', 'application/problem+json'],
-      ['4XX', 'application/problem+json'],
-      ['5XX', 'application/problem+json'],
-    ]);
-  });
-
-  test('the description allows null where answers have it', async () => {
-    // biome-ignore lint/suspicious/noExplicitAny: an OpenAPI document
-    const description = (await (await fetch(`${url}/openapi.json`)).json()) as any;
-    expect(description.openapi).toMatch(/^3\.1\./);
-    expect(JSON.stringify(description)).not.toContain('"nullable"'); // means nothing in 3.1
-    const answer = description.paths['/classify'].post.responses[200].content['application/json'].schema.properties;
-    expect(answer.degraded.anyOf).toEqual([
-      { type: 'string', enum: ['timeout', 'no-expert', 'overloaded', 'expert-error', 'circuit-open'] },
-      { type: 'null' },
-    ]);
-    expect(answer.expert.type).toEqual(['string', 'null']);
   });
 
   test('metrics count answers and errors', async () => {

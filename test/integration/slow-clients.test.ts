@@ -33,6 +33,7 @@ describe('a body that does not arrive', () => {
     await slow.closed;
     expect(slow.answer()).toContain('HTTP/1.1 408');
     expect(slow.answer()).toContain('"code":"request-timeout"');
+    expect(slow.answer()).toContain('deadlineMs');
     const metrics = await (await fetch(`${system.url}/metrics`)).text();
     expect(metrics).toContain('ask_errors_total{code="request-timeout"} 1');
     expect(metrics).not.toContain('invalid-body');

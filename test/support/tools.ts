@@ -2,11 +2,13 @@ import { accessSync, constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const cache = fileURLToPath(new URL('../../.cache/tools/', import.meta.url));
+const generator = fileURLToPath(new URL('../../.cache/openapi-ts/', import.meta.url));
 const places = {
   chromium: '/usr/bin/chromium',
   strace: '/usr/bin/strace',
   promtool: `${cache}usr/bin/promtool`,
   schemathesis: `${cache}bin/schemathesis`,
+  'openapi-ts': `${generator}node_modules/@hey-api/openapi-ts/bin/run.js`,
   'openapi-python-client': `${cache}bin/openapi-python-client`,
   'kubernetes-validate': `${cache}bin/kubernetes-validate`,
   python: `${cache}bin/python`,

@@ -106,3 +106,30 @@ test.each([
   expect(batchOf(readConfig(env), 'generalist')).toBe(generalist);
   expect(batchOf(readConfig(env), 'expert')).toBe(expert);
 });
+
+test.each([
+  ['https://app.example', ['https://app.example']],
+  [' https://App.Example/ , http://localhost:3000', ['https://app.example', 'http://localhost:3000']],
+  ['https://app.example:443,capacitor://localhost', ['https://app.example', 'capacitor://localhost']],
+  ['http://[::1]:8080', ['http://[::1]:8080']],
+])('origins %s are taken as browsers write them', (ASK_CORS_ORIGINS, origins) => {
+  expect(readConfig({ ASK_CORS_ORIGINS }).ASK_CORS_ORIGINS).toEqual(origins);
+});
+
+test.each([
+  '*',
+  'https://*.example',
+  'null',
+  'app.example',
+  'https://a/b',
+  'https://a?',
+  'https://u@a',
+  'https://a,,https://b',
+  'https://a:x',
+])('origins %s are refused', (ASK_CORS_ORIGINS) => {
+  expect(() => readConfig({ ASK_CORS_ORIGINS })).toThrow(`ASK_CORS_ORIGINS=${ASK_CORS_ORIGINS}: must be origins`);
+});
+
+test('nobody may ask from another origin unless it is named', () => {
+  expect(readConfig({}).ASK_CORS_ORIGINS).toEqual([]);
+});

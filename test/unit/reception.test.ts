@@ -14,9 +14,17 @@ function setUp() {
   const reception = createReception(limits, () => time);
   const dropped: string[] = [];
   const socket = () => ({ bytesRead: 0 });
-  const take = (name: string, length?: number, withinMs = 60_000, type = 'image/png', from = socket()) => {
+  const take = (
+    name: string,
+    length?: number,
+    withinMs = 60_000,
+    type = 'image/png',
+    from = socket(),
+    coding?: string,
+  ) => {
     const headers = {
       'content-type': type,
+      ...(coding && { 'content-encoding': coding }),
       ...(length === undefined ? {} : { 'content-length': String(length) }),
     };
     from.bytesRead += HEAD.length;
@@ -104,6 +112,15 @@ describe('reception', () => {
     take('b', 250);
     expect(dropped).toEqual([]);
     take('c', 1, undefined, 'Application/JSON');
+    expect(dropped).toEqual(['a request-timeout']);
+  });
+
+  test('counts what is compressed as the largest: nobody can say yet how large it is', () => {
+    const { dropped, take, socket } = setUp();
+    take('a', 3, undefined, 'image/png', socket(), 'gzip');
+    take('b', 600);
+    expect(dropped).toEqual([]);
+    take('c', 300);
     expect(dropped).toEqual(['a request-timeout']);
   });
 

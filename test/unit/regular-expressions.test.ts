@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { readImage } from '../../services/edge/read-image.ts';
+import { decodeBase64, explainBase64 } from '../../services/edge/base64.ts';
+import { kindOf } from '../../services/edge/read-image.ts';
 import { readConfig } from '../../shared/config.ts';
 import { decimal } from '../../shared/decimal.ts';
 import { decodeImage } from '../../shared/image.ts';
@@ -14,13 +15,29 @@ const LONG = 2_000_000;
 const rule = { size: 8, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] } as const;
 
 describe('long texts are refused without going back and forth', () => {
-  test.each(['A'.repeat(LONG - 1), `${'A'.repeat(LONG)}=A==`, '='.repeat(LONG), `${'A='.repeat(LONG / 2)}`])(
-    'the base64 of a picture, %#',
-    async (image) => {
-      const request = { isMultipart: () => false, headers: {}, body: { image } };
-      await expect(readImage(request as never)).rejects.toMatchObject({ code: 'invalid-body' });
-    },
-  );
+  test.each([
+    ...['A'.repeat(LONG - 3), `${'A'.repeat(LONG)}=A==`, '='.repeat(LONG), `${'A='.repeat(LONG / 2)}`],
+    ...[
+      `A${' '.repeat(LONG)}A`,
+      `A${' \t'.repeat(LONG / 2)}\n!`,
+      `${'\r\n'.repeat(LONG / 2)}!`,
+      `${'-_'.repeat(LONG / 2)}!`,
+    ],
+    ...[`data:${';'.repeat(LONG)}`, `data:${';base64'.repeat(LONG / 7)}`, `data:${'; '.repeat(LONG / 2)},AAAA`],
+    ...[`data:;base64,${'%2'.repeat(LONG / 2)}`, `http${'s:'.repeat(LONG / 2)}`],
+  ])('the base64 of a picture, %#', (text) => {
+    expect(decodeBase64(text)).toBe(undefined);
+    expect(explainBase64(text)).toMatch(/^is /);
+  });
+
+  test.each([
+    `multipart${' '.repeat(LONG)}`,
+    `application/${'+'.repeat(LONG)}`,
+    `${' '.repeat(LONG)}/json`,
+    `application/${'+json '.repeat(LONG / 6)}x;`,
+  ])('what a body is said to be, %#', (type) => {
+    expect(kindOf(type)).toBe('file');
+  });
 
   test.each([' '.repeat(LONG), '<'.repeat(LONG), '<svg'.repeat(LONG / 4), `<${' <svgx'.repeat(LONG / 6)}`])(
     'what may be SVG, %#',

@@ -119,4 +119,4 @@ key.addEventListener('input', () => sessionStorage.setItem('key', key.value));
 const description = await fetch('openapi.json')
   .then((response) => response.json())
   .catch(() => ({}));
-access.hidden = !description.security;
+access.hidden = !description.security?.length;

@@ -1,20 +1,24 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { z } from 'zod';
 import { AppError } from '../../../shared/errors.ts';
 import { inSpan, readTrace, type Span, SpanKind } from '../../../shared/telemetry.ts';
-import { mediaTypes, PIXELS_TYPE } from '../../../shared/wire.ts';
 import type { AppDependencies } from '../app.ts';
 import { type Answer, classify } from '../classify.ts';
 import { refuseHalfway, translate } from '../problem.ts';
 import { readImage } from '../read-image.ts';
 import type { Guest } from '../reception.ts';
-import { answerSchema, classifyQuery, MOST_MS, problems, refusals } from '../schemas.ts';
+import { answered, answerSchema, type ClassifyQuery, classifyQuery, MOST_MS, problems, refusals } from '../schemas.ts';
 
-/** When a request's headers had arrived, as `performance.now()`, and its place among those that arrive. */
+/** What is known of a request when its headers have arrived. */
 interface Arrival {
+  /** When that was, as `performance.now()`. */
   at: number;
+  /** Its place among those that arrive. */
   guest: Guest;
+  /** What it says that its body is. */
+  type: string;
+  /** The query as it came: without defaults. */
+  asked: Record<string, unknown>;
 }
 
 const ARRIVAL = 'arrival';
@@ -22,42 +26,50 @@ const ARRIVAL = 'arrival';
 /** `POST /classify`. */
 export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
   const schema = {
-    summary: 'Classify one image',
-    consumes: [...mediaTypes, PIXELS_TYPE, 'multipart/form-data', 'application/json'],
-    body: z
-      .any()
-      .describe(
-        'The image itself (image/x-rgb8; width=W; height=H: its pixels, 8-bit RGB, row by row), a form with one file named image, or {"image": base64}',
-      ),
+    operationId: 'classify',
+    tags: ['classify'],
+    summary: 'Classify one picture',
     querystring: classifyQuery,
-    response: { 200: answerSchema, ...refusals, ...problems },
+    response: { 200: answered('The answer', answerSchema), ...refusals, ...problems },
   };
+  const limits = {
+    maxBodyBytes: dependencies.maxBodyBytes,
+    options: Object.keys(classifyQuery.shape),
+    parseJson: app.getDefaultJsonParser('error', 'error'),
+  };
+  // The handler reads the body: only then is the query known to be right, and the bytes decide what they are.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_, __, done) => done(null));
   // Not in a WeakMap: V8's collections of young objects keep its values, and the guest's `drop` refers to the request.
   app.decorateRequest(ARRIVAL, null);
   const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
+    const { headers } = request.raw;
     const phase = dependencies.phase();
     if (phase !== 'ready') throw new AppError(phase, `the service is ${phase}`);
     const deadlineMs = wanted(request) ?? dependencies.deadlineMs;
     dependencies.admission.check(deadlineMs);
-    const drop = (why: AppError) => refuseHalfway(why, request.raw, reply.raw);
+    const drop = (why: AppError) => refuseHalfway(why, request.raw, reply.raw, reply.getHeaders());
     const guest = dependencies.reception.take(request.raw, deadlineMs, drop);
     reply.raw.once('close', guest.leave);
-    request.setDecorator<Arrival>(ARRIVAL, { at: performance.now(), guest });
+    const { 'content-type': type = '' } = headers;
+    delete headers['content-type']; // Fastify would refuse a malformed one before anyone could look at the bytes
+    const asked = request.query as Record<string, unknown>;
+    request.setDecorator<Arrival>(ARRIVAL, { at: performance.now(), guest, type, asked });
   };
   app.post('/classify', { schema, onRequest }, (request, reply) => {
     const answer = async (): Promise<Answer> => {
-      const { query } = request;
       const caller = whileListening(reply);
-      const image = await readImage(request);
+      const { at, guest, type, asked } = request.getDecorator<Arrival>(ARRIVAL);
+      const { picture, fields } = await readImage(request, type, limits);
+      const options = Object.keys(fields).length > 0 ? merge(asked, fields) : request.query;
       // One deadline, from the headers on: what the body took to arrive is gone.
-      const { at, guest } = request.getDecorator<Arrival>(ARRIVAL);
-      guest.weigh('pixels' in image ? image.pixels.length : image.length);
+      guest.weigh('pixels' in picture ? picture.pixels.length : picture.length);
       const spent = performance.now() - at;
-      const deadlineMs = Math.max(1, Math.round((query.deadlineMs ?? dependencies.deadlineMs) - spent));
+      const deadlineMs = Math.max(1, Math.round((options.deadlineMs ?? dependencies.deadlineMs) - spent));
       dependencies.admission.enter(deadlineMs);
       reply.raw.once('close', dependencies.admission.leave);
       const trace = await readTrace(request.headers);
-      return classify(dependencies, image, { ...query, deadlineMs, caller, trace });
+      return classify(dependencies, picture, { ...options, deadlineMs, caller, trace });
     };
     const serve = async (span: Span) => {
       span.setAttributes({ 'http.request.method': 'POST', 'http.route': '/classify' });
@@ -74,6 +86,15 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     return inSpan('POST /classify', SpanKind.SERVER, serve, request.headers);
   });
 };
+
+/** What a body says beside its picture counts as the query's, which goes before it; all of it must be right. */
+function merge(asked: Record<string, unknown>, fields: Record<string, unknown>): ClassifyQuery {
+  const known = Object.fromEntries(Object.entries(fields).filter(([name]) => Object.hasOwn(classifyQuery.shape, name)));
+  const { error } = classifyQuery.safeParse(known);
+  const [issue] = error?.issues ?? [];
+  if (issue) throw new AppError('invalid-parameter', `body/${issue.path.join('/')} ${issue.message}`);
+  return classifyQuery.parse({ ...known, ...asked });
+}
 
 /** The deadline that the query asks for, before it is checked: who cannot be served need not send a body. */
 function wanted({ query }: FastifyRequest): number | undefined {

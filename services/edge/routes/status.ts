@@ -1,43 +1,73 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { AppDependencies } from '../app.ts';
-import { open, refusals } from '../schemas.ts';
+import { answered, expertsSchema, open, problems, readinessSchema, refusals } from '../schemas.ts';
 
-const answers = (description: string) => ({ response: { 200: z.any().describe(description), ...refusals } });
+const tags = ['status'];
+const health = {
+  ...open,
+  tags,
+  operationId: 'getHealth',
+  summary: 'Whether the process lives',
+  response: { 200: answered('It lives', z.object({ status: z.literal('alive') })), ...problems },
+};
+const readiness = {
+  ...open,
+  tags,
+  operationId: 'getReadiness',
+  summary: 'Whether pictures are answered, and how the bus and the experts are',
+  response: { 200: answered('They are', readinessSchema), 503: answered('They are not', readinessSchema), ...problems },
+};
+const metricsText = {
+  tags,
+  operationId: 'getMetrics',
+  summary: 'Metrics in the text format of Prometheus',
+  response: {
+    200: { description: 'The metrics', content: { 'text/plain': { schema: z.string() } } },
+    ...refusals,
+    ...problems,
+  },
+};
+const experts = {
+  tags,
+  operationId: 'listExperts',
+  summary: 'The experts of the bundle, and who hosts them',
+  response: { 200: answered('The experts', expertsSchema), ...refusals, ...problems },
+};
 
 /** Health, readiness, metrics, the experts, and the API's own description. */
 export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
-  const { admission, bus, bundle, deadlineMs, directory, health, metrics, phase, works } = dependencies;
+  const { admission, bus, bundle, deadlineMs, directory, metrics, phase, works } = dependencies;
 
-  app.get('/healthz', { schema: open }, async () => ({ status: 'alive' }));
+  app.get('/healthz', { schema: health }, async () => ({ status: 'alive' as const }));
 
-  app.get('/readyz', { schema: open }, async (_, reply) => {
+  app.get('/readyz', { schema: readiness }, async (_, reply) => {
     const instances = await directory.look();
-    const experts = Object.fromEntries(
+    const byId = Object.fromEntries(
       bundle.manifest.experts.map(({ id, sha256 }) => {
         const present = instances.filter(({ expert, digest }) => expert === id && digest === sha256).length;
-        return [id, { instances: present, circuit: health(id).state }];
+        return [id, { instances: present, circuit: dependencies.health(id).state }];
       }),
     );
-    const missing = Object.keys(experts).filter((id) => experts[id]?.instances === 0);
+    const missing = Object.keys(byId).filter((id) => byId[id]?.instances === 0);
     // Whoever spreads requests over several edges sends them elsewhere before they are refused here.
     const trouble = !works() ? 'model-failed' : admission.nearlyFull(deadlineMs) ? 'overloaded' : undefined;
     const status = (phase() === 'ready' && trouble) || phase();
     return reply
       .code(status === 'ready' ? 200 : 503)
-      .send({ status, bus: { kind: bus.kind, connected: bus.connected }, experts, missing });
+      .send({ status, bus: { kind: bus.kind, connected: bus.connected }, experts: byId, missing });
   });
 
-  app.get('/metrics', { schema: answers('In the text format of Prometheus') }, async (_, reply) => {
+  app.get('/metrics', { schema: metricsText }, async (_, reply) => {
     const { registry } = metrics;
     return reply.type(registry.contentType).send(await registry.metrics());
   });
 
-  app.get('/experts', { schema: answers('The experts of the bundle and who hosts them') }, async () => {
+  app.get('/experts', { schema: experts }, async () => {
     const instances = await directory.look();
     return bundle.manifest.experts.map((expert) => ({
       id: expert.id,
-      classes: expert.classes.map((label) => bundle.manifest.labels[label]),
+      classes: expert.classes.map((label) => bundle.manifest.labels[label] as string),
       inputSize: expert.inputSize,
       precision: expert.precision,
       figures: expert.figures,

@@ -132,7 +132,15 @@ const header = fc.oneof(
     ['x-injected', 'a\r\ncontent-length: 3'],
     ['expect', '100-continue'],
     ['expect', 'miracles'],
-    ['content-encoding', 'gzip'],
+    ...['gzip', 'deflate', 'br', 'zstd', 'gzip, br', ',,', '\xff', 'gzip,'.repeat(2000)].map(
+      (coding): [string, string] => {
+        return ['content-encoding', coding];
+      },
+    ),
+    ['content-type', 'multipart/form-data; boundary=x'],
+    ['content-type', 'application/json'],
+    ['origin', 'null'],
+    ['access-control-request-method', 'POST'],
     ['content-encoding', 'x'.repeat(5000)],
     ['content-type', 'text/html'],
     ['content-type', 'image/png\0'],

@@ -68,6 +68,8 @@ const others: Record<string, Buffer> = {
   zip: Buffer.concat([Buffer.from('PK\x03\x04', 'latin1'), Buffer.alloc(60, 7), endOfZip]),
   gzip: gzipSync(Buffer.alloc(5000)),
   jxl: Buffer.from([0xff, 0x0a, 1, 2, 3, 4, 5, 6, 7, 8]),
+  heic: Buffer.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\0\x08mdat', 'latin1'),
+  base64: Buffer.from(Buffer.alloc(500, 255).toString('base64')),
   text: Buffer.from('hello'),
   nothing: Buffer.alloc(0),
 };

@@ -1,0 +1,173 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startTinySystem } from '../support/system.ts';
+import { flatPng, SURE_RED, UNSURE_WARM } from '../support/tiny-bundle.ts';
+import { waitFor } from '../support/wait.ts';
+
+let system: Awaited<ReturnType<typeof startTinySystem>>;
+let picture: Buffer;
+let unsure: Buffer;
+beforeAll(async () => {
+  system = await startTinySystem({ env: { ASK_MAX_BODY_BYTES: '500000' } });
+  picture = await flatPng(SURE_RED);
+  unsure = await flatPng(UNSURE_WARM);
+});
+afterAll(() => system[Symbol.asyncDispose]());
+
+/** A part: its headers after `content-disposition: form-data; `, and what is in it. */
+type Part = [headers: string, body: Buffer | string];
+
+function toForm(parts: Part[]): Buffer {
+  const pieces = parts.flatMap(([headers, body]) => [
+    Buffer.from(`--x\r\ncontent-disposition: form-data; ${headers}\r\n\r\n`),
+    Buffer.from(body as string),
+    Buffer.from('\r\n'),
+  ]);
+  return Buffer.concat([...pieces, Buffer.from('--x--\r\n')]);
+}
+
+async function post(parts: Part[], query = '', headers: Record<string, string> = {}) {
+  const response = await fetch(`${system.url}/classify${query}`, {
+    method: 'POST',
+    headers: { 'content-type': 'multipart/form-data; boundary=x', ...headers },
+    body: new Uint8Array(toForm(parts)),
+  });
+  // biome-ignore lint/suspicious/noExplicitAny: answers and problems alike
+  return { status: response.status, body: (await response.json()) as any };
+}
+
+const field = (name: string, value: string): Part => [`name="${name}"`, value];
+const image = (): Part => ['name="image"; filename="x.png"\r\ncontent-type: image/png', picture];
+
+describe('a form with one picture is taken', () => {
+  test.each<[string, () => Part[]]>([
+    ['as a browser sends it', () => [image()]],
+    ['by the name file', () => [['name="file"; filename="x.png"', picture]]],
+    ['without a name of a file', () => [['name="image"', picture]]],
+    ['without quotes', () => [['name=image; filename=x', picture]]],
+    ['with an empty name of a file', () => [['name="image"; filename=""', picture]]],
+    ['as text', () => [['name="image"\r\ncontent-type: text/plain; charset=utf-8', picture]]],
+    ['as JSON', () => [['name="image"\r\ncontent-type: application/json', picture]]],
+    ['with a wrong type', () => [['name="image"; filename="x.heic"\r\ncontent-type: image/heic', picture]]],
+    ['as binary', () => [['name="image"\r\ncontent-transfer-encoding: binary', picture]]],
+    ['as base64, and says so', () => [['name="image"; filename="x"\r\ncontent-transfer-encoding: base64', lines()]]],
+    ['as base64, and does not say so', () => [['name="image"', picture.toString('base64')]]],
+    ['as a data: URL', () => [['name="image"', `data:image/png;base64,${picture.toString('base64')}`]]],
+    ['with a file that was not chosen', () => [['name="file"; filename=""', ''], image()]],
+    ['before and after other parts', () => [field('comment', 'a'), image(), ['name="thumb"; filename="t"', 'b']]],
+    ["with names that are the language's own", () => [field('__proto__', '{}'), image(), field('constructor', 'x')]],
+  ])('%s', async (_, parts) => {
+    const { status, body } = await post(parts());
+    expect([status, body.label], body.detail).toEqual([200, 'red']);
+  });
+
+  const lines = () => picture.toString('base64').replace(/.{76}/g, '$&\r\n');
+});
+
+describe('fields of a form', () => {
+  test('count as the query, before or after the picture', async () => {
+    const fields = [
+      field('topK', '2'),
+      field('strategy', 'expert'),
+      field('deadlineMs', '60000'),
+      field('threshold', '0.5'),
+    ];
+    for (const parts of [
+      [...fields, image()],
+      [image(), ...fields],
+    ]) {
+      const { body } = await post(parts);
+      expect([body.topK.length, body.decision.strategy, body.decision.threshold]).toEqual([2, 'expert', 0.5]);
+    }
+  });
+
+  test('give way to the query', async () => {
+    const { body } = await post([field('topK', '2'), field('strategy', 'edge'), image()], '?topK=3');
+    expect([body.topK.length, body.decision.strategy]).toEqual([3, 'edge']);
+  });
+
+  test.each<[string, Part[], string]>([
+    ['too small', [field('topK', '0')], 'topK'],
+    ['no number', [field('threshold', 'half')], 'threshold'],
+    ['empty', [field('deadlineMs', '')], 'deadlineMs'],
+    ['unknown', [field('strategy', 'guess')], 'strategy'],
+    ['twice', [field('topK', '1'), field('topK', '2')], 'topK'],
+    ['too long', [field('topK', '1'.repeat(5000))], 'topK'],
+  ])('%s: refused as in the query, also where the query says it right', async (_, fields, name) => {
+    for (const query of ['', '?topK=1&threshold=0.5&deadlineMs=9999&strategy=edge']) {
+      const { status, body } = await post([image(), ...fields], query);
+      expect([status, body.code, body.detail]).toEqual([422, 'invalid-parameter', expect.stringContaining(name)]);
+    }
+  });
+
+  test('a deadline counts from the headers on, although it comes last', async () => {
+    const slow = { rows: [1, 2, 3, 4].map((bias): [number, number, number, number] => [0, 0, 0, bias]), work: 50 };
+    await using busy = await startTinySystem({ experts: null, models: { generalist: { ...slow, attention: true } } });
+    const { hostname, port } = new URL(busy.url);
+    const socket = connect(Number(port), hostname);
+    let received = '';
+    socket.on('data', (chunk) => {
+      received += chunk;
+    });
+    const form = toForm([image(), field('deadlineMs', '300')]);
+    const head = 'POST /classify HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary=x';
+    socket.write(`${head}\r\ncontent-length: ${form.length}\r\n\r\n`);
+    socket.write(form.subarray(0, 100));
+    await once(socket, 'connect');
+    await sleep(600);
+    socket.write(form.subarray(100));
+    await waitFor(() => received.includes('deadline-exceeded'), 'the refusal');
+    socket.destroy();
+  });
+});
+
+describe('a form is refused', () => {
+  test.each<[string, () => Part[], number, string, string]>([
+    ['with two pictures', () => [image(), image()], 400, 'too-many-pictures', 'one picture'],
+    ['with image and file', () => [image(), ['name="file"', unsure]], 400, 'too-many-pictures', 'one picture'],
+    ['without a picture', () => [field('photo', 'x'), field('topK', '1')], 400, 'empty-body', 'it has photo'],
+    ['with an empty picture', () => [['name="image"; filename=""', '']], 400, 'empty-body', 'no picture'],
+    ['with text', () => [field('image', 'hello')], 400, 'not-an-image', 'text'],
+    ['with a web page', () => [field('image', '<html><body>')], 400, 'not-an-image', 'web page'],
+    [
+      'with too many parts',
+      () => [...Array(200).fill(field('a', 'b')), image()],
+      400,
+      'invalid-body',
+      'more than 100 parts',
+    ],
+    [
+      'with too large a picture',
+      () => [['name="image"', Buffer.alloc(500_001, 255)]],
+      413,
+      'payload-too-large',
+      '500000',
+    ],
+    ['with too much else', () => [['name="a"', Buffer.alloc(570_000)], image()], 413, 'payload-too-large', 'bytes'],
+  ])('%s', async (_, parts, status, code, reason) => {
+    const answer = await post(parts());
+    expect([answer.status, answer.body.code, answer.body.detail]).toEqual([
+      status,
+      code,
+      expect.stringContaining(reason),
+    ]);
+  });
+
+  test.each(['multipart/mixed; boundary=x', 'multipart/related; boundary=x'])('as %s, by name', async (type) => {
+    const { status, body } = await post([image()], '', { 'content-type': type });
+    expect([status, body.code, body.detail]).toEqual([
+      415,
+      'unsupported-media-type',
+      expect.stringContaining('form-data'),
+    ]);
+  });
+
+  test('a picture of the largest size is not: what is around it does not count', async () => {
+    const jpeg = await sharp(picture).jpeg().toBuffer();
+    const largest = Buffer.concat([jpeg, Buffer.alloc(500_000 - jpeg.length)]);
+    expect((await post([['name="image"', largest]])).status).toBe(200);
+  });
+});
