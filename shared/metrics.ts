@@ -52,6 +52,12 @@ export function createEdgeMetrics({ waiting, circuits }: EdgeState) {
       buckets: seconds,
       registers,
     }),
+    damaged: new Counter({
+      name: 'ask_damaged_pictures_total',
+      help: 'Pictures of which a part is missing or broken, by what is wrong and outcome (answered, refused)',
+      labelNames: ['reason', 'outcome'],
+      registers,
+    }),
     escalations: new Counter({
       name: 'ask_escalations_total',
       help: 'Questions to experts, by expert and outcome (answered, cancelled, or the reason for degrading)',

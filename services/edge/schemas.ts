@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { decimal } from '../../shared/decimal.ts';
+import { damages } from '../../shared/jpeg-scan.ts';
 import { strategyNames } from './strategies.ts';
 
 /** The longest deadline that can be asked for, in milliseconds. */
@@ -12,6 +13,10 @@ export const classifyQuery = z
     deadlineMs: decimal(z.number().int().min(1).max(MOST_MS)).optional().describe('time for the answer'),
     threshold: decimal(z.number().min(0).max(1)).optional().describe('escalate answers less confident than this'),
     strategy: z.enum(strategyNames).default('ask').describe('who may answer'),
+    damaged: z
+      .enum(['accept', 'refuse'])
+      .default('accept')
+      .describe('what becomes of a picture of which a part is missing or broken: it is answered with a mark, or refused'),
   })
   .strict();
 
@@ -42,6 +47,10 @@ export const answerSchema = ranked.extend({
   }),
   bytesSent: z.number().int(),
   encoding: z.string().nullable().describe('how the picture travelled to the expert'),
+  picture: z.object({
+    damaged: z.boolean().describe('a part of the picture is missing or broken'),
+    reason: z.enum(damages).optional().describe('what is wrong with it'),
+  }),
   traceId: z.string(),
 });
 
