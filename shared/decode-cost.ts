@@ -112,9 +112,9 @@ function jpeg(file: Buffer, side: number): DecodeCost | undefined {
   if (header === undefined) return undefined;
   const unknown = { width: 0, height: 0, memory: 0, milliseconds: 0, kind: 'JPEG', shrinks: true };
   if (header === 'segments') return { ...unknown, excess: header };
-  const { width, height } = header;
+  const { width, height, components } = header;
   const pixels = width * height;
-  const shrink = isLarge(width, height, side) ? 8 : 1;
+  const shrink = isLarge(width, height, side) && components.length < 4 ? 8 : 1;
   const passed = passing(width, height, side, 4) / shrink;
   const inFull = shrink === 1 ? 2.7e-6 * pixels : 0;
   const read = inFull + 14e-6 * (file.length - header.dataAt);

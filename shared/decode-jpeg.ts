@@ -3,7 +3,7 @@ import { AppError } from './errors.ts';
 import { isOneScan, type JpegHeader, kindOf, readJpegHeader } from './jpeg-header.ts';
 import { mendJpeg } from './jpeg-mend.ts';
 import { type Damage, examineScan } from './jpeg-scan.ts';
-import { type InputRule, openFile, toSquare } from './square.ts';
+import { type InputRule, openFile, toSquare, toSquareOfInks } from './square.ts';
 import type { RawImage } from './wire.ts';
 
 /** A file up to this size is examined whatever the decoder says; going through a larger one takes a core too long. */
@@ -43,6 +43,7 @@ async function readExamined(file: Buffer, rule: InputRule, header: JpegHeader) {
 function read(file: Buffer, rule: InputRule, failOn: 'none' | 'warning', header: JpegHeader | undefined) {
   // The size of a JPEG is bounded by what decoding takes, which whoever calls has judged.
   const source = openFile(file, { failOn, limitInputPixels: false });
+  if (header?.components.length === 4 && !header.profiled) return toSquareOfInks(source, rule);
   if (header === undefined || isLarge(header.width, header.height, rule.size)) return toSquare(source, rule);
   // A colour space that the picture has already only keeps libvips from shrinking it while reading: other formats would
   // give other pixels.

@@ -6,6 +6,8 @@ export interface JpegHeader {
   width: number;
   height: number;
   components: { id: number; across: number; down: number }[];
+  /** There is a colour profile. */
+  profiled: boolean;
   /** MCUs between two restart markers; 0: there are none. */
   restartInterval: number;
   /** The Huffman tables by class and number (0x00 to 0x03, 0x10 to 0x13): 16 counts, then the symbols. */
@@ -29,6 +31,7 @@ export function readJpegHeader(file: Buffer): JpegHeader | 'segments' | undefine
   const tables: JpegHeader['tables'] = new Map();
   let frame: Pick<JpegHeader, 'marker' | 'precision' | 'width' | 'height' | 'components'> | undefined;
   let restartInterval = 0;
+  let profiled = false;
   let segments = 0;
   for (let at = file.indexOf(0xff, 2); at >= 0 && at + 4 <= file.length; ) {
     const marker = file[at + 1] as number;
@@ -41,10 +44,12 @@ export function readJpegHeader(file: Buffer): JpegHeader | 'segments' | undefine
     const end = at + 2 + file.readUInt16BE(at + 2);
     const body = file.subarray(at + 4, end);
     if (marker === 0xda) {
-      return frame && { ...frame, restartInterval, tables, scan: readScan(body, frame), scanAt: at, dataAt: end };
+      const scan = frame && readScan(body, frame);
+      return frame && scan && { ...frame, profiled, restartInterval, tables, scan, scanAt: at, dataAt: end };
     }
     if (isFrame(marker) && body.length >= 6) frame = readFrame(body, marker);
     if (marker === 0xc4) readTables(body, tables);
+    if (marker === 0xe2 && body.toString('latin1', 0, 12) === 'ICC_PROFILE\0') profiled = true;
     if (marker === 0xdd && body.length >= 2) restartInterval = body.readUInt16BE(0);
     at = file.indexOf(0xff, end);
   }

@@ -24,6 +24,21 @@ export function toSquare(source: Sharp, { size, fit, kernel, background }: Input
   return toPixels(source.resize(size, size, options), colour);
 }
 
+/** The same of CMYK without a profile, which browsers take for light that four filters let through. */
+export async function toSquareOfInks(source: Sharp, rule: InputRule): Promise<RawImage> {
+  const { size, kernel } = rule;
+  const fit = rule.fit === 'contain' ? 'inside' : rule.fit; // a background has no inks
+  const inks = source.pipelineColourspace('cmyk').toColourspace('cmyk').resize(size, size, { fit, kernel });
+  const { data, info } = await inks.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  if (info.channels !== 4) throw new AppError('corrupt-image', `decoded to ${info.channels} channels, expected 4`);
+  const pixels = Uint8Array.from({ length: 3 * info.width * info.height }, (_, i) => {
+    const at = 4 * Math.floor(i / 3);
+    const [ink, black] = [data[at + (i % 3)] as number, data[at + 3] as number];
+    return Math.round(((255 - ink) * (255 - black)) / 255);
+  });
+  return toSquare(openPixels({ pixels, width: info.width, height: info.height }), rule);
+}
+
 /** Makes it smaller while it is read, as far as the format can, to squares of at least `size`. */
 export function shrinkOnLoad(source: Sharp, size: number, { background }: InputRule): Promise<RawImage> {
   return toPixels(source.resize(size, size, { fit: 'outside' }), toColour(background));
