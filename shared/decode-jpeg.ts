@@ -36,7 +36,8 @@ export async function decodeJpeg(file: Buffer, rule: InputRule): Promise<RawImag
 async function readExamined(file: Buffer, rule: InputRule, header: JpegHeader) {
   const [image, { damage, share }] = await Promise.all([read(file, rule, 'none', header), examineScan(file, header)]);
   if (damage === undefined) return image;
-  if (share === 0) throw new AppError('corrupt-image', 'the JPEG ends before its first pixel, or nothing of it can be read');
+  if (share === 0)
+    throw new AppError('corrupt-image', 'the JPEG ends before its first pixel, or nothing of it can be read');
   return { ...image, damage };
 }
 

@@ -5,7 +5,11 @@ import { type InputRule, openFile, toSquare } from './square.ts';
 import type { RawImage } from './wire.ts';
 
 /** The square of a PNG; of one that is damaged as much as is there. Throws what libvips throws. */
-export async function decodePng(file: Buffer, rule: InputRule, maxPixels: number): Promise<RawImage & { damage?: Damage }> {
+export async function decodePng(
+  file: Buffer,
+  rule: InputRule,
+  maxPixels: number,
+): Promise<RawImage & { damage?: Damage }> {
   const header = readPngHeader(file);
   const whole = await read(file, rule, maxPixels, header, 'error').catch((error: Error) => error);
   if (!(whole instanceof Error)) return whole;

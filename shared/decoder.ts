@@ -1,7 +1,7 @@
 import { Budget } from './budget.ts';
+import type { Deadline } from './deadline.ts';
 import { type DecodeCost, decodeCost } from './decode-cost.ts';
 import { createDecodePace } from './decode-pace.ts';
-import type { Deadline } from './deadline.ts';
 import { AppError } from './errors.ts';
 import { type DecodedImage, decodeImage, fitPixels, type InputRule, mediaTypeOf } from './image.ts';
 import type { RawImage } from './wire.ts';
@@ -75,7 +75,11 @@ function tooManyPixels(width: number, height: number, maxPixels: number, kind = 
   return new AppError('too-many-pixels', `${width} x ${height} is too large, ${limit}; ${help}`);
 }
 
-function tooSlow({ width, height, kind }: DecodeCost, expected: number, deadline: { left: number; milliseconds: number }) {
+function tooSlow(
+  { width, height, kind }: DecodeCost,
+  expected: number,
+  deadline: { left: number; milliseconds: number },
+) {
   const needs = `decoding this ${kind} of ${width} x ${height} takes about ${Math.ceil(expected)} ms`;
   const left = `${Math.floor(deadline.left)} of ${deadline.milliseconds} ms are left (deadlineMs, ASK_DEADLINE_MS)`;
   const help = `allow more time, or ${advice(width, height, deadline.left / expected, kind)}`;

@@ -6,7 +6,7 @@ import { AppError } from './errors.ts';
 import type { Damage } from './jpeg-scan.ts';
 import type { Encoding } from './manifest.ts';
 import { readPlainPng } from './png.ts';
-import { type InputRule, openPixels, toSquare } from './square.ts';
+import { type InputRule, openPixels, pixelsToSquare } from './square.ts';
 import type { EncodedImage, RawImage } from './wire.ts';
 
 const signatures: [type: EncodedImage['type'], test: (bytes: Uint8Array) => boolean][] = [
@@ -54,7 +54,7 @@ export async function decodeImage(bytes: Uint8Array, rule: InputRule, maxPixels:
 /** Pixels of any size -> the square that the bundle's models take. */
 export async function fitPixels(image: RawImage, rule: InputRule): Promise<RawImage> {
   if (image.width === rule.size && image.height === rule.size) return image;
-  return toSquare(openPixels(image), rule);
+  return pixelsToSquare(image, rule);
 }
 
 /** Pixels -> a file of them; never asked for `rgb8`. Colours keep their full resolution as far as the format allows. */

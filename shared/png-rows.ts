@@ -3,6 +3,7 @@ import type { PngHeader } from './png-header.ts';
 
 const IDAT = 0x49444154;
 const MOST_BYTES = 65_536;
+const LEAST_CHUNK = 64; // Node takes no smaller one
 
 /** Whether there is at least one row in a PNG that may end anywhere: what can be shown of it is not nothing. */
 export function hasRow(file: Buffer, { width, depth, channels }: PngHeader): boolean {
@@ -16,7 +17,9 @@ export function hasRow(file: Buffer, { width, depth, channels }: PngHeader): boo
   }
   const row = Math.ceil((width * channels * depth) / 8);
   try {
-    inflateSync(Buffer.concat(data), { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: row });
+    // No more is asked for at once: what is wrong behind it must not count.
+    const chunkSize = Math.max(LEAST_CHUNK, row + 1);
+    inflateSync(Buffer.concat(data), { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: row, chunkSize });
     return false;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';

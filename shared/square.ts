@@ -1,6 +1,7 @@
 import sharp, { type Sharp, type SharpOptions } from 'sharp';
 import { AppError } from './errors.ts';
 import type { Manifest } from './manifest.ts';
+import { toTiff } from './tiff.ts';
 import type { RawImage } from './wire.ts';
 
 sharp.concurrency(1); // one decode uses one thread: several run side by side, and glibc's arenas stay few
@@ -15,6 +16,11 @@ export function openFile(file: Uint8Array, options: SharpOptions): Sharp {
 
 export function openPixels({ pixels, width, height }: RawImage): Sharp {
   return sharp(pixels, { raw: { width, height, channels: 3 } });
+}
+
+/** Makes the square that the bundle's models take of pixels: the same as of a file of them. */
+export function pixelsToSquare(image: RawImage, rule: InputRule): Promise<RawImage> {
+  return toSquare(openFile(toTiff(image), { limitInputPixels: false }), rule);
 }
 
 /** Makes the square that the bundle's models take: sRGB, without alpha, of all pixels or what a shrunk JPEG has left. */
@@ -36,7 +42,7 @@ export async function toSquareOfInks(source: Sharp, rule: InputRule): Promise<Ra
     const [ink, black] = [data[at + (i % 3)] as number, data[at + 3] as number];
     return Math.round(((255 - ink) * (255 - black)) / 255);
   });
-  return toSquare(openPixels({ pixels, width: info.width, height: info.height }), rule);
+  return pixelsToSquare({ pixels, width: info.width, height: info.height }, rule);
 }
 
 /** Makes it smaller while it is read, as far as the format can, to squares of at least `size`. */

@@ -131,7 +131,10 @@ function heed(damage: Damage | undefined, { damaged }: ClassifyOptions, metrics:
   trace.getActiveSpan()?.setAttributes({ 'ask.picture.damaged': true, 'ask.picture.damage': damage });
   metrics.damaged.inc({ reason: damage, outcome: damaged === 'refuse' ? 'refused' : 'answered' });
   if (damaged === 'accept') return;
-  throw new AppError('damaged-image', `the picture is damaged (${damage}); send it anew, or accept it (damaged=accept)`);
+  throw new AppError(
+    'damaged-image',
+    `the picture is damaged (${damage}); send it anew, or accept it (damaged=accept)`,
+  );
 }
 
 function observe(

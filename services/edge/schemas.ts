@@ -16,7 +16,9 @@ export const classifyQuery = z
     damaged: z
       .enum(['accept', 'refuse'])
       .default('accept')
-      .describe('what becomes of a picture of which a part is missing or broken: it is answered with a mark, or refused'),
+      .describe(
+        'what becomes of a picture of which a part is missing or broken: it is answered with a mark, or refused',
+      ),
   })
   .strict();
 

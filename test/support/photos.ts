@@ -47,5 +47,8 @@ function toRaw({ data, info }: { data: Buffer; info: OutputInfo }): RawImage {
 /** Mean and largest difference of two squares. */
 export function compare(one: RawImage, other: RawImage): { mean: number; most: number } {
   const differences = Array.from(one.pixels, (value, i) => Math.abs(value - (other.pixels[i] as number)));
-  return { mean: differences.reduce((sum, value) => sum + value, 0) / differences.length, most: Math.max(...differences) };
+  return {
+    mean: differences.reduce((sum, value) => sum + value, 0) / differences.length,
+    most: Math.max(...differences),
+  };
 }

@@ -51,7 +51,10 @@ export function makeProfile(name: ProfileName): Buffer {
   const isGrey = primaries.length === 0;
   const curve =
     gamma === 'sRGB'
-      ? Buffer.concat([Buffer.from('para\0\0\0\0\0\x03\0\0', 'latin1'), fixed([2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045])])
+      ? Buffer.concat([
+          Buffer.from('para\0\0\0\0\0\x03\0\0', 'latin1'),
+          fixed([2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045]),
+        ])
       : Buffer.concat([Buffer.from('para\0\0\0\0\0\0\0\0', 'latin1'), fixed([gamma])]);
   const tags: [string, Buffer][] = [
     ['desc', text(name)],
@@ -82,7 +85,9 @@ export function toSrgb(name: ProfileName, colour: number[]): number[] {
   const { primaries, gamma } = definitions[name];
   const linear = colour.map((value) => (gamma === 'sRGB' ? fromSrgbCurve(value) : value ** gamma));
   if (primaries.length === 0) return linear.map(encode);
-  const xyzOf = [0, 1, 2].map((row) => primaries.reduce((sum, primary, i) => sum + (primary[row] as number) * (linear[i] as number), 0));
+  const xyzOf = [0, 1, 2].map((row) =>
+    primaries.reduce((sum, primary, i) => sum + (primary[row] as number) * (linear[i] as number), 0),
+  );
   return solve(definitions.sRGB.primaries, xyzOf).map(encode);
 }
 

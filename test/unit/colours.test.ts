@@ -35,7 +35,10 @@ describe('colours: a profile is brought to sRGB as browsers do', () => {
   test.each<ProfileName>(['sRGB', 'Display P3', 'Adobe RGB', 'ProPhoto'])('%s', async (name) => {
     const profile = makeProfile(name);
     for (const colour of COLOURS) {
-      const wanted = toSrgb(name, colour.map((value) => value / 255));
+      const wanted = toSrgb(
+        name,
+        colour.map((value) => value / 255),
+      );
       await expectColour(profilePng(await open(flat(colour)).png().toBuffer(), profile), wanted, '8 bits');
       await expectColour(profilePng(await openDeep(flat(colour)).png().toBuffer(), profile), wanted, '16 bits');
       const jpeg = await open(flat(colour)).jpeg({ quality: 100, chromaSubsampling: '4:4:4' }).toBuffer();
@@ -79,7 +82,10 @@ describe('colours: a profile is brought to sRGB as browsers do', () => {
       const light = [0, 1, 2].map((i) => ((255 - (inks[i] as number)) * (255 - (inks[3] as number))) / 255);
       await expectColour(cmyk, light, 'no profile');
     }
-    const printed = await open(flat([128, 128, 128])).withIccProfile('cmyk').jpeg({ quality: 100 }).toBuffer();
+    const printed = await open(flat([128, 128, 128]))
+      .withIccProfile('cmyk')
+      .jpeg({ quality: 100 })
+      .toBuffer();
     await expectColour(printed, [128, 128, 128], 'with a profile', 20);
   });
 });

@@ -66,7 +66,12 @@ describe('the memory that decoding takes, by the header of a file', () => {
       () => picture(width, height).webp({ lossless: true, effort: 0 }).toBuffer(),
       4 * pixels + shrunk,
     ],
-    ['a transparent WebP', 'image/webp', () => picture(width, height, 4).webp({ effort: 0 }).toBuffer(), 5 * pixels + shrunk],
+    [
+      'a transparent WebP',
+      'image/webp',
+      () => picture(width, height, 4).webp({ effort: 0 }).toBuffer(),
+      5 * pixels + shrunk,
+    ],
   ])('%s', async (_, type, make, bytes) => {
     expect(decodeCost(await make(), type, rule.size)?.memory).toBe(bytes);
   });
@@ -90,7 +95,7 @@ describe('the memory that decoding takes, by the header of a file', () => {
     expect(file[scan + 4]).toBe(3);
     const before = decodeCost(file, 'image/jpeg', rule.size)?.memory as number;
     file[scan + 4] = 1;
-    expect(decodeCost(file, 'image/jpeg', rule.size)?.memory as number - before).toBe(640 * 480 * 3 * 2);
+    expect((decodeCost(file, 'image/jpeg', rule.size)?.memory as number) - before).toBe(640 * 480 * 3 * 2);
   });
 });
 
@@ -114,7 +119,9 @@ describe('a decoder', () => {
 
   test('does not begin what nobody waits for any more', async () => {
     const gone = AbortSignal.abort(new AppError('client-closed', ''));
-    expect(await codeOf(createDecoder(rule, 1e6)(await picture(9, 9).png().toBuffer(), { ...ample, signal: gone }))).toBe('client-closed');
+    expect(
+      await codeOf(createDecoder(rule, 1e6)(await picture(9, 9).png().toBuffer(), { ...ample, signal: gone })),
+    ).toBe('client-closed');
   });
 
   test('refuses a small JPEG that would be gone through hundreds of times', async () => {
