@@ -12,7 +12,7 @@ export interface DecodeCost {
   milliseconds: number;
   /** What the file is, for whoever is refused. */
   kind: string;
-  /** It need not be decoded in full. */
+  /** It is not kept whole while it is decoded, and holds as many pixels as it says. */
   shrinks: boolean;
   /** What the file has so many of that going through them takes seconds or more, if it does. */
   excess?: string;
@@ -37,6 +37,9 @@ export function decodeCost(bytes: Uint8Array, type: EncodedImage['type'], side: 
 // while they are read; one with few rows this many times all of it.
 const ROWS = 1000;
 const COPIES = 11;
+
+const BLOCK = 64; // pixels
+const BLOCKS_PER_BYTE = 4;
 
 const MOST_SCANS = 100;
 const MOST_CHUNKS = 1000;
@@ -120,7 +123,9 @@ function jpeg(file: Buffer, side: number): DecodeCost | undefined {
   const read = inFull + 14e-6 * (file.length - header.dataAt);
   if (isOneScan(header)) {
     const kind = header.marker === 0xc9 ? 'arithmetic JPEG' : 'JPEG';
-    return { width, height, memory: passed, milliseconds: read + 0.9e-6 * pixels, kind, shrinks: true };
+    // A block takes two bits at least: a file of a few bytes that claims to be huge is not excused from limits.
+    const shrinks = coefficients(header) / BLOCK <= BLOCKS_PER_BYTE * (file.length - header.dataAt);
+    return { width, height, memory: passed, milliseconds: read + 0.9e-6 * pixels, kind, shrinks };
   }
   const excess = jpegExcess(file, header.scanAt);
   return {

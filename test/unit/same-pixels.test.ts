@@ -26,7 +26,10 @@ test.each([
     ['PNG with a profile', profilePng(await open(photo).png({ compressionLevel: 1 }).toBuffer(), makeProfile('sRGB'))],
   ];
   for (const [name, file] of lossless) {
-    expect(compare(await decode(file), square), name).toEqual({ mean: 0, most: 0 });
+    // A profile that says what is so anyway may round a few values in a thousand in another way.
+    const { mean, most } = compare(await decode(file), square);
+    const [least, level] = name.endsWith('profile') ? [0.01, 1] : [0, 0];
+    expect([mean <= least, most <= level], `${name}: ${mean}, ${most}`).toEqual([true, true]);
   }
   const isLarge = Math.min(width, height) >= 1024;
   const [webp, jpeg, progressive] = await Promise.all([

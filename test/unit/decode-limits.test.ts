@@ -44,6 +44,14 @@ describe('limits: what a picture costs', () => {
     );
   });
 
+  test('a JPEG of a few bytes that claims to be huge is not', async () => {
+    const file = await flat(64, 64).jpeg().toBuffer();
+    const frame = file.indexOf(Buffer.from([0xff, 0xc0]));
+    file.writeUInt16BE(40_000, frame + 5);
+    file.writeUInt16BE(40_000, frame + 7);
+    expect((await refusalOf(createDecoder(rule, MAX)(file, within(60_000))))[0]).toBe('too-many-pixels');
+  });
+
   test('what has to be held whole is bounded by the memory, and says so', async () => {
     const file = await flat(8000, 6000).jpeg({ progressive: true, chromaSubsampling: '4:4:4' }).toBuffer();
     const [code, message] = await refusalOf(createDecoder(rule, MAX)(file, within(60_000)));
