@@ -8,7 +8,6 @@ import type { RawImage } from './wire.ts';
 
 /** A file up to this size is examined whatever the decoder says; going through a larger one takes a core too long. */
 const MOST_EXAMINED = 256 * 1024;
-const BITS = 8;
 const ARITHMETIC = 0xc9;
 
 /** The square of a JPEG; of one that is damaged as much as is there, and what is wrong. Throws what libvips throws. */
@@ -16,7 +15,7 @@ export async function decodeJpeg(file: Buffer, rule: InputRule): Promise<RawImag
   const header = readJpegHeader(file);
   // Decoders say what is wrong with those, and never show a pixel.
   if (header === undefined || header === 'segments') return read(file, rule, 'warning', undefined);
-  if (kindOf(header) === 'lossless' && header.precision === BITS) {
+  if (kindOf(header) === 'lossless') {
     const name = `lossless or hierarchical JPEG (SOF${header.marker - 0xc0})`;
     throw new AppError('unsupported-media-type', `${name} is not taken; send a baseline or progressive JPEG, or a PNG`);
   }

@@ -2,7 +2,6 @@
 export interface JpegHeader {
   /** Of the frame, 0xc0 to 0xcf: how it is coded. */
   marker: number;
-  precision: number;
   width: number;
   height: number;
   components: { id: number; across: number; down: number }[];
@@ -29,7 +28,7 @@ export const MOST_SEGMENTS = 2000;
  */
 export function readJpegHeader(file: Buffer): JpegHeader | 'segments' | undefined {
   const tables: JpegHeader['tables'] = new Map();
-  let frame: Pick<JpegHeader, 'marker' | 'precision' | 'width' | 'height' | 'components'> | undefined;
+  let frame: Pick<JpegHeader, 'marker' | 'width' | 'height' | 'components'> | undefined;
   let restartInterval = 0;
   let profiled = false;
   let segments = 0;
@@ -82,7 +81,7 @@ function readFrame(body: Buffer, marker: number) {
     return { id: body[6 + 3 * i] as number, across: factors >> 4, down: factors & 15 };
   });
   const [height, width] = [body.readUInt16BE(1), body.readUInt16BE(3)];
-  return { marker, precision: body[0] as number, width, height, components };
+  return { marker, width, height, components };
 }
 
 function readScan(body: Buffer, { components }: Pick<JpegHeader, 'components'>): JpegHeader['scan'] {

@@ -20,13 +20,14 @@ const MOST_BLOCKS = 20_000; // about a millisecond
  * Goes through the only scan of a Huffman-coded sequential JPEG, as a decoder does, and counts: are all blocks there,
  * and nothing else? Decoders do not say what they made up, nor what they left. Lets others run in between.
  */
-export async function examineScan(file: Buffer, header: JpegHeader, signal?: AbortSignal): Promise<ScanReport> {
+export async function examineScan(file: Buffer, header: JpegHeader): Promise<ScanReport> {
   const layout = toLayout(header);
   if (layout === undefined) return { damage: 'unreadable-data', share: 0 };
   const { blocks, total } = layout;
   const reader = new ScanReader(file, header.dataAt);
   const interval = header.restartInterval || total;
   const step = Math.max(1, Math.floor(MOST_BLOCKS / blocks.length));
+  let pause = step;
   for (let done = 0, restarts = 0; done < total; ) {
     const end = Math.min(total, interval * (restarts + 1), done + step);
     const found = reader.pass(blocks, end - done);
@@ -43,9 +44,9 @@ export async function examineScan(file: Buffer, header: JpegHeader, signal?: Abo
       reader.skipMarker();
       restarts += 1;
     }
-    if (found === step) {
+    if (done >= pause) {
+      pause = done + step;
       await setImmediate();
-      if (signal?.aborted) return { damage: undefined, share: 1 };
     }
   }
   return { damage: hasMore(reader) ? 'spliced' : undefined, share: 1 };
