@@ -81,7 +81,9 @@ const settings = {
     .describe('largest request body'),
   ASK_MAX_PIXELS: whole(1, 1e9)
     .default(50_000_000)
-    .describe('largest image, width times height; all decoding at once takes at most three bytes for each'),
+    .describe(
+      'largest picture that cannot be shrunk while it is read (not a baseline JPEG), width times height; all decoding at once takes at most three bytes of memory for each',
+    ),
   ASK_CACHE_BYTES: whole(0, 1024 * megabyte)
     .default(16 * megabyte)
     .describe('memory of the answer cache; 0: none'),

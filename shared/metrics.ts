@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
+import { damages } from './damage.ts';
 import { errorCodes } from './errors.ts';
 import { begin, createRegistry, pairs, refusals, seconds } from './metrics.series.ts';
 
@@ -78,6 +79,12 @@ export function createEdgeMetrics({ strategies, labels, experts, holders, waitin
       buckets: seconds,
       registers,
     }),
+    damaged: new Counter({
+      name: 'ask_damaged_pictures_total',
+      help: 'Pictures of which a part is missing or broken, by what is wrong and outcome (answered, refused)',
+      labelNames: ['reason', 'outcome'],
+      registers,
+    }),
     escalations: new Counter({
       name: 'ask_escalations_total',
       help: 'Questions to experts, by expert and outcome (answered, cancelled, or the reason for degrading)',
@@ -154,6 +161,7 @@ export function createEdgeMetrics({ strategies, labels, experts, holders, waitin
   begin(metrics.openings, pairs('expert', experts, 'reason', ['timeout', 'no-expert', 'expert-error']));
   const probed = ['answered', ...degradations.filter((reason) => reason !== 'circuit-open')];
   begin(metrics.probes, pairs('expert', experts, 'outcome', probed));
+  begin(metrics.damaged, pairs('reason', [...damages], 'outcome', ['answered', 'refused']));
   begin(metrics.cache, [{ result: 'hit' }, { result: 'miss' }]);
   for (const route of ['edge', 'expert']) {
     metrics.duration.zero({ route });

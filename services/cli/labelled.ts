@@ -76,9 +76,11 @@ async function readFolders(
     .map(({ label, path }) => ({ label, load: () => loadFile(path, decode) }));
 }
 
+const noDeadline = { signal: new AbortController().signal, left: Infinity, milliseconds: Infinity };
+
 async function loadFile(path: string, decode: ReturnType<typeof createDecoder>) {
   const original = await readFile(path);
-  const image = await decode(original, new AbortController().signal).catch((error: Error) => {
+  const image = await decode(original, noDeadline).catch((error: Error) => {
     throw error instanceof AppError ? new InputError(`${path}: ${error.code}: ${error.message}`) : error;
   });
   return { image, original };

@@ -1,18 +1,25 @@
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import type { Damage } from '../../shared/damage.ts';
 import type { Outcome } from './strategy.ts';
+
+/** What is remembered of an answer. */
+export interface Known extends Outcome {
+  /** What is wrong with the picture, if a part of it is. */
+  damage: Damage | undefined;
+}
 
 export interface AnswerCache {
   /** Names a picture's bytes together with what else the answer depends on; costs a pass over the bytes. */
   key(bytes: Uint8Array, settings: string): string;
-  get(key: string): Outcome | undefined;
-  set(key: string, outcome: Outcome): void;
+  get(key: string): Known | undefined;
+  set(key: string, known: Known): void;
 }
 
 /** Answers by image content and settings, bounded by bytes and age. `maxBytes` 0 keeps nothing. */
 export function createCache(maxBytes: number, ttlSeconds: number): AnswerCache {
   if (maxBytes === 0) return { key: () => '', get: () => undefined, set: () => {} };
-  const answers = new LRUCache<string, Outcome>({
+  const answers = new LRUCache<string, Known>({
     maxSize: maxBytes,
     sizeCalculation: sizeOf,
     ttl: ttlSeconds * 1000,
@@ -20,7 +27,7 @@ export function createCache(maxBytes: number, ttlSeconds: number): AnswerCache {
   return {
     key: (bytes, settings) => `${hash('sha256', bytes, 'base64')} ${settings}`,
     get: (key) => answers.get(key),
-    set: (key, outcome) => void answers.set(key, outcome),
+    set: (key, known) => void answers.set(key, known),
   };
 }
 

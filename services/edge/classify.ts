@@ -1,5 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { trace } from '@opentelemetry/api';
+import type { Damage } from '../../shared/damage.ts';
 import { Deadline, elapsed, unlessAborted } from '../../shared/deadline.ts';
+import type { Decoder } from '../../shared/decoder.ts';
+import { AppError } from '../../shared/errors.ts';
 import type { EdgeMetrics } from '../../shared/metrics.ts';
 import type { Pace } from '../../shared/pace.ts';
 import { topK } from '../../shared/probabilities.ts';
@@ -18,6 +22,8 @@ export interface ClassifyOptions {
   strategy: StrategyName;
   /** The generalist's own labels are part of the answer. */
   explain?: boolean;
+  /** What becomes of a picture of which a part is missing or broken. */
+  damaged: 'accept' | 'refuse';
   /** Aborts, with an AppError, when the caller has gone. */
   caller: AbortSignal;
   /** The trace that the caller sent, if any. */
@@ -29,7 +35,7 @@ export interface ClassifyDependencies extends Tools {
   /** Of decoding and the generalist together. */
   pace: Pace;
   /** A picture -> the models' square. Rejects with AppError. */
-  decode(picture: Uint8Array | RawImage, signal: AbortSignal): Promise<RawImage>;
+  decode: Decoder;
 }
 
 interface Ranked {
@@ -51,6 +57,7 @@ export interface Answer extends Ranked {
   timings: { decodeMs: number; totalMs: number } & Outcome['timings'];
   bytesSent: number;
   encoding: Outcome['encoding'];
+  picture: { damaged: boolean; reason?: Damage };
   traceId: string;
 }
 
@@ -76,7 +83,10 @@ export async function classify(
   metrics.cache.inc({ result: known ? 'hit' : 'miss' });
   let decodeMs = 0;
   let outcome: Outcome;
+  let damage: Damage | undefined;
   if (known) {
+    damage = known.damage;
+    heed(damage, options, metrics);
     const timings = { edgeMs: 0, encodeMs: 0, expertRoundTripMs: 0, expertMs: 0 };
     const decision: Outcome['decision'] = {
       ...known.decision,
@@ -86,14 +96,16 @@ export async function classify(
     outcome = { ...known, decision, timings, bytesSent: 0, encoding: null };
   } else {
     using work = dependencies.pace.begin();
-    const decode = () => unlessAborted(deadline.signal, dependencies.decode(picture, deadline.signal));
+    const decode = () => unlessAborted(deadline.signal, dependencies.decode(picture, deadline));
     const image = await inSpan('decode', SpanKind.INTERNAL, decode);
     decodeMs = performance.now() - begun;
+    damage = image.damage;
+    heed(damage, options, metrics);
     const original = 'pixels' in picture ? {} : { original: picture };
     const { caller, trace } = options;
     const task = { image, ...original, requestId: id, deadline, caller, trace, threshold, work };
     outcome = await strategies[options.strategy](dependencies, task);
-    if (outcome.degraded === null) cache.set(key, outcome);
+    if (outcome.degraded === null) cache.set(key, { ...outcome, damage });
   }
 
   const ranked = rank(outcome.probabilities, labels, options.topK);
@@ -119,8 +131,21 @@ export async function classify(
     },
     bytesSent: outcome.bytesSent,
     encoding: outcome.encoding,
+    picture: damage ? { damaged: true, reason: damage } : { damaged: false },
     traceId: traceIdOf(id, options.trace),
   };
+}
+
+/** Says in the trace and in the metrics that a picture is damaged. Throws AppError `damaged-image` if that is not accepted. */
+function heed(damage: Damage | undefined, { damaged }: ClassifyOptions, metrics: EdgeMetrics): void {
+  if (damage === undefined) return;
+  trace.getActiveSpan()?.setAttributes({ 'ask.picture.damaged': true, 'ask.picture.damage': damage });
+  metrics.damaged.inc({ reason: damage, outcome: damaged === 'refuse' ? 'refused' : 'answered' });
+  if (damaged === 'accept') return;
+  throw new AppError(
+    'damaged-image',
+    `the picture is damaged (${damage}); send it anew, or accept it (damaged=accept)`,
+  );
 }
 
 function observe(

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { damages } from '../../shared/damage.ts';
 import { decimal } from '../../shared/decimal.ts';
 import { errorCodes } from '../../shared/errors.ts';
 import { strategyNames } from './strategies.ts';
@@ -24,6 +25,12 @@ export const classifyQuery = z
         .default(false)
         .describe("whether to add the generalist's own labels, as `edge`"),
       strategy: z.enum(strategyNames).default('ask').describe('who may answer'),
+      damaged: z
+        .enum(['accept', 'refuse'])
+        .default('accept')
+        .describe(
+          'what becomes of a picture of which a part is missing or broken: it is answered with a mark, or refused',
+        ),
     },
     { error: nameKnown },
   )
@@ -64,6 +71,10 @@ export const answerSchema = ranked
     }),
     bytesSent: z.number().int(),
     encoding: z.string().nullable().describe('how the picture travelled to the expert'),
+    picture: z.object({
+      damaged: z.boolean().describe('a part of the picture is missing or broken'),
+      reason: z.enum(damages).optional().describe('what is wrong with it'),
+    }),
     traceId: z.string(),
   })
   .meta({ id: 'Answer' });

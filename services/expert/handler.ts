@@ -14,7 +14,7 @@ export interface HandlerOptions {
   /** Side of the square of pixels that the bundle's models take. */
   inputSize: number;
   /** A file's bytes -> that square. Rejects with AppError. */
-  decode(bytes: Uint8Array, signal: AbortSignal): Promise<RawImage>;
+  decode(bytes: Uint8Array, deadline: Deadline): Promise<RawImage>;
   infer(pixels: Uint8Array, deadline: Deadline): Promise<Inference>;
   /** Of all experts of this process together. */
   pace: Pace;
@@ -56,7 +56,7 @@ export function createHandler(options: HandlerOptions): Handler {
     using _ = { [Symbol.dispose]: () => working.delete(requestId) };
     using deadline = new Deadline(deadlineMs, wanted.signal);
     using work = pace.begin();
-    const image = 'pixels' in sent ? sent : await unlessAborted(deadline.signal, decode(sent.bytes, deadline.signal));
+    const image = 'pixels' in sent ? sent : await unlessAborted(deadline.signal, decode(sent.bytes, deadline));
     const { outputs, queueMs, runMs } = await infer(image.pixels, deadline);
     work.done();
     metrics.duration.observe({ expert: expert.id, stage: 'queue' }, queueMs / 1000);

@@ -40,6 +40,7 @@ describe('the description of the API', () => {
       ['threshold', 'number'],
       ['explain', 'boolean'],
       ['strategy', 'string'],
+      ['damaged', 'string'],
     ]);
     const form = post.requestBody.content['multipart/form-data'].schema.properties;
     expect(Object.keys(form)).toEqual(['image', ...parameters.map(([name]: [string]) => name)]);

@@ -40,6 +40,7 @@ describe.each(buses)('over %s', (_, open) => {
       },
       bytesSent: 0,
       encoding: null,
+      picture: { damaged: false },
       traceId: expect.stringMatching(/^[0-9a-f]{32}$/),
     });
     expect(body.topK.map((one: { label: string }) => one.label)).toEqual(['red', 'grey', 'green', 'blue']);

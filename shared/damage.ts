@@ -1,0 +1,3 @@
+/** What may be wrong with a picture that is decoded all the same. */
+export const damages = ['cut-short', 'spliced', 'unreadable-data'] as const;
+export type Damage = (typeof damages)[number];

@@ -1,0 +1,54 @@
+import sharp, { type OutputInfo } from 'sharp';
+import type { RawImage } from '../../shared/wire.ts';
+
+/** Pixels like a photo's, reproducible: soft light, grain, edges and fine lines, at which ways of shrinking differ. */
+export async function makePhoto(width: number, height: number): Promise<RawImage> {
+  const noise = (side: number, seed: number) =>
+    sharp(
+      Uint8Array.from({ length: side * side * 3 }, (_, i) => (Math.imul(i + seed, 2_654_435_761) >>> 24) & 255),
+      { raw: { width: side, height: side, channels: 3 } },
+    ).resize(width, height, { fit: 'fill', kernel: 'cubic' });
+  const lines = Array.from({ length: 24 }, (_, i) => {
+    const x = (i * width) / 24;
+    return `<rect x="${x}" y="${(i * height) / 40}" width="${1 + (i % 5)}" height="${height / 2}" fill="hsl(${i * 47} 80% 40%)"/>`;
+  });
+  const letters = `<text x="4%" y="80%" font-size="${height / 6}" font-family="sans-serif">Expert 8</text>`;
+  const drawing = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">${lines.join('')}${letters}</svg>`;
+  const grain = await noise(Math.min(width, height), 7).raw().toBuffer();
+  const soft = await noise(6, 1)
+    .composite([
+      { input: grain, raw: { width, height, channels: 3 }, blend: 'soft-light' },
+      { input: Buffer.from(drawing) },
+    ])
+    .removeAlpha()
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  return toRaw(soft);
+}
+
+export function open({ pixels, width, height }: RawImage) {
+  return sharp(pixels, { raw: { width, height, channels: 3 } });
+}
+
+/** The same values in 16 bits. */
+export function openDeep({ pixels, width, height }: RawImage) {
+  const values = Uint16Array.from(pixels, (value) => value * 257);
+  return sharp(values, { raw: { width, height, channels: 3 } }).toColourspace('rgb16');
+}
+
+export async function readPhoto(path: string): Promise<RawImage> {
+  return toRaw(await sharp(path).toColourspace('srgb').removeAlpha().raw().toBuffer({ resolveWithObject: true }));
+}
+
+function toRaw({ data, info }: { data: Buffer; info: OutputInfo }): RawImage {
+  return { pixels: new Uint8Array(data), width: info.width, height: info.height };
+}
+
+/** Mean and largest difference of two squares. */
+export function compare(one: RawImage, other: RawImage): { mean: number; most: number } {
+  const differences = Array.from(one.pixels, (value, i) => Math.abs(value - (other.pixels[i] as number)));
+  return {
+    mean: differences.reduce((sum, value) => sum + value, 0) / differences.length,
+    most: Math.max(...differences),
+  };
+}

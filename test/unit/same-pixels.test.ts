@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest';
+import { decodeImage, fitPixels, type InputRule } from '../../shared/image.ts';
+import { profilePng } from '../support/embed-profile.ts';
+import { compare, makePhoto, open, openDeep } from '../support/photos.ts';
+import { makeProfile } from '../support/profile.ts';
+
+const rule: InputRule = { size: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
+const decode = (file: Buffer) => decodeImage(file, rule, 5e7);
+
+/** Shrunk by 5 to 32 and a half: of the last, JPEGs and WebPs are shrunk while they are read. */
+test.each([
+  [240, 160],
+  [500, 375],
+  [333, 500],
+  [960, 640],
+  [1200, 1040],
+])('same pixels: %i x %i give the same square, whatever the file', async (width, height) => {
+  const photo = await makePhoto(width, height);
+  const square = await fitPixels(photo, rule);
+  const deep = await openDeep(photo).png({ compressionLevel: 1 }).toBuffer();
+  const lossless: [string, Buffer][] = [
+    ['PNG', await open(photo).png({ compressionLevel: 1 }).toBuffer()],
+    ['interlaced PNG', await open(photo).png({ compressionLevel: 1, progressive: true }).toBuffer()],
+    ['16-bit PNG', deep],
+    ['16-bit PNG with a profile', profilePng(deep, makeProfile('sRGB'))],
+    ['PNG with a profile', profilePng(await open(photo).png({ compressionLevel: 1 }).toBuffer(), makeProfile('sRGB'))],
+  ];
+  for (const [name, file] of lossless) {
+    // A profile that says what is so anyway may round a few values in a thousand in another way.
+    const { mean, most } = compare(await decode(file), square);
+    const [least, level] = name.endsWith('profile') ? [0.01, 1] : [0, 0];
+    expect([mean <= least, most <= level], `${name}: ${mean}, ${most}`).toEqual([true, true]);
+  }
+  const isLarge = Math.min(width, height) >= 1024;
+  const [webp, jpeg, progressive] = await Promise.all([
+    open(photo).webp({ lossless: true, effort: 0 }).toBuffer(),
+    open(photo).jpeg({ quality: 95, chromaSubsampling: '4:4:4' }).toBuffer(),
+    open(photo).jpeg({ quality: 98, chromaSubsampling: '4:4:4', progressive: true }).toBuffer(),
+  ]);
+  expect(compare(await decode(webp), square).mean, 'lossless WebP').toBeLessThanOrEqual(isLarge ? 1.5 : 0);
+  expect(compare(await decode(jpeg), square).mean, 'JPEG').toBeLessThan(isLarge ? 1.5 : 0.6);
+  expect(compare(await decode(progressive), square).mean, 'progressive JPEG').toBeLessThan(isLarge ? 1.5 : 0.6);
+});
