@@ -55,6 +55,7 @@ test('no key and no password gets into logs, answers, pages, metrics or traces, 
       ['image/png', image.slice(0, 60)],
       ['image/png', ''],
       ['text/plain', 'hello'],
+      ['image/gif', 'GIF89a'],
       ['application/json', '{"image": 1'],
     ] as const) {
       await ask('/classify', { method: 'POST', headers: { 'content-type': type, ...login }, body });

@@ -158,7 +158,7 @@ describe.skipIf(process.platform !== 'linux')('signals', () => {
       for (const pid of await processesWith(mark))
         if (Number(pid) !== terminal.pid) process.kill(Number(pid), 'SIGHUP');
       expect(await exited).toEqual([0, null]);
-      expect(log).toMatch(/"signal":"SIGHUP","msg":"stopping"[\s\S]*"msg":"stopped"/);
+      expect(log).toMatch(/stopping[\s\S]*SIGHUP[\s\S]*stopped/);
       await noneLeft(mark);
     } finally {
       terminal.kill('SIGKILL');

@@ -86,7 +86,7 @@ describe('golden inputs that cannot be used are refused by the name of their fil
 
   test.each<[string, TinyOptions['golden'], string]>([
     ['without pictures', (golden) => golden.png.splice(0), 'cannot be used: '],
-    ['with a picture that is none', (golden) => golden.png.splice(0, 1, 'aGVsbG8='), 'the data does not begin like'],
+    ['with a picture that is none', (golden) => golden.png.splice(0, 1, 'aGVsbG8='), 'golden.json cannot be used: '],
     ['without a model', (golden) => Reflect.deleteProperty(golden.models, 'cold'), 'lacks its 4 logits for picture 0'],
     ['without a picture’s logits', ({ models }) => models.warm.served.pop(), 'lacks its 4 logits for picture 1'],
     ['with too few logits', ({ models }) => models.warm.served[0]?.pop(), 'lacks its 4 logits for picture 0'],

@@ -29,7 +29,7 @@ function post(body: Buffer, query = '', length = body.length): Buffer {
 /** Counted errors by code; those of the requests for metrics themselves cannot occur. */
 async function errors(url = system.url): Promise<Record<string, number>> {
   const text = await (await fetch(`${url}/metrics`)).text();
-  const lines = text.matchAll(/^ask_errors_total\{code="([^"]+)"\} (\d+)$/gm);
+  const lines = text.matchAll(/^ask_errors_total\{code="([^"]+)"\} ([1-9]\d*)$/gm);
   return Object.fromEntries([...lines].map(([, code, count]) => [code, Number(count)]));
 }
 
