@@ -60,12 +60,13 @@ function contentOf(text: string): string | undefined {
  * within one was a `+` that a form's encoding has changed.
  */
 function findFault(text: string): number | undefined {
-  let count = 0;
-  let last = 0;
+  const other = text.search(/[^A-Za-z0-9+/_-]/); // most texts have none or are short: to search is quicker than to look
+  let count = other < 0 ? text.length : other;
+  let last = count > 0 ? (values[text.charCodeAt(count - 1)] as number) : 0;
   let padding = 0;
-  let begun = false; // the line has a digit
+  let begun = count > 0; // the line has a digit
   let blank = -1; // behind it
-  for (let i = 0; i < text.length; i++) {
+  for (let i = count; i < text.length; i++) {
     const value = values[text.charCodeAt(i)] as number;
     if (value <= PADDING) {
       if (blank >= 0) return blank;
@@ -80,8 +81,11 @@ function findFault(text: string): number | undefined {
     } else if (value === LINE_END) {
       begun = false;
       blank = -1;
-    } else if (value === FOREIGN) return i;
-    else if (begun && blank < 0) blank = i;
+    } else if (value === FOREIGN) {
+      return i;
+    } else if (begun && blank < 0) {
+      blank = i;
+    }
   }
   const rest = count % 4;
   const unused = rest === 2 ? 0b1111 : rest === 3 ? 0b11 : 0;
