@@ -60,7 +60,7 @@ function contentOf(text: string): string | undefined {
  * within one was a `+` that a form's encoding has changed.
  */
 function findFault(text: string): number | undefined {
-  const other = text.search(/[^A-Za-z0-9+/_-]/); // most texts have none or are short: to search is quicker than to look
+  const other = text.search(/[^A-Za-z0-9+/_-]/); // in most texts none: a search is quicker than the loop
   let count = other < 0 ? text.length : other;
   let last = count > 0 ? (values[text.charCodeAt(count - 1)] as number) : 0;
   let padding = 0;

@@ -4,7 +4,7 @@ import { AppError } from '../../shared/errors.ts';
 import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../shared/media-type.ts';
 import { decodeBase64 } from './base64.ts';
 import type { Submission } from './read-image.ts';
-import { receive } from './receive.ts';
+import { type Reader, receive } from './receive.ts';
 
 const PICTURES = ['image', 'file'];
 const MOST_PARTS = 100;
@@ -20,7 +20,7 @@ const MOST_OPTION = 1000;
  */
 export async function readForm(
   request: IncomingMessage,
-  { type, most, options }: { type: string; most: number; options: string[] },
+  { type, most, options, claim, signal }: Omit<Reader, 'take'> & { type: string; options: string[] },
 ): Promise<Submission> {
   const failure = new AbortController();
   const fail = (error: AppError) => failure.abort(error);
@@ -94,7 +94,12 @@ export async function readForm(
   };
   // Both are awaited from here on: either may be the one to fail.
   await Promise.all([
-    receive(request, { most: most + MOST_BESIDE, take, signal: failure.signal }).then(() => {
+    receive(request, {
+      most: most + MOST_BESIDE,
+      take,
+      claim,
+      signal: AbortSignal.any([signal, failure.signal]),
+    }).then(() => {
       if (begun) form.end();
       else fail(new AppError('empty-body', 'the form is empty'));
     }),

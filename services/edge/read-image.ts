@@ -4,7 +4,7 @@ import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../sha
 import { PIXELS_TYPE, type RawImage, readPixels } from '../../shared/wire.ts';
 import { readForm } from './read-form.ts';
 import { type ParseJson, readJson } from './read-json.ts';
-import { receiveAll } from './receive.ts';
+import { type Reader, receiveAll } from './receive.ts';
 
 /** What a request brings. */
 export interface Submission {
@@ -20,21 +20,33 @@ export interface Limits {
   parseJson: ParseJson;
 }
 
+/** So many times as large as base64 in JSON or a form is what is kept of it while it is read: bytes, text, and value. */
+export const TEXT_COPIES = 3;
+
 /**
- * The one picture of a request: a form, JSON, or pixels, where its `type` says so; else the body is the picture, whatever
- * the type: the bytes say what it is. Throws AppError, for a format that is not taken as soon as its first bytes are here.
+ * The one picture of a request: a form, JSON, or pixels, where its `type` says so; else the body is the picture,
+ * whatever the type: the bytes say what it is. Ends with `signal`, and tells `claim` how many bytes it needs. Throws
+ * AppError, for a format that is not taken as soon as its first bytes are here.
  */
-export async function readImage({ raw }: FastifyRequest, type: string, limits: Limits): Promise<Submission> {
-  const { maxBodyBytes: most, options, parseJson } = limits;
+export async function readImage(
+  { raw }: FastifyRequest,
+  { type, signal, claim }: Pick<Reader, 'signal' | 'claim'> & { type: string },
+  { maxBodyBytes: most, options, parseJson }: Limits,
+): Promise<Submission> {
+  const reader = { most, signal, claim };
+  const read = (enough: number, look: (beginning: Uint8Array) => void) => receiveAll(raw, { ...reader, enough, look });
   switch (kindOf(type)) {
     case 'form':
-      return readForm(raw, { type, most, options });
-    case 'json':
-      return readJson(raw, await receiveAll(raw, most, ENOUGH_BYTES, requireJson), parseJson);
+      return readForm(raw, { ...reader, type, options });
+    case 'json': {
+      const body = await read(ENOUGH_BYTES, requireJson);
+      claim(TEXT_COPIES * body.length);
+      return readJson(raw, body, parseJson);
+    }
     case 'pixels':
-      return { picture: toPixels(type, await receiveAll(raw, most, 0, () => {})), fields: {} };
+      return { picture: toPixels(type, await read(0, () => {})), fields: {} };
     default:
-      return { picture: await receiveAll(raw, most, ENOUGH_BYTES, requireImage), fields: {} };
+      return { picture: await read(ENOUGH_BYTES, requireImage), fields: {} };
   }
 }
 

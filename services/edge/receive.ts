@@ -3,7 +3,6 @@ import type { Duplex, Readable } from 'node:stream';
 import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
 import { AppError } from '../../shared/errors.ts';
 
-const MOST_CODINGS = 3;
 const ZSTD_WINDOW_LOG = 23; // 8 MB: what RFC 8878 asks of everyone; more would be memory before any byte comes out
 
 const decoders: Record<string, () => Duplex> = {
@@ -14,27 +13,29 @@ const decoders: Record<string, () => Duplex> = {
   zstd: () => createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG } }),
 };
 
-/** The content codings that `receive` undoes, as `Accept-Encoding` names them. */
+/** The content codings of which `receive` undoes one, as `Accept-Encoding` names them. */
 export const CODINGS = 'gzip, deflate, br, zstd';
 
 export interface Reader {
-  /** The most bytes that the body may have, on its way and when its codings are undone. */
+  /** The most bytes that the body may have, on its way and when its coding is undone. */
   most: number;
   /** Gets the body, chunk by chunk. What it throws ends the reading. */
   take(chunk: Buffer): void;
-  /** Ends the reading with its reason. */
-  signal?: AbortSignal;
+  /** Is told how many bytes a body that is unpacked has, before they are taken. What it throws ends the reading. */
+  claim(bytes: number): void;
+  /** Ends the reading, also of what has all come and is being unpacked, with its reason. */
+  signal: AbortSignal;
 }
 
 /**
- * Reads a request's body with its content codings undone; resolves at its end. Rejects with AppError
- * `unsupported-encoding`, `payload-too-large` or `invalid-body`, or with the request's own error. A body that is given up
- * flows away: a caller that writes first and reads later must get to his answer.
+ * Reads a request's body with its content coding undone; resolves at its end. Rejects with AppError
+ * `unsupported-encoding`, `payload-too-large` or `invalid-body`, with the request's own error, or with the signal's
+ * reason. A body that is given up flows away: a caller that writes first and reads later must get to his answer.
  */
-export function receive(request: IncomingMessage, { most, take, signal }: Reader): Promise<void> {
+export function receive(request: IncomingMessage, { most, take, claim, signal }: Reader): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const stages: Duplex[] = [];
   const tooLarge = () => new AppError('payload-too-large', `the body has more than ${most} bytes (ASK_MAX_BODY_BYTES)`);
+  let decoder: Duplex | undefined;
   let source: Readable = request;
   let arrived = 0;
   let length = 0;
@@ -44,14 +45,14 @@ export function receive(request: IncomingMessage, { most, take, signal }: Reader
     if (finished) return;
     finished = true;
     source.off('data', onData);
-    signal?.removeEventListener('abort', abort);
+    signal.removeEventListener('abort', abort);
     request.unpipe();
     request.resume();
-    for (const stage of stages) stage.destroy();
+    decoder?.destroy();
     if (error) reject(error);
     else resolve();
   }
-  const abort = () => finish(signal?.reason);
+  const abort = () => finish(signal.reason);
   function onArrival(chunk: Buffer): void {
     arrived += chunk.length;
     if (arrived > most) finish(tooLarge());
@@ -60,6 +61,7 @@ export function receive(request: IncomingMessage, { most, take, signal }: Reader
     length += chunk.length;
     if (length > most) return void finish(tooLarge());
     try {
+      if (decoder) claim(length);
       take(chunk);
     } catch (error) {
       finish(error as Error);
@@ -71,20 +73,22 @@ export function receive(request: IncomingMessage, { most, take, signal }: Reader
     if (!request.readableEnded) finish(new AppError('client-closed', 'the caller hung up'));
   });
   try {
-    for (const coding of codingsOf(request)) {
-      const stage = (decoders[coding] as () => Duplex)();
-      stage.on('error', (cause) => {
+    const coding = codingOf(request);
+    if (coding !== undefined) {
+      decoder = (decoders[coding] as () => Duplex)();
+      decoder.on('error', (cause) => {
         finish(
           new AppError('invalid-body', `the body is not ${coding}, as content-encoding says, or is damaged`, { cause }),
         );
       });
-      stages.push(stage);
-      source = source.pipe(stage);
     }
     if (Number(request.headers['content-length']) > most) throw tooLarge();
-    if (signal?.aborted) throw signal.reason;
-    signal?.addEventListener('abort', abort);
-    if (stages.length > 0) request.on('data', onArrival);
+    if (signal.aborted) throw signal.reason;
+    signal.addEventListener('abort', abort);
+    if (decoder) {
+      request.on('data', onArrival);
+      source = request.pipe(decoder);
+    }
     source.on('data', onData);
     source.once('end', () => finish());
   } catch (error) {
@@ -93,30 +97,24 @@ export function receive(request: IncomingMessage, { most, take, signal }: Reader
   return promise;
 }
 
-/** What was done to the body, the last first. */
-function codingsOf({ headers }: IncomingMessage): string[] {
+/** What is to be undone. One coding over another is not: a small body in several could keep a core for hours. */
+function codingOf(request: IncomingMessage): string | undefined {
+  const [coding, ...others] = codingsOf(request);
+  if (others.length === 0 && (coding === undefined || Object.hasOwn(decoders, coding))) return coding;
+  const named = `content-encoding '${request.headers['content-encoding']?.slice(0, 80)}'`;
+  throw new AppError('unsupported-encoding', `${named} is not undone: send one of ${CODINGS}, or the body as it is`);
+}
+
+/** What was done to a body. */
+export function codingsOf({ headers }: IncomingMessage): string[] {
   const named = (headers['content-encoding'] ?? '').toLowerCase().split(',');
-  const codings = named.map((name) => name.trim()).filter((name) => name !== '' && name !== 'identity');
-  const unknown = codings.find((name) => !Object.hasOwn(decoders, name));
-  if (unknown !== undefined) {
-    const message = `content-encoding '${unknown.slice(0, 40)}' is not undone here: send ${CODINGS}, or the body as it is`;
-    throw new AppError('unsupported-encoding', message);
-  }
-  if (codings.length > MOST_CODINGS) {
-    throw new AppError(
-      'unsupported-encoding',
-      `${codings.length} content codings over each other: send at most ${MOST_CODINGS}`,
-    );
-  }
-  return codings.reverse();
+  return named.map((name) => name.trim()).filter((name) => name !== '' && name !== 'identity');
 }
 
 /** Reads a body into one buffer. `look` sees its first `enough` bytes, or all of a shorter one, once they are there. */
 export async function receiveAll(
   request: IncomingMessage,
-  most: number,
-  enough: number,
-  look: (beginning: Buffer) => void,
+  { enough, look, ...rest }: Omit<Reader, 'take'> & { enough: number; look(beginning: Buffer): void },
 ): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
@@ -126,7 +124,7 @@ export async function receiveAll(
     length += chunk.length;
     if (before < enough && length >= enough) look(Buffer.concat(chunks, enough));
   };
-  await receive(request, { most, take });
+  await receive(request, { ...rest, take });
   const body = Buffer.concat(chunks, length);
   if (length < enough) look(body);
   return body;

@@ -1,20 +1,26 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { AppError } from '../../shared/errors.ts';
-import { kindOf } from './read-image.ts';
+import { kindOf, TEXT_COPIES } from './read-image.ts';
+import { codingsOf } from './receive.ts';
 
 /** Bounds what requests hold while they arrive and until they are answered, so that slow senders shut nobody out. */
 export interface Reception {
   /**
-   * Takes a request whose headers have arrived; its body must have within `withinMs`. When there are too many bytes,
-   * those give way that come too slowly, the oldest first, and when there are too many, any; `drop` ends one. Throws
-   * AppError `overloaded` if not even that makes room.
+   * Takes a request whose headers have arrived; its body must have come and be weighed within `withinMs`. When there are
+   * too many bytes, those give way that come too slowly, the oldest first, and when there are too many, any; `drop` ends
+   * one. Throws AppError `overloaded` if not even that makes room.
    */
   take(request: IncomingMessage, withinMs: number, drop: (why: AppError) => void): Guest;
 }
 
 export interface Guest {
-  /** The body has arrived and has so many bytes: until then it counts as announced, or once as the largest. */
+  /**
+   * The body turns out to need so many bytes: until it is weighed, it counts as announced, or once as the largest, or
+   * as more times as large as what is compressed usually is. Throws AppError `overloaded` if there is no room.
+   */
+  claim(bytes: number): void;
+  /** The body has been read, and so many bytes are kept of it. */
   weigh(bytes: number): void;
   /** The request is over. */
   leave(): void;
@@ -31,9 +37,10 @@ export interface ReceptionLimits {
   fairMs: number;
 }
 
-const LATE = 'the request had not arrived completely after';
-const GAVE_WAY = 'others were waiting, and the request had not arrived completely';
-const JSON_COPIES = 3; // its bytes, its text, and the base64 in it
+const GAVE_WAY =
+  'others were waiting, and the request had not arrived completely: send it again, faster; a longer deadlineMs does not ' +
+  'keep its place';
+const UNPACKED = 32; // times as many bytes as it has: what a compressed body is taken for until it is unpacked
 
 interface Arriving {
   bytes: number;
@@ -47,8 +54,9 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
   const earlier = new WeakMap<Socket, number>(); // bytes read from a connection for the requests before
   let bytes = 0;
 
-  function makeRoom(needed: number): void {
-    const tooMany = () => arriving.size >= limits.count;
+  /** For so many bytes more, and so many requests. */
+  function makeRoom(needed: number, places: number): void {
+    const tooMany = () => arriving.size + places > limits.count;
     const tooMuch = () => bytes + needed > limits.bytes;
     if (!tooMany() && !tooMuch()) return;
     const slow = [...arriving].filter((guest) => guest.slow());
@@ -63,9 +71,10 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
   return {
     take(request, withinMs, drop) {
       const { socket } = request;
-      const { 'content-length': length, 'content-type': type = '', 'content-encoding': coding } = request.headers;
+      const { 'content-length': length, 'content-type': type = '' } = request.headers;
       const announced = Math.min(limits.bodyBytes, length === undefined ? limits.bodyBytes : Number(length));
-      const copies = length !== undefined && kindOf(type) === 'json' ? JSON_COPIES : 1;
+      const copies = length !== undefined && kindOf(type) === 'json' ? TEXT_COPIES : 1;
+      const times = codingsOf(request).length > 0 ? UNPACKED : 1;
       const begun = now();
       const before = (earlier.get(socket) ?? 0) + headBytes(request);
       const guest: Arriving = {
@@ -73,44 +82,53 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
           const age = now() - begun;
           return age > limits.fairMs || (socket.bytesRead - before) * limits.fairMs < announced * age;
         },
-        bytes: coding === undefined ? copies * announced : limits.bodyBytes,
+        bytes: copies * Math.min(limits.bodyBytes, times * announced),
         drop(why) {
           leave();
           drop(why);
         },
       };
-      makeRoom(guest.bytes);
+      makeRoom(guest.bytes, 1);
       bytes += guest.bytes;
       arriving.add(guest);
-      const late = () =>
-        guest.drop(
-          new AppError(
-            'request-timeout',
-            `${LATE} ${withinMs} ms, its deadline: send it faster, or with a longer deadlineMs`,
-          ),
-        );
+      const late = `the request had not arrived, or been unpacked, after ${withinMs} ms, its deadline`;
+      const advice = 'send it faster, or with a longer deadlineMs';
       // What lies unread because this process was busy has arrived: it is read before the check phase of the event loop.
-      const overdue = () => setImmediate(() => arriving.has(guest) && late());
+      const overdue = () =>
+        setImmediate(() => {
+          if (!settled) guest.drop(new AppError('request-timeout', `${late}: ${advice}`));
+        });
       const timer = setTimeout(overdue, withinMs);
-      const arrived = () => {
-        clearTimeout(timer);
-        arriving.delete(guest);
-        earlier.set(socket, socket.bytesRead);
-      };
+      let settled = false; // weighed or over
       let over = false;
+      const settle = () => {
+        settled = true;
+        clearTimeout(timer);
+      };
+      const arrived = () => {
+        if (arriving.delete(guest)) earlier.set(socket, socket.bytesRead);
+      };
       const leave = () => {
+        settle();
         arrived();
         if (over) return;
         over = true;
         bytes -= guest.bytes;
       };
       const weigh = (actual: number) => {
+        settle();
         if (over) return;
         bytes += actual - guest.bytes;
         guest.bytes = actual;
       };
+      const claim = (needed: number) => {
+        if (over || needed <= guest.bytes) return;
+        makeRoom(needed - guest.bytes, 0);
+        if (!over) bytes += needed - guest.bytes;
+        guest.bytes = needed;
+      };
       request.once('end', arrived);
-      return { weigh, leave };
+      return { claim, weigh, leave };
     },
   };
 }

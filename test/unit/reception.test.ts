@@ -13,6 +13,7 @@ function setUp() {
   let time = 0;
   const reception = createReception(limits, () => time);
   const dropped: string[] = [];
+  const reasons: string[] = [];
   const socket = () => ({ bytesRead: 0 });
   const take = (
     name: string,
@@ -30,7 +31,10 @@ function setUp() {
     from.bytesRead += HEAD.length;
     const head = { method: 'POST', url: '/', rawHeaders: ['a', 'b'], socket: from };
     const request = Object.assign(new EventEmitter(), { headers, ...head }) as unknown as IncomingMessage;
-    const guest = reception.take(request, withinMs, (why: AppError) => dropped.push(`${name} ${why.code}`));
+    const guest = reception.take(request, withinMs, (why: AppError) => {
+      dropped.push(`${name} ${why.code}`);
+      reasons.push(why.message);
+    });
     const come = (bytes: number) => {
       from.bytesRead += bytes;
     };
@@ -40,7 +44,7 @@ function setUp() {
   const pass = (milliseconds: number) => {
     time += milliseconds;
   };
-  return { reception, dropped, take, pass, socket };
+  return { reception, dropped, reasons, take, pass, socket };
 }
 
 describe('reception', () => {
@@ -115,13 +119,52 @@ describe('reception', () => {
     expect(dropped).toEqual(['a request-timeout']);
   });
 
-  test('counts what is compressed as the largest: nobody can say yet how large it is', () => {
+  test('counts what is compressed as 32 times as large, at most as the largest, and JSON as its copies', () => {
+    const { take, socket } = setUp();
+    const compressed = (length: number | undefined, type = 'image/png') => {
+      const guest = take('a', length, undefined, type, socket(), 'gzip');
+      guest.arrive();
+      return guest;
+    };
+    const guests = [compressed(10), compressed(3, 'application/json')];
+    expect(() => take('b', 400)).toThrow('608 bytes of pictures');
+    for (const { leave } of guests) leave();
+    compressed(100);
+    compressed(undefined);
+    expect(() => take('b', 400)).toThrow('800 bytes of pictures');
+  });
+
+  test('counts what says that it has no coding as it is', () => {
+    const { take, socket } = setUp();
+    take('a', 100, undefined, 'image/png', socket(), 'identity').arrive();
+    for (const name of ['b', 'c']) take(name, 400).arrive();
+    expect(() => take('d', 200)).toThrow('900 bytes of pictures');
+  });
+
+  test('counts more for what turns out to need it, and refuses where there is no room', () => {
     const { dropped, take, socket } = setUp();
-    take('a', 3, undefined, 'image/png', socket(), 'gzip');
-    take('b', 600);
+    const bomb = take('a', 1, undefined, 'image/png', socket(), 'gzip');
+    bomb.arrive();
+    bomb.claim(20);
+    take('slow', 400);
+    take('b', 400).arrive();
+    bomb.claim(200);
     expect(dropped).toEqual([]);
-    take('c', 300);
-    expect(dropped).toEqual(['a request-timeout']);
+    bomb.claim(201);
+    expect(dropped).toEqual(['slow request-timeout']);
+    expect(() => bomb.claim(601)).toThrow('601 bytes of pictures are here or on their way already');
+    bomb.weigh(100);
+    bomb.claim(600);
+    bomb.leave();
+    bomb.claim(900);
+    expect(() => take('c', 400)).not.toThrow();
+  });
+
+  test('makes no place for what asks for more bytes alone', () => {
+    const { dropped, take } = setUp();
+    const guests = ['a', 'b', 'c'].map((name) => take(name, 10));
+    guests[2]?.claim(100);
+    expect(dropped).toEqual([]);
   });
 
   test('JSON that does not announce its length leaves room for others', () => {
@@ -166,8 +209,23 @@ describe('reception', () => {
   test('gives up what does not arrive in time, and nothing that has arrived', async () => {
     const { dropped, take } = setUp();
     take('slow', 1, 30);
-    take('quick', 1, 20).arrive();
+    const quick = take('quick', 1, 20);
+    quick.arrive();
+    quick.weigh(1);
     await waitFor(() => dropped.length > 0, 'the slow one to be dropped');
     expect(dropped).toEqual(['slow request-timeout']);
+  });
+
+  test('gives up what has arrived and is not unpacked in time', async () => {
+    const { dropped, take } = setUp();
+    take('bomb', 1, 20).arrive();
+    await waitFor(() => dropped.length > 0, 'it to be dropped');
+    expect(dropped).toEqual(['bomb request-timeout']);
+  });
+
+  test('tells those that give way what to do', () => {
+    const { reasons, take } = setUp();
+    for (const name of ['a', 'b', 'c', 'd']) take(name, 1);
+    expect(reasons).toEqual([expect.stringMatching(/send it again, faster.* deadlineMs/)]);
   });
 });

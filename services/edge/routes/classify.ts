@@ -15,6 +15,8 @@ interface Arrival {
   at: number;
   /** Its place among those that arrive. */
   guest: Guest;
+  /** Aborts when nobody waits for an answer any more, or its body takes too long. */
+  signal: AbortSignal;
   /** What it says that its body is. */
   type: string;
   /** The query as it came: without defaults. */
@@ -48,19 +50,22 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     if (phase !== 'ready') throw new AppError(phase, `the service is ${phase}`);
     const deadlineMs = wanted(request) ?? dependencies.deadlineMs;
     dependencies.admission.check(deadlineMs);
-    const drop = (why: AppError) => refuseHalfway(why, request.raw, reply.raw, reply.getHeaders());
+    const caller = whileListening(reply);
+    const drop = (why: AppError) => {
+      if (request.raw.complete) caller.abort(why);
+      else refuseHalfway(why, request.raw, reply.raw, reply.getHeaders());
+    };
     const guest = dependencies.reception.take(request.raw, deadlineMs, drop);
     reply.raw.once('close', guest.leave);
     const { 'content-type': type = '' } = headers;
     delete headers['content-type']; // Fastify would refuse a malformed one before anyone could look at the bytes
     const asked = request.query as Record<string, unknown>;
-    request.setDecorator<Arrival>(ARRIVAL, { at: performance.now(), guest, type, asked });
+    request.setDecorator<Arrival>(ARRIVAL, { at: performance.now(), guest, signal: caller.signal, type, asked });
   };
   app.post('/classify', { schema, onRequest }, (request, reply) => {
     const answer = async (): Promise<Answer> => {
-      const caller = whileListening(reply);
-      const { at, guest, type, asked } = request.getDecorator<Arrival>(ARRIVAL);
-      const { picture, fields } = await readImage(request, type, limits);
+      const { at, guest, signal, type, asked } = request.getDecorator<Arrival>(ARRIVAL);
+      const { picture, fields } = await readImage(request, { type, signal, claim: guest.claim }, limits);
       const options = Object.keys(fields).length > 0 ? merge(asked, fields) : request.query;
       // One deadline, from the headers on: what the body took to arrive is gone.
       guest.weigh('pixels' in picture ? picture.pixels.length : picture.length);
@@ -69,7 +74,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
       dependencies.admission.enter(deadlineMs);
       reply.raw.once('close', dependencies.admission.leave);
       const trace = await readTrace(request.headers);
-      return classify(dependencies, picture, { ...options, deadlineMs, caller, trace });
+      return classify(dependencies, picture, { ...options, deadlineMs, caller: signal, trace });
     };
     const serve = async (span: Span) => {
       span.setAttributes({ 'http.request.method': 'POST', 'http.route': '/classify' });
@@ -103,10 +108,10 @@ function wanted({ query }: FastifyRequest): number | undefined {
 }
 
 /** Aborts when the caller hangs up. Fastify's `request.signal` does so as soon as the body has been read. */
-function whileListening(reply: FastifyReply): AbortSignal {
+function whileListening(reply: FastifyReply): AbortController {
   const controller = new AbortController();
   reply.raw.once('close', () => {
     if (!reply.raw.writableFinished) controller.abort(new AppError('client-closed', 'the caller hung up'));
   });
-  return controller.signal;
+  return controller;
 }
