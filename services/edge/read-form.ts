@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { Busboy, type BusboyFileStream, type BusboyHeaders } from '@fastify/busboy';
 import { AppError } from '../../shared/errors.ts';
 import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../shared/media-type.ts';
-import { decodeBase64 } from './base64.ts';
+import { decodeBase64, explainBase64, TEXT_COPIES } from './base64.ts';
 import type { Submission } from './read-image.ts';
 import { type Reader, receive } from './receive.ts';
 
@@ -15,8 +15,8 @@ const MOST_OPTION = 1000;
 
 /**
  * A form with one picture: the part `image` or `file`, a file or not, of any type, as bytes or as base64. Of the other
- * parts those named in `options` are read, as text, before or after it. A part without a byte, which browsers send for a
- * file that was not chosen, is none. Throws AppError.
+ * parts those named in `options` are read, as text, before or after it. A part without a byte, which browsers send for
+ * a file that was not chosen or a field that was not filled, is none. Throws AppError.
  */
 export async function readForm(
   request: IncomingMessage,
@@ -110,7 +110,8 @@ export async function readForm(
     const seen = others.length > 0 ? `it has ${others.slice(0, 5).join(', ')}` : 'it has no other part either';
     throw new AppError('empty-body', `the form has no picture in a part named 'image' or 'file'; ${seen}`);
   }
-  return { picture: toPicture(Buffer.concat(chunks)), fields };
+  const filled = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''));
+  return { picture: toPicture(Buffer.concat(chunks), claim), fields: filled };
 }
 
 function openForm(type: string, most: number): InstanceType<typeof Busboy> {
@@ -139,10 +140,20 @@ function requireForm(beginning: Buffer): void {
   refuseOthers(beginning);
 }
 
-/** Text is taken for base64 where that has a meaning: clients put it into fields. */
-function toPicture(bytes: Buffer): Uint8Array {
-  const decoded = mediaTypeOf(bytes) ? undefined : decodeBase64(bytes.toString('latin1'));
-  const picture = decoded && decoded.length > 0 ? decoded : bytes;
-  requireImage(picture);
-  return picture;
+/** Text is base64 if it stands for a picture, or for another format that is known: many a word could be. */
+function toPicture(bytes: Buffer, claim: (bytes: number) => void): Uint8Array {
+  if (mediaTypeOf(bytes)) return bytes;
+  claim(TEXT_COPIES * bytes.length);
+  const text = bytes.toString('latin1');
+  const decoded = decodeBase64(text);
+  if (decoded && mediaTypeOf(decoded)) return decoded;
+  if (decoded) refuseOthers(decoded);
+  else if (isMeant(text.slice(0, 64))) throw new AppError('not-an-image', `the picture ${explainBase64(text)}`);
+  requireImage(bytes);
+  return bytes;
+}
+
+/** A text that begins so is not just any. */
+function isMeant(beginning: string): boolean {
+  return /^\s*(data|https?):/i.test(beginning) || mediaTypeOf(Buffer.from(beginning, 'base64')) !== undefined;
 }

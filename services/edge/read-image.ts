@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import { AppError } from '../../shared/errors.ts';
 import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../shared/media-type.ts';
 import { PIXELS_TYPE, type RawImage, readPixels } from '../../shared/wire.ts';
+import { TEXT_COPIES } from './base64.ts';
 import { readForm } from './read-form.ts';
 import { type ParseJson, readJson } from './read-json.ts';
 import { type Reader, receiveAll } from './receive.ts';
@@ -19,9 +20,6 @@ export interface Limits {
   options: string[];
   parseJson: ParseJson;
 }
-
-/** So many times as large as base64 in JSON or a form is what is kept of it while it is read: bytes, text, and value. */
-export const TEXT_COPIES = 3;
 
 /**
  * The one picture of a request: a form, JSON, or pixels, where its `type` says so; else the body is the picture,

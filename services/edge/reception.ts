@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { AppError } from '../../shared/errors.ts';
-import { kindOf, TEXT_COPIES } from './read-image.ts';
+import { TEXT_COPIES } from './base64.ts';
+import { kindOf } from './read-image.ts';
 import { codingsOf } from './receive.ts';
 
 /** Bounds what requests hold while they arrive and until they are answered, so that slow senders shut nobody out. */
@@ -124,7 +125,8 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
       const claim = (needed: number) => {
         if (over || needed <= guest.bytes) return;
         makeRoom(needed - guest.bytes, 0);
-        if (!over) bytes += needed - guest.bytes;
+        if (over) return; // it had to give way itself
+        bytes += needed - guest.bytes;
         guest.bytes = needed;
       };
       request.once('end', arrived);

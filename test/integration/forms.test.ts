@@ -92,7 +92,7 @@ describe('fields of a form', () => {
   test.each<[string, Part[], string]>([
     ['too small', [field('topK', '0')], 'topK'],
     ['no number', [field('threshold', 'half')], 'threshold'],
-    ['empty', [field('deadlineMs', '')], 'deadlineMs'],
+    ['blank', [field('deadlineMs', ' ')], 'deadlineMs'],
     ['unknown', [field('strategy', 'guess')], 'strategy'],
     ['twice', [field('topK', '1'), field('topK', '2')], 'topK'],
     ['too long', [field('topK', '1'.repeat(5000))], 'topK'],
@@ -101,6 +101,12 @@ describe('fields of a form', () => {
       const { status, body } = await post([image(), ...fields], query);
       expect([status, body.code, body.detail]).toEqual([422, 'invalid-parameter', expect.stringContaining(name)]);
     }
+  });
+
+  test('that were left empty, as browsers send them, are none', async () => {
+    const names = ['topK', 'threshold', 'deadlineMs', 'strategy', 'explain', 'damaged'];
+    const { status, body } = await post([...names.map((name) => field(name, '')), image()], '?topK=3');
+    expect([status, body.topK?.length, body.decision?.strategy]).toEqual([200, 3, 'ask']);
   });
 
   test('a deadline counts from the headers on, although it comes last', async () => {
@@ -125,12 +131,26 @@ describe('fields of a form', () => {
 });
 
 describe('a form is refused', () => {
+  const encode = (text: string) => Buffer.from(text).toString('base64');
+
   test.each<[string, () => Part[], number, string, string]>([
     ['with two pictures', () => [image(), image()], 400, 'too-many-pictures', 'one picture'],
     ['with image and file', () => [image(), ['name="file"', unsure]], 400, 'too-many-pictures', 'one picture'],
     ['without a picture', () => [field('photo', 'x'), field('topK', '1')], 400, 'empty-body', 'it has photo'],
     ['with an empty picture', () => [['name="image"; filename=""', '']], 400, 'empty-body', 'no picture'],
-    ['with text', () => [field('image', 'hello')], 400, 'not-an-image', 'text'],
+    ['with text', () => [field('image', 'hello')], 400, 'not-an-image', 'this is text'],
+    ['with text that could be base64', () => [field('image', 'base')], 400, 'not-an-image', 'this is text'],
+    ['with a word and its padding', () => [field('image', 'photo+==')], 400, 'not-an-image', 'this is text'],
+    ['with base64 of something else', () => [field('image', encode('x'.repeat(99)))], 400, 'not-an-image', 'base64'],
+    ['with a GIF in base64', () => [field('image', encode('GIF89a'))], 415, 'unsupported-media-type', 'GIF'],
+    [
+      'with base64 that is broken',
+      () => [field('image', `${picture.toString('base64').slice(0, 40)}!`)],
+      400,
+      'not-an-image',
+      'character 41 of it is "!"',
+    ],
+    ['with the address of one', () => [field('image', 'https://example.org/x.jpg')], 400, 'not-an-image', 'address'],
     ['with a web page', () => [field('image', '<html><body>')], 400, 'not-an-image', 'web page'],
     [
       'with too many parts',
