@@ -7,6 +7,9 @@ export const ENOUGH_BYTES = 1024;
 /** Bytes that text does not have. */
 const CONTROLS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 28, 29, 30, 31, 127];
 
+/** How the names of pictures end; those that are not decoded are refused by name. */
+export const extensions = 'jpg jpeg jpe jfif png webp heic heif avif gif bmp tif tiff jxl jp2'.split(' ');
+
 type Test = (bytes: Uint8Array) => boolean;
 
 const signatures: [type: EncodedImage['type'], test: Test][] = [

@@ -1,13 +1,11 @@
 import { access, constants, glob, open, readdir, realpath, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { mediaTypeOf } from '../../shared/media-type.ts';
+import { extensions, mediaTypeOf } from '../../shared/media-type.ts';
 import { InputError } from './usage.ts';
 
 /** The name of standard input. */
 export const STDIN = '-';
 
-/** What people call pictures; those that the service does not take it refuses by name. */
-const extensions = 'jpg jpeg jpe jfif png webp heic heif avif gif bmp tif tiff jxl jp2'.split(' ');
 const SIGNATURE_BYTES = 16;
 
 /**

@@ -7,7 +7,10 @@ import type { Directory } from './directory.ts';
 export interface Arrivals {
   /** It has not been seen since the start, and may still come. */
   expects(expert: string): boolean;
-  /** True once one of those expected among `experts` has come, or is expected no more; false after `waitMs`, or if aborted. */
+  /**
+   * True once one of those expected among `experts` has come, or is expected no more; false after `waitMs`, or if
+   * aborted.
+   */
   wait(experts: string[], waitMs: number, signal: AbortSignal): Promise<boolean>;
   stop(): void;
 }

@@ -19,7 +19,7 @@ function describeBody() {
   const file = binary('a JPEG, PNG or WebP file; the bytes say which, whatever the type');
   return {
     required: true,
-    description: 'One picture. It may be compressed (`content-encoding`: gzip, deflate, br or zstd).',
+    description: 'One picture. It may be compressed, once (`content-encoding`: gzip, deflate, br or zstd).',
     content: {
       ...Object.fromEntries(['application/octet-stream', ...mediaTypes].map((type) => [type, file])),
       [PIXELS_TYPE]: binary(

@@ -8,9 +8,9 @@ import { codingsOf } from './receive.ts';
 /** Bounds what requests hold while they arrive and until they are answered, so that slow senders shut nobody out. */
 export interface Reception {
   /**
-   * Takes a request whose headers have arrived; its body must have come and be weighed within `withinMs`. When there are
-   * too many bytes, those give way that come too slowly, the oldest first, and when there are too many, any; `drop` ends
-   * one. Throws AppError `overloaded` if not even that makes room.
+   * Takes a request whose headers have arrived; its body must have come and be weighed within `withinMs`. When there
+   * are too many bytes, those give way that come too slowly, the oldest first, and when there are too many, any; `drop`
+   * ends one. Throws AppError `overloaded` if not even that makes room.
    */
   take(request: IncomingMessage, withinMs: number, drop: (why: AppError) => void): Guest;
 }
@@ -39,8 +39,8 @@ export interface ReceptionLimits {
 }
 
 const GAVE_WAY =
-  'others were waiting, and the request had not arrived completely: send it again, faster; a longer deadlineMs does not ' +
-  'keep its place';
+  'others were waiting, and the request had not arrived completely: send it again, faster (a longer deadlineMs would ' +
+  'not have kept its place)';
 const UNPACKED = 32; // times as many bytes as it has: what a compressed body is taken for until it is unpacked
 
 interface Arriving {
@@ -94,7 +94,8 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
       arriving.add(guest);
       const late = `the request had not arrived, or been unpacked, after ${withinMs} ms, its deadline`;
       const advice = 'send it faster, or with a longer deadlineMs';
-      // What lies unread because this process was busy has arrived: it is read before the check phase of the event loop.
+      // What lies unread because this process was busy has arrived: it is read before the check phase of the event
+      // loop.
       const overdue = () =>
         setImmediate(() => {
           if (!settled) guest.drop(new AppError('request-timeout', `${late}: ${advice}`));

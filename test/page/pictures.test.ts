@@ -27,7 +27,11 @@ function makeBmp(width: number, height: number, { r, g, b }: typeof RED): Buffer
 }
 
 const svg = `<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32"><rect width="32" height="32" fill="rgb(250,10,10)"/></svg>`;
-const heic = Buffer.concat([Buffer.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic', 'latin1'), Buffer.alloc(4000, 7)]);
+const ftyp = (...brands: string[]) => {
+  const head = `\0\0\0\x18ftyp${brands[0]}\0\0\0\0${brands.slice(1).join('')}`;
+  return Buffer.concat([Buffer.from(head, 'latin1'), Buffer.alloc(4000, 7)]);
+};
+const heic = ftyp('heic', 'mif1', 'heic');
 
 describe.skipIf(!chromium)('the page: pictures', () => {
   let browser: Browser;
@@ -141,6 +145,19 @@ describe.skipIf(!chromium)('the page: pictures', () => {
 
   test.each<[string, string, Buffer, string]>([
     ['phone.heic', 'image/heic', heic, 'This browser cannot show this HEIC file, so it was not sent.'],
+    ...(
+      [
+        ['HEIC', 'mif1', 'mif1', 'heic'],
+        ['AVIF', 'mif1', 'avif', 'miaf'],
+        ['AVIF', 'msf1', 'miaf', 'avis'],
+        ['HEIF', 'mif1', 'mif1', 'miaf'],
+      ] as const
+    ).map(([name, ...brands]): [string, string, Buffer, string] => [
+      `${brands.join(' ')}.heif`,
+      'image/heif',
+      ftyp(...brands),
+      `This browser cannot show this ${name} file, so it was not sent.`,
+    ]),
     [
       'scan.pdf',
       'application/pdf',

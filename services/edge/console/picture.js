@@ -7,7 +7,9 @@ const MANY_PIXELS = 16_000_000;
 /** Browsers show such a picture without a word, and what is drawn anew looks whole to the service. */
 const CUT = ' Its file ends early: part of the picture is missing.';
 
-/** Formats by their first bytes; those with a media type are sent as they are. Near its end, a whole file has `ends`. */
+/**
+ * Formats by their first bytes; those with a media type are sent as they are. Near its end, a whole file has `ends`.
+ */
 const formats = [
   { name: 'JPEG', begins: /^\xff\xd8\xff/, type: 'image/jpeg', ends: /\xff\xd9/ },
   { name: 'PNG', begins: /^\x89PNG/, type: 'image/png', ends: /IEND/ },
@@ -15,18 +17,23 @@ const formats = [
   { name: 'GIF', begins: /^GIF8/ },
   { name: 'BMP', begins: /^BM/ },
   { name: 'TIFF', begins: /^(II|MM.)\*/s },
-  { name: 'AVIF', begins: /^.{4}ftypavi[fs]/s },
-  { name: 'HEIC', begins: /^.{4}ftyp(he[iv]|m[is]f1)/s },
+  { name: 'HEIC', begins: /^ftyp(he[iv][cxms]|(mif1|msf1).*he[iv][cxms])/ },
+  { name: 'AVIF', begins: /^ftyp(av(if|is)|(mif1|msf1|miaf).*av(if|is))/ },
+  { name: 'HEIF', begins: /^ftyp(mif[12]|msf1|miaf|j2ki|jpeg|avci|vvic)/ },
   { name: 'JPEG XL', begins: /^(\xff\n|.{4}JXL )/s },
   { name: 'PDF', begins: /^%PDF/ },
   { name: 'SVG', begins: /^\s*<(\?xml.*<)?(svg|!DOCTYPE svg)/s },
 ];
 
-/** What a file is: its format, if it is one of those above, and the browser's image, if it can show it. Throws Complaint. */
+/**
+ * What a file is: its format, if it is one of those above, and the browser's image, if it can show it. Throws
+ * Complaint.
+ */
 export async function openPicture(file) {
   const head = await readText(file.slice(0, 1024));
   if (head === '') throw new Complaint('This file is empty.');
-  const format = formats.find(({ begins }) => begins.test(head));
+  const brands = readBrands(head);
+  const format = formats.find(({ begins }) => begins.test(head) || begins.test(brands));
   const cut = format?.ends !== undefined && !format.ends.test(await readText(file.slice(-65_536)));
   return { file, format, cut, image: await show(file) };
 }
@@ -81,6 +88,13 @@ function refuse(format) {
     ? `This browser cannot show this ${format.name} file`
     : 'This is no picture that this browser can show';
   return `${what}, so it was not sent. Save it as JPEG, PNG or WebP and choose that.`;
+}
+
+/** `ftyp` and all brands, the major one first, of a file that begins so: the service looks at them in the same way. */
+function readBrands(head) {
+  if (head.slice(4, 8) !== 'ftyp') return '';
+  const length = (head.charCodeAt(2) << 8) + head.charCodeAt(3);
+  return `ftyp${head.slice(8, 12)}${head.slice(16, Math.min(length, 256))}`;
 }
 
 /** A character for each byte. */
