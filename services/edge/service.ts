@@ -11,7 +11,7 @@ import { createPace } from '../../shared/pace.ts';
 import { toRunnable } from '../../shared/runnable.ts';
 import { createAdmission } from './admission.ts';
 import { type AppDependencies, buildApp } from './app.ts';
-import { watchArrivals } from './arrivals.ts';
+import { type ArrivalsOptions, watchArrivals } from './arrivals.ts';
 import { createCache } from './cache.ts';
 import { createDirectory } from './directory.ts';
 import { type CircuitChange, createExpertHealth, type ExpertHealth } from './expert-health.ts';
@@ -39,7 +39,7 @@ export interface EdgeOptions {
   /** The experts are in this process. */
   near?: boolean;
   /** Experts that start at the same time: for so long, whoever would ask one waits for it. Default: none. */
-  expected?: { experts: string[]; graceMs: number };
+  expected?: Pick<ArrivalsOptions, 'experts' | 'graceMs'>;
   /** Runs the models, and is the caller's to stop. Default: the service's own. */
   pool?: InferencePool;
 }

@@ -19,7 +19,7 @@ export async function startSystem(config: Config, log: Log, { near }: { near: bo
   await using started = new AsyncDisposableStack();
   started.use(pool);
   const common = { bus, bundle, config, log, pool };
-  const experts = chooseExperts(bundle, config.ASK_EXPERTS).map(({ id }) => id);
+  const experts = chooseExperts(bundle, config.ASK_EXPERTS);
   const edge = await startEdge({ ...common, near, expected: { experts, graceMs: Number.POSITIVE_INFINITY } });
   started.defer(edge.stop);
   const { registry } = edge.dependencies.metrics;

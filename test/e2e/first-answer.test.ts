@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { startNats } from '../support/nats-server.ts';
 import { postImage, spawnHttp, spawnService, waitForLog } from '../support/service.ts';
 import { flatPng, makeTinyBundle, UNSURE_WARM } from '../support/tiny-bundle.ts';
+import { waitFor } from '../support/wait.ts';
 
 /** Takes its time to start, for its golden inputs. */
 const slow = { rows: [0, 1, 2, 3].map((i): [number, number, number, number] => [0, 0, 0, i === 3 ? 9 : 0]), work: 500 };
@@ -48,6 +49,38 @@ test('start: an edge that starts before its experts waits for them within the de
   const hurried = (await postImage(edge.url, image, '?deadlineMs=300')).body;
   expect(hurried).toMatchObject({ route: 'edge', degraded: 'no-expert', bytesSent: 0 });
   const patient = postImage(edge.url, image, '?deadlineMs=60000');
+  await using expert = spawnService('expert', env);
+  await waitForLog(expert, 'experts are ready');
+  expect((await patient).body).toMatchObject({ label: 'grey', route: 'expert', degraded: null });
+});
+
+test('start: an edge that is told to stop answers those who wait for experts with what it knows itself', async () => {
+  await using bundle = await makeTinyBundle();
+  await using nats = await startNats();
+  const env = { ASK_MODELS_DIR: bundle.directory, NATS_URL: nats.url, ASK_WORKERS: '1', ASK_DRAIN_MS: '5000' };
+  await using edge = await spawnHttp('edge', env);
+  const sent = postImage(edge.url, await flatPng(UNSURE_WARM), '?deadlineMs=60000');
+  const taken = async () => (await (await fetch(`${edge.url}/metrics`)).text()).includes('{result="miss"} 1');
+  await waitFor(taken, 'the question');
+  await readiness(edge.url); // by then it waits
+  edge.kill('SIGTERM');
+  const { status, body } = await sent;
+  expect({ status, ...body }).toMatchObject({ status: 200, route: 'edge', degraded: 'no-expert' });
+  expect(await edge.exited).toBe(0);
+});
+
+test('start: an expert of another bundle is not the one that is waited for', async () => {
+  await using bundle = await makeTinyBundle();
+  await using other = await makeTinyBundle({ models: { warm: slow, cold: slow } });
+  await using nats = await startNats();
+  const env = { ASK_MODELS_DIR: bundle.directory, NATS_URL: nats.url, ASK_WORKERS: '1', ASK_SECOND_CHOICE: 'false' };
+  await using stranger = spawnService('expert', { ...env, ASK_MODELS_DIR: other.directory });
+  await waitForLog(stranger, 'experts are ready');
+  await waitForLog(stranger, 'connected to NATS');
+  await using edge = await spawnHttp('edge', env);
+  await waitForLog(edge, 'connected to NATS');
+  const patient = postImage(edge.url, await flatPng(UNSURE_WARM), '?deadlineMs=60000');
+  await waitForLog(stranger, 'other-model');
   await using expert = spawnService('expert', env);
   await waitForLog(expert, 'experts are ready');
   expect((await patient).body).toMatchObject({ label: 'grey', route: 'expert', degraded: null });
