@@ -3,6 +3,7 @@ import type { Config } from '../../shared/config.ts';
 import { createPool, expertMemory } from '../../shared/inference.pool.ts';
 import type { Log } from '../../shared/log.ts';
 import { loadBundle } from '../../shared/manifest.ts';
+import { createExpertMetrics } from '../../shared/metrics.expert.ts';
 import { type EdgeService, startEdge } from '../edge/service.ts';
 import { chooseExperts, startExpert } from '../expert/service.ts';
 
@@ -20,10 +21,11 @@ export async function startSystem(config: Config, log: Log, { near }: { near: bo
   started.use(pool);
   const common = { bus, bundle, config, log, pool };
   const experts = chooseExperts(bundle, config.ASK_EXPERTS);
-  const edge = await startEdge({ ...common, near, expected: { experts, graceMs: Number.POSITIVE_INFINITY } });
+  const metrics = createExpertMetrics(experts.map(({ id }) => id)); // there, at 0, before the experts are
+  const { registry } = metrics;
+  const edge = await startEdge({ ...common, near, registry, expected: { experts, graceMs: Number.POSITIVE_INFINITY } });
   started.defer(edge.stop);
-  const { registry } = edge.dependencies.metrics;
-  const hosted = await startExpert({ ...common, registry });
+  const hosted = await startExpert({ ...common, metrics });
   started.move();
   return {
     ...edge,

@@ -13,6 +13,8 @@ const readiness = async (url: string) => {
   return { status: response.status, missing };
 };
 
+const metricsOf = async (url: string) => (await fetch(`${url}/metrics`)).text();
+
 test('start: the whole system says that it is ready when its experts are; who asks before waits for them', async () => {
   await using bundle = await makeTinyBundle({ models: { warm: slow } });
   await using system = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
@@ -21,11 +23,12 @@ test('start: the whole system says that it is ready when its experts are; who as
   const early = await readiness(system.url);
   expect(early).toEqual({ status: 200, missing: ['warm', 'cold'] });
   expect(system.output()).toBe('');
+  expect(await metricsOf(system.url)).toContain('ask_expert_requests_total{expert="warm",outcome="answered"} 0');
   expect((await answered).body).toMatchObject({ label: 'grey', route: 'expert', expert: 'warm', degraded: null });
   await waitForLog(system, 'experts are ready');
   await waitForLog({ log: system.output }, 'Ask the Expert is ready');
   expect(await readiness(system.url)).toEqual({ status: 200, missing: [] });
-  const metrics = await (await fetch(`${system.url}/metrics`)).text();
+  const metrics = await metricsOf(system.url);
   expect(metrics).toContain('ask_escalations_total{expert="warm",outcome="answered"} 1');
   expect(metrics).toContain('ask_escalations_total{expert="warm",outcome="no-expert"} 0');
   expect(system.log()).not.toContain('an expert is not asked');
@@ -60,7 +63,7 @@ test('start: an edge that is told to stop answers those who wait for experts wit
   const env = { ASK_MODELS_DIR: bundle.directory, NATS_URL: nats.url, ASK_WORKERS: '1', ASK_DRAIN_MS: '5000' };
   await using edge = await spawnHttp('edge', env);
   const sent = postImage(edge.url, await flatPng(UNSURE_WARM), '?deadlineMs=60000');
-  const taken = async () => (await (await fetch(`${edge.url}/metrics`)).text()).includes('{result="miss"} 1');
+  const taken = async () => (await metricsOf(edge.url)).includes('{result="miss"} 1');
   await waitFor(taken, 'the question');
   await readiness(edge.url); // by then it waits
   edge.kill('SIGTERM');
