@@ -1,5 +1,7 @@
 import { makeVisible } from './visible.ts';
 
+const MOST = 100; // characters of a mistaken value that are shown
+
 type Environment = Record<string, string | undefined>;
 
 // Blanks may belong to them.
@@ -7,7 +9,7 @@ const VERBATIM = /^ASK_NATS_(USER|PASSWORD)$/;
 
 /** How a mistaken setting is named: with its value, unless that may hold a secret; people put passwords into addresses. */
 export function showSetting(name: string, value: string | undefined): string {
-  return /NATS|KEY/.test(name) ? name : `${name}=${makeVisible(value ?? '')}`;
+  return /NATS|KEY/.test(name) ? name : `${name}=${makeVisible(value ?? '', MOST)}`;
 }
 
 /**

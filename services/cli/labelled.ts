@@ -4,9 +4,9 @@ import { createDecoder } from '../../shared/decoder.ts';
 import { AppError } from '../../shared/errors.ts';
 import { encodeImage, fitPixels } from '../../shared/image.ts';
 import type { Manifest } from '../../shared/manifest.ts';
+import { nearest } from '../../shared/nearest.ts';
 import type { RawImage } from '../../shared/wire.ts';
 import { walkPictures } from './find-pictures.ts';
-import { nearest } from './nearest.ts';
 import { type LabelledImage, readRecords } from './records.ts';
 import { InputError } from './usage.ts';
 
