@@ -11,8 +11,8 @@ const megabyte = 1024 * 1024;
 const cores = availableParallelism();
 
 /**
- * Every setting of every service. But for `config.frugal.ts` this file is the only reader of `process.env`. A setting left
- * empty counts as not set.
+ * Every setting of every service. But for `config.frugal.ts` this file is the only reader of `process.env`. A setting
+ * left empty counts as not set.
  */
 export const settings = {
   HOST: z.string().toLowerCase().default('127.0.0.1').describe('address the HTTP server listens on'),
@@ -171,8 +171,8 @@ export function batchOf(config: Config, role: 'generalist' | 'expert'): number {
 }
 
 /**
- * The folder in which npm was called to run the command line, which it runs in the repository's; undefined where something
- * else started the process.
+ * The folder in which npm was called to run the command line, which it runs in the repository's; undefined where
+ * something else started the process.
  */
 export function callersFolder(env: Record<string, string | undefined> = process.env): string | undefined {
   return ['ask', 'eval'].includes(env.npm_lifecycle_event ?? '') ? env.INIT_CWD : undefined;

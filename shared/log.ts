@@ -11,7 +11,8 @@ const STANDARD_ERROR = 2;
 
 /**
  * Lines on standard error, JSON or, on a terminal, for people; standard output belongs to results. Where they cannot be
- * written (a full disk, a reader that is gone or stuck) they are lost: no answer and no end of the process waits for them.
+ * written (a full disk, a reader that is gone or stuck) they are lost: no answer and no end of the process waits for
+ * them.
  */
 export function createLog(level: string, name: string): Log {
   const destination = pino.destination({ dest: STANDARD_ERROR, sync: false, maxLength: MOST_KEPT });

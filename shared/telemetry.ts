@@ -22,8 +22,8 @@ import { sparing } from './log.sparing.ts';
 import type { Log } from './log.ts';
 
 /**
- * Starts OpenTelemetry if an `OTEL_*` setting asks for traces; otherwise nothing is loaded and spans cost nothing. Traces
- * that cannot be exported are no reason not to serve: what OpenTelemetry complains of goes to the log.
+ * Starts OpenTelemetry if an `OTEL_*` setting asks for traces; otherwise nothing is loaded and spans cost nothing.
+ * Traces that cannot be exported are no reason not to serve: what OpenTelemetry complains of goes to the log.
  */
 export async function startTelemetry(serviceName: string, log: Log): Promise<{ stop(): Promise<void> }> {
   if (!wantsTraces()) return { stop: async () => {} };

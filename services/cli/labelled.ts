@@ -20,8 +20,8 @@ export interface Labelled {
 const MOST_NAMED = 10;
 
 /**
- * The pictures of a folder that has one per class, or of a file of CIFAR-100 records; at most `limit`. Throws UsageError
- * and InputError.
+ * The pictures of a folder that has one per class, or of a file of CIFAR-100 records; at most `limit`. Throws
+ * UsageError and InputError.
  */
 export async function readLabelled(
   path: string,
@@ -50,7 +50,9 @@ function fromRecord({ image, label }: LabelledImage, { input }: Manifest): Label
   return { label, load };
 }
 
-/** A picture's class is the nearest folder above it that is named as one. Classes take turns, so that a part has all. */
+/**
+ * A picture's class is the nearest folder above it that is named as one. Classes take turns, so that a part has all.
+ */
 async function readFolders(
   root: string,
   { labels, input }: Manifest,

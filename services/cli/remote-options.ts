@@ -16,8 +16,8 @@ export interface RemoteOptions {
 const TIMEOUT_S = 30;
 
 /**
- * The service that `--url` names; undefined without. Warns where the key could be read on the way. Throws UsageError and
- * InputError.
+ * The service that `--url` names; undefined without. Warns where the key could be read on the way. Throws UsageError
+ * and InputError.
  */
 export async function toRemote(
   options: RemoteOptions,

@@ -16,9 +16,9 @@ export type Keys = ReadonlyMap<string, KeyHolder>;
 export const KEY_NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
 
 /**
- * The sha256 of a key, in hex. One plain sha256 suffices, where a password would need a slow salted digest: keys are 256
- * random bits, so nobody can guess one whose digest is known. And who looks a key up by its digest learns nothing from
- * the time that takes.
+ * The sha256 of a key, in hex. One plain sha256 suffices, where a password would need a slow salted digest: keys are
+ * 256 random bits, so nobody can guess one whose digest is known. And who looks a key up by its digest learns nothing
+ * from the time that takes.
  */
 export function digestOf(key: string): string {
   return hash('sha256', key, 'hex');
@@ -38,7 +38,8 @@ export function parseLimit(text: string): number | undefined {
 
 /**
  * The content of a key file: a line each of name, digest and perhaps limit; `#` begins a remark. Two lines may have one
- * name, while a key is being replaced. Throws ConfigError, which shows nothing of a line: someone may have put a key there.
+ * name, while a key is being replaced. Throws ConfigError, which shows nothing of a line: someone may have put a key
+ * there.
  */
 export function parseKeys(text: string, path: string): Keys {
   const keys = new Map<string, KeyHolder>();

@@ -73,9 +73,9 @@ export async function buildApp(dependencies: AppDependencies) {
   app.setNotFoundHandler(requireRoute);
   app.addHook('onSend', ({ raw }, reply, payload, done) => {
     if (dependencies.phase() !== 'stopping') return done(null, payload);
-    // A connection that stays open after its last answer would keep a stopping process waiting. But Node hangs up at once
-    // after such an answer: a caller still sending a body would lose it, and another request behind it has its own to come.
-    // What came with the headers is read by then.
+    // A connection that stays open after its last answer would keep a stopping process waiting. But Node hangs up at
+    // once after such an answer: a caller still sending a body would lose it, and another request behind it has its own
+    // to come. What came with the headers is read by then.
     setImmediate(() => {
       if (raw.complete && isLast(reply.raw)) reply.header('connection', 'close');
       else reply.raw.removeHeader('connection');

@@ -62,8 +62,8 @@ export interface Answer extends Ranked {
 }
 
 /**
- * A picture, as a file's bytes or as pixels -> answer. Everything happens within one deadline; only a generalist that cannot answer in time is an
- * error (`deadline-exceeded`). Throws AppError for bad images and when too much is waiting.
+ * A picture, as a file's bytes or as pixels -> answer. Everything happens within one deadline; only a generalist that
+ * cannot answer in time is an error (`deadline-exceeded`). Throws AppError for bad images and when too much is waiting.
  */
 export async function classify(
   dependencies: ClassifyDependencies,
@@ -136,7 +136,10 @@ export async function classify(
   };
 }
 
-/** Says in the trace and in the metrics that a picture is damaged. Throws AppError `damaged-image` if that is not accepted. */
+/**
+ * Says in the trace and in the metrics that a picture is damaged. Throws AppError `damaged-image` if that is not
+ * accepted.
+ */
 function heed(damage: Damage | undefined, { damaged }: ClassifyOptions, metrics: EdgeMetrics): void {
   if (damage === undefined) return;
   trace.getActiveSpan()?.setAttributes({ 'ask.picture.damaged': true, 'ask.picture.damage': damage });

@@ -16,9 +16,10 @@ export interface CircuitChange {
 
 /**
  * A circuit breaker for one expert, and how long it takes to answer. Absence is told at once and believed at once;
- * silence and nonsense are after a few in a row. From then on nobody waits for that expert: copies of questions are sent
- * as probes until one is answered in the time that callers had. If probes are answered later than that, it is asked for
- * those who can wait so long. Old news of absence are forgotten, for finding out costs little; of silence they are not.
+ * silence and nonsense are after a few in a row. From then on nobody waits for that expert: copies of questions are
+ * sent as probes until one is answered in the time that callers had. If probes are answered later than that, it is
+ * asked for those who can wait so long. Old news of absence are forgotten, for finding out costs little; of silence
+ * they are not.
  */
 export interface ExpertHealth {
   /** Null: ask it. `waitMs`: how long the answer would be waited for at most. */

@@ -38,18 +38,21 @@ export interface Question {
 
 export type ExpertAnswer = { bytesSent: number; roundTripMs: number } & (
   | { reply: ClassifyReply; degraded: null }
-  /** `reason`: an error code or what the bus says, `detail` for the log. `cause` where it is not the expert's: a picture that cannot get there or that it refuses, or another model there. */
+  /**
+   * `reason`: an error code or what the bus says, `detail` for the log. `cause` where it is not the expert's: a picture
+   * that cannot get there or that it refuses, or another model there.
+   */
   | { reply: null; degraded: Degraded; cause?: 'picture' | 'other-model'; reason?: string; detail?: string }
 );
 
 const DIGITS = 16; // of a digest tell any two models apart
 
 /**
- * Asks one expert. Whatever goes wrong is a `degraded` reason, not an exception. Aborted, it tells the expert not to go on
- * and resolves at once, with a reason that means nothing.
+ * Asks one expert. Whatever goes wrong is a `degraded` reason, not an exception. Aborted, it tells the expert not to go
+ * on and resolves at once, with a reason that means nothing.
  *
- * While a bundle is rolled out, the members of an expert's queue group serve different models, and the bus chooses which
- * member is asked: one with another model refuses at once, and while there is time somebody else is asked.
+ * While a bundle is rolled out, the members of an expert's queue group serve different models, and the bus chooses
+ * which member is asked: one with another model refuses at once, and while there is time somebody else is asked.
  */
 export async function askExpert(bus: Bus, question: Question): Promise<ExpertAnswer> {
   const begun = performance.now();

@@ -35,9 +35,9 @@ export interface TwoChoices {
 }
 
 /**
- * Asks the runner-up of the routing as well if the first choice fails or is slow; whichever answers first wins. Resolves
- * with the first choice's failure if neither answers. The caller ends the other question. Rejects as the questions do.
- * After "The Tail at Scale" (Dean and Barroso, 2013).
+ * Asks the runner-up of the routing as well if the first choice fails or is slow; whichever answers first wins.
+ * Resolves with the first choice's failure if neither answers. The caller ends the other question. Rejects as the
+ * questions do. After "The Tail at Scale" (Dean and Barroso, 2013).
  */
 export async function askEither({ first, second, slowMs, budget }: TwoChoices): Promise<Consultation> {
   budget.earn();

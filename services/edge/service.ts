@@ -50,7 +50,9 @@ export interface EdgeOptions {
 const RECEIVING = 4; // times as many may be sending as are answered at once
 const LARGEST_BODIES = 3; // so many of the largest size fit into the memory for bodies
 
-/** Listens, then loads, warms and checks the generalist; ready when this resolves. Throws BundleError and ConfigError. */
+/**
+ * Listens, then loads, warms and checks the generalist; ready when this resolves. Throws BundleError and ConfigError.
+ */
 export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
   const { bus, bundle, config, log, near = false } = options;
   const model = toRunnable(bundle, bundle.manifest.generalist);

@@ -8,8 +8,8 @@ import { type EdgeService, startEdge } from '../edge/service.ts';
 import { chooseExperts, startExpert } from '../expert/service.ts';
 
 /**
- * Edge and experts on the bus inside this process. Ready when this resolves. `near`: pictures go from one to the other as
- * they are; otherwise packed as for a link, which is what evaluations ask about.
+ * Edge and experts on the bus inside this process. Ready when this resolves. `near`: pictures go from one to the other
+ * as they are; otherwise packed as for a link, which is what evaluations ask about.
  */
 export async function startSystem(config: Config, log: Log, { near }: { near: boolean }): Promise<EdgeService> {
   const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);

@@ -12,9 +12,9 @@ const schemathesis = findTool('schemathesis');
 const SEED = process.env.SCHEMATHESIS_SEED ?? '1';
 
 /**
- * All but these: `positive_data_acceptance`, because pixels without a layout, a field `image` that is no base64 and forms
- * whose picture is no file are right by the schema, which cannot say more, and are refused; and those about logins and
- * resources, of which the API has none.
+ * All but these: `positive_data_acceptance`, because pixels without a layout, a field `image` that is no base64 and
+ * forms whose picture is no file are right by the schema, which cannot say more, and are refused; and those about
+ * logins and resources, of which the API has none.
  */
 const checks = [
   ...['not_a_server_error', 'status_code_conformance', 'content_type_conformance', 'response_headers_conformance'],

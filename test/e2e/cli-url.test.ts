@@ -94,7 +94,7 @@ test('classify --url: a service that is gone after some answers is not asked for
   );
 });
 
-test('classify --url: TLS with a certificate of its own CA, by --ca or NODE_EXTRA_CA_CERTS, and not without', async () => {
+test('classify --url: TLS with a certificate of its own CA, by --ca or NODE_EXTRA_CA_CERTS alone', async () => {
   execFileSync('sh', ['infra/nats/certificate.sh', folder, '127.0.0.1']);
   const [key, cert] = await Promise.all(['key', 'crt'].map((end) => readFile(join(folder, `127.0.0.1.${end}`))));
   const proxy = createServer({ key, cert }, (request, reply) => {
