@@ -13,8 +13,8 @@ interface Program<T> {
 }
 
 /**
- * What a program was called with. Ends the process after `--help` and `--version`, and with status 2 after arguments that
- * the program does not know.
+ * What a program was called with. Ends the process after `--help` and `--version`, and with status 2 after arguments
+ * that the program does not know.
  */
 export function readArguments<T extends NonNullable<ParseArgsConfig['options']> = Record<never, never>>(
   { name, help, options, allowPositionals = false, advise }: Program<T>,

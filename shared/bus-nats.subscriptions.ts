@@ -120,7 +120,9 @@ export class NatsSubscriptions {
     }
   }
 
-  /** Never throws: what the broker cannot take, for its size, is answered with an error; without a connection nothing. */
+  /**
+   * Never throws: what the broker cannot take, for its size, is answered with an error; without a connection nothing.
+   */
   #respond(message: Msg, { payload, headers }: Reply, instead = false): void {
     try {
       message.respond(payload, { headers: toHeaders(headers) });

@@ -18,8 +18,8 @@ export interface NatsOptions {
 
 /**
  * The bus over NATS. Returns at once and keeps trying to connect, for ever; until then, and whenever the connection is
- * lost, requests fail with `disconnected` without waiting, also those under way. Subscriptions made meanwhile take effect
- * on connecting.
+ * lost, requests fail with `disconnected` without waiting, also those under way. Subscriptions made meanwhile take
+ * effect on connecting.
  */
 export function connectNats(options: NatsOptions): Bus {
   const { log } = options;
@@ -173,8 +173,8 @@ export function connectNats(options: NatsOptions): Bus {
 }
 
 /**
- * Milliseconds from one attempt at a server to the next. The client compares wall-clock times, and once the clock is set
- * back those of its attempts are still to come: it must then try every server once whatever the clock says.
+ * Milliseconds from one attempt at a server to the next. The client compares wall-clock times, and once the clock is
+ * set back those of its attempts are still to come: it must then try every server once whatever the clock says.
  */
 function createReconnectPace(): () => number {
   const everyServer = 8; // more than a cluster has

@@ -42,7 +42,9 @@ export interface BusMessage extends Reply {
 }
 
 export interface Subscription {
-  /** Takes no new message; resolves when those already received have been given to the handler, after a second anyhow. */
+  /**
+   * Takes no new message; resolves when those already received have been given to the handler, after a second anyhow.
+   */
   drain(): Promise<void>;
 }
 

@@ -1,5 +1,5 @@
 import { showSetting } from './config.clean.ts';
-import { describeSettings } from './config.ts';
+import { describeSettings } from './config.help.ts';
 
 /** For who gives a service flags, as `--port 18201` or `PORT=18201`: the settings that are probably meant. */
 export function adviseSettings(command: string, args: string[]): string {

@@ -1,19 +1,23 @@
 import { makeVisible } from './visible.ts';
 
+const MOST = 100; // characters of a mistaken value that are shown
+
 type Environment = Record<string, string | undefined>;
 
 // Blanks may belong to them.
 const VERBATIM = /^ASK_NATS_(USER|PASSWORD)$/;
 
-/** How a mistaken setting is named: with its value, unless that may hold a secret; people put passwords into addresses. */
+/**
+ * How a mistaken setting is named: with its value, unless that may hold a secret; people put passwords into addresses.
+ */
 export function showSetting(name: string, value: string | undefined): string {
-  return /NATS|KEY/.test(name) ? name : `${name}=${makeVisible(value ?? '')}`;
+  return /NATS|KEY/.test(name) ? name : `${name}=${makeVisible(value ?? '', MOST)}`;
 }
 
 /**
  * Those of the environment's variables that are settings, or begin with `ASK_`, without the blanks and line ends around
- * them; none that is empty then, nor those with which Kubernetes describes a Service. `mistakes`: what is no value of any
- * setting; it is left out.
+ * them; none that is empty then, nor those with which Kubernetes describes a Service. `mistakes`: what is no value of
+ * any setting; it is left out.
  */
 export function cleanSettings(env: Environment, isSetting: (name: string) => boolean) {
   const given: Record<string, string> = {};

@@ -22,6 +22,24 @@ export function splitList(text: string): string[] {
   return text.split(',').map((one) => one.trim());
 }
 
+/** Of web pages, as browsers write them; of what is no address of the web, the text. */
+export const origins = () =>
+  z
+    .string()
+    .transform(splitList)
+    .refine(
+      (all) => all.every(isOrigin),
+      'must be origins with commas between, such as https://app.example:8443, each by its name: * is not taken',
+    )
+    .transform((all) => all.map(toOrigin));
+
+const isOrigin = (text: string) => /^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@*\\]+\/?$/i.test(text) && URL.canParse(text);
+
+function toOrigin(text: string): string {
+  const { origin } = new URL(text);
+  return origin === 'null' ? text.toLowerCase().replace(/\/$/, '') : origin;
+}
+
 const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const ALIASES: Record<string, string> = { warning: 'warn', critical: 'fatal', off: 'silent' };
 

@@ -7,9 +7,12 @@ interface Address {
 }
 
 const FORM =
-  'must be nats://host:port or tls://host:port, or several with commas; IPv6 in brackets, name and password percent-encoded or in ASK_NATS_USER and ASK_NATS_PASSWORD';
+  'must be nats://host:port or tls://host:port, or several with commas; IPv6 in brackets, ' +
+  'name and password percent-encoded or in ASK_NATS_USER and ASK_NATS_PASSWORD';
 
-/** The servers that `NATS_URL` lists, plainly written and without name and password. Throws Error saying what is wrong. */
+/**
+ * The servers that `NATS_URL` lists, plainly written and without name and password. Throws Error saying what is wrong.
+ */
 export function readServers(list: string): string {
   return splitList(list)
     .map((address) => readAddress(address).server)

@@ -2,24 +2,19 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { cleanSettings, showSetting } from './config.clean.ts';
-import { flag, level, list, providers, splitList, whole } from './config.kinds.ts';
+import { flag, level, list, origins, providers, splitList, whole } from './config.kinds.ts';
 import { readCredentials, readServers } from './config.nats.ts';
+import { nearest } from './nearest.ts';
 import { makeVisible } from './visible.ts';
 
-/**
- * Every setting of every service, and but for `config.frugal.ts` the only reader of `process.env`. A setting left empty
- * counts as not set.
- */
-const isOrigin = (text: string) => /^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@*\\]+\/?$/i.test(text) && URL.canParse(text);
-/** As browsers write it; of what is no address of the web, the text. */
-const toOrigin = (text: string) => {
-  const { origin } = new URL(text);
-  return origin === 'null' ? text.toLowerCase().replace(/\/$/, '') : origin;
-};
 const megabyte = 1024 * 1024;
 const cores = availableParallelism();
 
-const settings = {
+/**
+ * Every setting of every service. But for `config.frugal.ts` this file is the only reader of `process.env`. A setting
+ * left empty counts as not set.
+ */
+export const settings = {
   HOST: z.string().toLowerCase().default('127.0.0.1').describe('address the HTTP server listens on'),
   PORT: whole(0, 65_535).default(8080).describe('its port; 0 takes a free one'),
   NATS_URL: z
@@ -51,14 +46,7 @@ const settings = {
     .default('_INBOX_edge')
     .describe('where replies come to: the prefix that the server lets this edge subscribe'),
   ASK_API_KEYS_FILE: z.string().optional().describe('file of the API keys; with it HTTP callers must send one'),
-  ASK_CORS_ORIGINS: z
-    .string()
-    .transform(splitList)
-    .refine(
-      (origins) => origins.every(isOrigin),
-      'must be origins with commas between, such as https://app.example:8443, each by its name: * is not taken',
-    )
-    .transform((origins) => origins.map(toOrigin))
+  ASK_CORS_ORIGINS: origins()
     .default([])
     .describe('origins, separated by commas, whose pages may ask from a browser; default: only the own page'),
   ASK_ALLOW_ANONYMOUS: flag().default(false).describe('whether anyone may call although `HOST` is not loopback'),
@@ -82,7 +70,8 @@ const settings = {
   ASK_MAX_PIXELS: whole(1, 1e9)
     .default(50_000_000)
     .describe(
-      'largest picture that cannot be shrunk while it is read (not a baseline JPEG), width times height; all decoding at once takes at most three bytes of memory for each',
+      'largest picture that cannot be shrunk while it is read (not a baseline JPEG), width times height; ' +
+        'all decoding at once takes at most three bytes of memory for each',
     ),
   ASK_CACHE_BYTES: whole(0, 1024 * megabyte)
     .default(16 * megabyte)
@@ -133,7 +122,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   });
   const unknown = Object.keys(given)
     .filter((name) => !isSetting(name))
-    .map((name) => `${makeVisible(name)}: there is no such setting`);
+    .map((name) => `${makeVisible(name, 100)}: there is no such setting${suggest(name)}`);
   const mistakes = [...unclean, ...(wrong ?? []), ...unknown, ...(mistake ? [mistake] : []), ...contradictions(all)];
   if (Object.entries(credentials).some(([name, value]) => all[name as keyof typeof credentials] !== value))
     mistakes.push(
@@ -144,6 +133,13 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     throw new ConfigError(`the configuration has ${mistakes.length} mistake(s):\n${lines}`.trimEnd());
   }
   return parsed.data;
+}
+
+/** Nearly all begin with `ASK_`: what follows tells which is meant. */
+function suggest(name: string): string {
+  const ends = new Map(Object.keys(settings).map((one) => [one.replace(/^ASK_/, ''), one]));
+  const [end = ''] = nearest(name.replace(/^ASK_/, ''), [...ends.keys()]);
+  return ends.has(end) ? `; did you mean ${ends.get(end)}?` : '';
 }
 
 /** Settings that are each correct and do not go together. */
@@ -166,13 +162,6 @@ function contradictions(given: Record<string, string | undefined>): string[] {
   return mistakes;
 }
 
-/** Defaults that depend on the machine or on other settings. */
-const computed: Record<string, string> = {
-  ASK_MODELS_DIR: "the program's own models/default",
-  ASK_WORKERS: 'one per core',
-  ASK_BATCH_MAX: 'generalist 4, experts 2; on an accelerator 8 and 32',
-};
-
 /** `ASK_BATCH_MAX` or its default, from `npm run -s bench:models`; whether so many pay here, the pool learns. */
 export function batchOf(config: Config, role: 'generalist' | 'expert'): number {
   const { ASK_BATCH_MAX, ASK_EXECUTION_PROVIDERS } = config;
@@ -181,25 +170,9 @@ export function batchOf(config: Config, role: 'generalist' | 'expert'): number {
   return ASK_EXECUTION_PROVIDERS[0] === 'cpu' ? alone : accelerated;
 }
 
-/** Name, default and meaning of every setting, for `--help` and for the README's table. */
-export function describeSettings(): { name: string; fallback: string; meaning: string }[] {
-  return Object.entries(settings).map(([name, setting]) => {
-    const parsed = setting.safeParse(undefined).data;
-    const fallback = computed[name] ?? String(parsed ?? '');
-    return { name, fallback, meaning: setting.description ?? '' };
-  });
-}
-
-export function helpText(usage: string): string {
-  const rows = describeSettings().map(({ name, fallback, meaning }) => {
-    return `  ${name.padEnd(24)}${meaning}${fallback ? ` (${fallback})` : ''}`;
-  });
-  return `${usage}\n\nSettings, from the environment (default):\n${rows.join('\n')}\n  OTEL_*                  the standard OpenTelemetry settings; without them nothing is traced\n`;
-}
-
 /**
- * The folder in which npm was called to run the command line, which it runs in the repository's; undefined where something
- * else started the process.
+ * The folder in which npm was called to run the command line, which it runs in the repository's; undefined where
+ * something else started the process.
  */
 export function callersFolder(env: Record<string, string | undefined> = process.env): string | undefined {
   return ['ask', 'eval'].includes(env.npm_lifecycle_event ?? '') ? env.INIT_CWD : undefined;

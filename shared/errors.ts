@@ -1,37 +1,41 @@
+const HTTP = 'HTTP alone';
+
 /** Every error a caller can meet, over HTTP (RFC 9457) or the bus: a stable code, an HTTP status and a title. */
 const table = {
   'empty-body': [400, 'The request has no image'],
   'invalid-body': [400, 'The request body cannot be read'],
   'not-an-image': [400, 'The data is not an image'],
-  'too-many-pictures': [400, 'The request has more than one image'],
+  'too-many-pictures': [400, 'The request has more than one image', HTTP],
   'corrupt-image': [400, 'The image is damaged or cut short'],
-  'damaged-image': [400, 'A part of the image is missing or broken'],
-  'bad-request': [400, 'The request cannot be understood'],
-  'missing-key': [401, 'An API key is needed'],
-  'unknown-key': [403, 'The API key is not accepted'],
-  'not-found': [404, 'There is nothing at this address'],
-  'method-not-allowed': [405, 'This address does not take that method'],
-  'request-timeout': [408, 'The request took too long to arrive'],
+  'damaged-image': [400, 'A part of the image is missing or broken', HTTP],
+  'bad-request': [400, 'The request cannot be understood', HTTP],
+  'missing-key': [401, 'An API key is needed', HTTP],
+  'unknown-key': [403, 'The API key is not accepted', HTTP],
+  'not-found': [404, 'There is nothing at this address', HTTP],
+  'method-not-allowed': [405, 'This address does not take that method', HTTP],
+  'request-timeout': [408, 'The request took too long to arrive', HTTP],
   'other-model': [409, 'Another model answers here'],
-  'payload-too-large': [413, 'The request has too many bytes'],
+  'payload-too-large': [413, 'The request has too many bytes', HTTP],
   'too-many-pixels': [413, 'The image has too many pixels'],
   'too-slow-to-decode': [413, 'The image takes longer to decode than there is time'],
   'unsupported-media-type': [415, 'This kind of data is not accepted'],
-  'unsupported-encoding': [415, 'This content coding is not undone here'],
+  'unsupported-encoding': [415, 'This content coding is not undone here', HTTP],
   'invalid-parameter': [422, 'A parameter has an impossible value'],
-  'headers-too-large': [431, 'The request has too many bytes of headers'],
-  'rate-limited': [429, 'The API key is used too often'],
+  'headers-too-large': [431, 'The request has too many bytes of headers', HTTP],
+  'rate-limited': [429, 'The API key is used too often', HTTP],
   overloaded: [429, 'Too much is waiting already'],
   'client-closed': [499, 'The caller has gone'],
   internal: [500, 'Something broke on our side'],
   'model-failed': [500, 'The model could not be run'],
   stopping: [503, 'The service is stopping'],
-  starting: [503, 'The service is starting'],
+  starting: [503, 'The service is starting', HTTP],
   'deadline-exceeded': [504, 'The deadline passed before an answer'],
-} as const satisfies Record<string, readonly [status: number, title: string]>;
+} as const satisfies Record<string, readonly [status: number, title: string, where?: typeof HTTP]>;
 
 export type ErrorCode = keyof typeof table;
 export const errorCodes = Object.keys(table) as [ErrorCode, ...ErrorCode[]];
+/** What an expert may answer instead of logits. */
+export const expertsCodes = errorCodes.filter((code) => !(table[code] as readonly unknown[]).includes(HTTP));
 
 /** An error with a code from the table; `message` is safe to show to the caller. */
 export class AppError extends Error {

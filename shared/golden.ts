@@ -35,8 +35,8 @@ interface Golden {
 
 /**
  * Loads and warms the models in every process of the pool, on the bundle's golden pictures: logits that are not those
- * that training recorded mean weights, a runtime or hardware that cannot be trusted. A bundle without golden pictures is
- * warmed on a blank one, with a warning. Throws BundleError naming the model.
+ * that training recorded mean weights, a runtime or hardware that cannot be trusted. A bundle without golden pictures
+ * is warmed on a blank one, with a warning. Throws BundleError naming the model.
  */
 export async function warmGolden(pool: InferencePool, models: RunnableModel[], bundle: Bundle, log: Log) {
   const golden = await readGolden(bundle);

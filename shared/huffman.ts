@@ -1,8 +1,8 @@
 /** A Huffman table of JPEG, made for going through a scan without making a picture of it. */
 export interface HuffmanTable {
   /**
-   * By the next 12 bits: how many bits the codes that lie within them take, with the values behind them (bits 0 to 4); how
-   * many coefficients that is (bits 5 to 11); whether the block ends there (bit 12). 0: not even one lies within.
+   * By the next 12 bits: how many bits the codes that lie within them take, with the values behind them (bits 0 to 4);
+   * how many coefficients that is (bits 5 to 11); whether the block ends there (bit 12). 0: not even one lies within.
    */
   readonly several: Int32Array;
   /** The same of the first code alone. */
@@ -19,7 +19,9 @@ const MOST_KEPT = 32;
 
 const kept = new Map<string, HuffmanTable>();
 
-/** From a DHT segment: 16 counts, then the symbols, runs and sizes for `ac`, else sizes. Undefined if that is no code. */
+/**
+ * From a DHT segment: 16 counts, then the symbols, runs and sizes for `ac`, else sizes. Undefined if that is no code.
+ */
 export function toHuffmanTable(definition: Buffer, ac: boolean): HuffmanTable | undefined {
   const key = `${ac} ${definition.toString('latin1')}`;
   const known = kept.get(key);

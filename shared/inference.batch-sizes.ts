@@ -3,7 +3,9 @@ import type { RunResult } from './inference.process.ts';
 import type { Log } from './log.ts';
 import type { RunnableModel } from './runnable.ts';
 
-/** How many pictures of each model run together: one until a process that loaded it says that its graph takes several. */
+/**
+ * How many pictures of each model run together: one until a process that loaded it says that its graph takes several.
+ */
 export interface BatchSizes {
   /** Of `most` pictures that could run together, how many should. */
   choose(model: RunnableModel, most: number): number;

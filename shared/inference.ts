@@ -1,24 +1,15 @@
-import { type Deadline, unlessAborted } from './deadline.ts';
+import { unlessAborted } from './deadline.ts';
 import { DueQueue } from './due-queue.ts';
 import { AppError } from './errors.ts';
-import { type Job, outputsOf, takeBatch } from './inference.batch.ts';
+import { outputsOf, takeBatch } from './inference.batch.ts';
 import { type BatchSizes, createBatchSizes } from './inference.batch-sizes.ts';
 import { ModelHealth } from './inference.health.ts';
+import { blank, createJob, type Inference, type PoolJob, type RunOptions } from './inference.job.ts';
 import { ModelFailed, type ModelProcess, ProcessDied } from './inference.process.ts';
 import { ModelProcesses, type ProcessesOptions } from './inference.processes.ts';
 import { type Say, sparing } from './log.sparing.ts';
 import { createRunLimit } from './run-limit.ts';
 import type { RunnableModel } from './runnable.ts';
-
-export interface Inference {
-  /** Each output's values for the picture. */
-  outputs: Record<string, Float32Array>;
-  queueMs: number;
-  /** Of the run that this picture was part of. */
-  runMs: number;
-  /** The model had to be loaded first. */
-  loaded: boolean;
-}
 
 export interface PoolOptions extends ProcessesOptions {
   /** Pictures that may wait; one more is refused with `overloaded`. */
@@ -27,27 +18,12 @@ export interface PoolOptions extends ProcessesOptions {
   runLimitMs?: number;
 }
 
-interface PoolJob extends Job {
-  queuedAt: number;
-  attempts: number;
-  /** Nobody waits for it any more. */
-  abandoned: boolean;
-  settled: PromiseWithResolvers<Inference>;
-}
-
-interface RunOptions {
-  /** Pictures of this model that may run together, if so many wait. Default: 1. */
-  batch?: number;
-  /** Jobs run in the order of their deadlines, those without one last. */
-  deadline?: Pick<Deadline, 'at' | 'signal'>;
-}
-
 const ATTEMPTS = 2; // a job whose process died is tried once more, on another one
 
 /**
- * Child processes that run models, fed from one bounded queue, most urgent first; a dead process is replaced. What waits
- * for the same model when a process becomes free is run together where that saves time, evenly shared among the processes:
- * nothing waits for company, and a picture alone runs alone.
+ * Child processes that run models, fed from one bounded queue, most urgent first; a dead process is replaced. What
+ * waits for the same model when a process becomes free is run together where that saves time, evenly shared among the
+ * processes: nothing waits for company, and a picture alone runs alone.
  */
 export class InferencePool {
   readonly #options: PoolOptions;
@@ -86,8 +62,8 @@ export class InferencePool {
 
   /**
    * pixels: a square of 8-bit RGB. A job whose deadline aborts before it starts never runs. Rejects with AppError
-   * `overloaded`, `stopping` or `model-failed`, and when aborted with the signal's reason. Why a model failed is for the
-   * log: a caller must not see this machine's paths.
+   * `overloaded`, `stopping` or `model-failed`, and when aborted with the signal's reason. Why a model failed is for
+   * the log: a caller must not see this machine's paths.
    */
   async run(model: RunnableModel, pixels: Uint8Array, options: RunOptions = {}): Promise<Inference> {
     try {
@@ -100,8 +76,8 @@ export class InferencePool {
   }
 
   /**
-   * Loads a model and runs it once in every process, on a blank picture unless there is another: rejects with ModelFailed
-   * if the file or its shapes are not the manifest's. Resolves with what each process got.
+   * Loads a model and runs it once in every process, on a blank picture unless there is another: rejects with
+   * ModelFailed if the file or its shapes are not the manifest's. Resolves with what each process got.
    */
   warm(model: RunnableModel, pixels: Uint8Array = blank(model)): Promise<Inference[]> {
     // With none yet, whichever starts first: to succeed without a run would say that the model is what it should be.
@@ -122,22 +98,20 @@ export class InferencePool {
   async #add(
     model: RunnableModel,
     pixels: Uint8Array,
-    { batch = 1, deadline }: RunOptions,
+    options: RunOptions,
     only: ModelProcess | undefined,
   ): Promise<Inference> {
+    const { deadline } = options;
     if (this.#stopping) throw new AppError('stopping', 'the model runner is stopping');
     deadline?.signal.throwIfAborted();
     if (only === undefined && this.#queue.length >= this.#options.queueLimit) {
       throw new AppError('overloaded', `${this.#queue.length} pictures are waiting for a model already`);
     }
-    const due = deadline?.at ?? Number.POSITIVE_INFINITY;
-    const settled = Promise.withResolvers<Inference>();
-    const queuedAt = performance.now();
-    const job: PoolJob = { model, pixels, batch, due, queuedAt, attempts: 0, only, abandoned: false, settled };
+    const job = createJob(model, pixels, options, only);
     this.#queue.add(job);
     this.#dispatch();
     try {
-      return await (deadline ? unlessAborted(deadline.signal, settled.promise) : settled.promise);
+      return await (deadline ? unlessAborted(deadline.signal, job.settled.promise) : job.settled.promise);
     } finally {
       // Aborted while it waited: it never runs. A run in progress cannot be stopped; its result is dropped.
       this.#queue.remove(job);
@@ -217,9 +191,4 @@ export class InferencePool {
     for (const job of this.#queue.takeAll()) this.#reject(job, error);
     this.#endIfIdle();
   }
-}
-
-/** A picture for a run whose answer does not matter. */
-function blank({ size }: RunnableModel): Uint8Array {
-  return new Uint8Array(3 * size ** 2);
 }

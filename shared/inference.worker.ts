@@ -23,7 +23,9 @@ const sessions = new LRUCache<string, { session: InferenceSession; bytes: number
   dispose: ({ session }) => void session.release(),
 });
 
-/** By the same digests, also those whose sessions were released: whether the graph takes several pictures in one run. */
+/**
+ * By the same digests, also those whose sessions were released: whether the graph takes several pictures in one run.
+ */
 const takesSeveral = new Map<string, boolean>();
 
 let turn = Promise.resolve();

@@ -21,8 +21,8 @@ interface Kind {
 const MOST_KINDS = 500;
 
 /**
- * What happens again and again must not fill the log: of each kind the first is written at once, and of those that follow
- * the latest after a pause, with how many were left out before it.
+ * What happens again and again must not fill the log: of each kind the first is written at once, and of those that
+ * follow the latest after a pause, with how many were left out before it.
  */
 export function sparing(log: Log, { atOnce = 1, firstMs = 60_000, mostMs = 600_000 }: Sparing = {}): Say {
   const kinds = new Map<string, Kind>();

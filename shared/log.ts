@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import { type Logger, pino } from 'pino';
+import { makeStackVisible, makeVisible } from './visible.ts';
 
 export type Log = Logger;
 
@@ -10,7 +11,8 @@ const STANDARD_ERROR = 2;
 
 /**
  * Lines on standard error, JSON or, on a terminal, for people; standard output belongs to results. Where they cannot be
- * written (a full disk, a reader that is gone or stuck) they are lost: no answer and no end of the process waits for them.
+ * written (a full disk, a reader that is gone or stuck) they are lost: no answer and no end of the process waits for
+ * them.
  */
 export function createLog(level: string, name: string): Log {
   const destination = pino.destination({ dest: STANDARD_ERROR, sync: false, maxLength: MOST_KEPT });
@@ -37,12 +39,13 @@ function createRenderer(): (line: string) => string {
   const { prettyFactory }: typeof import('pino-pretty') = createRequire(import.meta.url)('pino-pretty');
   const colorize = process.stderr.hasColors?.() ?? false;
   const render = prettyFactory({ colorize, translateTime: 'SYS:HH:MM:ss.l', ignore: 'pid,hostname', singleLine: true });
-  return (line) => render(withoutControls(line));
+  return (line) => render(makeTextsVisible(JSON.parse(line)));
 }
 
-/** What callers send gets into lines; nothing of it may steer the terminal. JSON escapes it, printing would undo that. */
-function withoutControls(line: string): string {
-  return line.replace(/\\\\|\\u00[01][0-9a-f]|\\[rbf]|[\x7f-\x9f]/gi, (found) =>
-    found === '\\\\' ? found : '\\ufffd',
-  );
+/** What callers send gets into lines; nothing of it may steer the terminal, or pass for a line of its own. */
+function makeTextsVisible(value: unknown, name = ''): unknown {
+  if (typeof value === 'string') return name === 'stack' ? makeStackVisible(value) : makeVisible(value);
+  if (Array.isArray(value)) return value.map((one) => makeTextsVisible(one));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, makeTextsVisible(inner, key)]));
 }

@@ -1,11 +1,17 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
-import { begin, createRegistry, pairs, refusals, seconds } from './metrics.series.ts';
+import { expertsCodes } from './errors.ts';
+import { begin, createRegistry, pairs, seconds } from './metrics.series.ts';
 
-/** Every metric of an expert service, by name; `inFlight` is read when the metrics are. */
-export function createExpertMetrics(experts: readonly string[], inFlight: () => number, registry = createRegistry()) {
+/** Every metric of an expert service, by name. */
+export function createExpertMetrics(experts: readonly string[], registry = createRegistry()) {
+  let inFlight = () => 0;
   const registers = [registry];
   const metrics = {
     registry,
+    /** Whom to ask for those in flight whenever the metrics are read. */
+    askInFlight(read: () => number) {
+      inFlight = read;
+    },
     requests: new Counter({
       name: 'ask_expert_requests_total',
       help: 'Requests, by expert and outcome (answered, or the error code)',
@@ -28,7 +34,7 @@ export function createExpertMetrics(experts: readonly string[], inFlight: () => 
       },
     }),
   };
-  begin(metrics.requests, pairs('expert', experts, 'outcome', ['answered', ...refusals]));
+  begin(metrics.requests, pairs('expert', experts, 'outcome', ['answered', ...expertsCodes]));
   for (const expert of experts) {
     for (const stage of ['queue', 'compute']) metrics.duration.zero({ expert, stage });
   }

@@ -1,5 +1,4 @@
 import { type Counter, collectDefaultMetrics, Registry } from 'prom-client';
-import type { ErrorCode } from './errors.ts';
 
 /** Buckets of durations. */
 export const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -14,8 +13,8 @@ export function createRegistry(): Registry {
 }
 
 /**
- * Every series that is known beforehand is there from the start, at 0: a rate over one that appears with its first event
- * misses that event.
+ * Every series that is known beforehand is there from the start, at 0: a rate over one that appears with its first
+ * event misses that event.
  */
 export function begin<Name extends string>(counter: Counter<Name>, sets: Record<Name, string>[]): void {
   for (const set of sets) counter.inc(set, 0);
@@ -25,20 +24,3 @@ export function begin<Name extends string>(counter: Counter<Name>, sets: Record<
 export function pairs<A extends string, B extends string>(a: A, as: readonly string[], b: B, bs: readonly string[]) {
   return as.flatMap((one) => bs.map((other) => ({ [a]: one, [b]: other }) as Record<A | B, string>));
 }
-
-/** What an expert that follows the protocol may answer instead of logits. */
-export const refusals: ErrorCode[] = [
-  'invalid-body',
-  'invalid-parameter',
-  'unsupported-media-type',
-  'not-an-image',
-  'corrupt-image',
-  'too-many-pixels',
-  'other-model',
-  'overloaded',
-  'stopping',
-  'deadline-exceeded',
-  'client-closed',
-  'model-failed',
-  'internal',
-];

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import { damages } from './damage.ts';
 import { errorCodes } from './errors.ts';
-import { begin, createRegistry, pairs, refusals, seconds } from './metrics.series.ts';
+import { begin, createRegistry, pairs, seconds } from './metrics.series.ts';
 
 const shares = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
 
@@ -26,8 +26,10 @@ export interface EdgeState {
 }
 
 /** Every metric of the edge, by name. */
-export function createEdgeMetrics({ strategies, labels, experts, holders, waiting, circuits }: EdgeState) {
-  const registry = createRegistry();
+export function createEdgeMetrics(
+  { strategies, labels, experts, holders, waiting, circuits }: EdgeState,
+  registry = createRegistry(),
+) {
   const registers = [registry];
   const metrics = {
     registry,
@@ -156,7 +158,7 @@ export function createEdgeMetrics({ strategies, labels, experts, holders, waitin
   begin(metrics.escalations, pairs('expert', experts, 'outcome', ['answered', 'cancelled', ...degradations]));
   begin(
     metrics.failures,
-    [...new Set([...silences, ...refusals])].map((reason) => ({ reason })),
+    [...silences, ...errorCodes].map((reason) => ({ reason })),
   );
   begin(metrics.openings, pairs('expert', experts, 'reason', ['timeout', 'no-expert', 'expert-error']));
   const probed = ['answered', ...degradations.filter((reason) => reason !== 'circuit-open')];

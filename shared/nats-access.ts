@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import {
@@ -9,6 +9,7 @@ import {
   nkeys,
   usernamePasswordAuthenticator,
 } from '@nats-io/transport-node';
+import { readCertificates } from './certificates.ts';
 import { type Config, ConfigError } from './config.ts';
 import { sparing } from './log.sparing.ts';
 import type { Log } from './log.ts';
@@ -36,8 +37,8 @@ export function openNatsAccess(config: Config, log: Log): NatsAccess {
     }
   };
 
-  usable('ASK_NATS_CA', readCertificates, 'the file holds no PEM certificates');
-  const certified = usable('ASK_NATS_CERT', readCertificates, 'the file holds no PEM certificate');
+  usable('ASK_NATS_CA', certificatesIn, 'the file holds no PEM certificates');
+  const certified = usable('ASK_NATS_CERT', certificatesIn, 'the file holds no PEM certificate');
   const keyed = usable('ASK_NATS_KEY', createPrivateKey, 'the file holds no PEM key without a passphrase');
   if (certified && keyed && !belongTogether(config.ASK_NATS_CERT as string, config.ASK_NATS_KEY as string))
     mistakes.push('  ASK_NATS_CERT, ASK_NATS_KEY: the key is not that of the certificate');
@@ -108,14 +109,10 @@ function tlsOptions(config: Config): NatsAccess['tls'] {
   return options;
 }
 
-function readCertificates(bytes: Buffer): X509Certificate[] {
-  const blocks = bytes.toString().match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
-  if (!blocks) throw new Error('none');
-  return blocks.map((block) => new X509Certificate(block));
-}
+const certificatesIn = (bytes: Buffer) => readCertificates(bytes.toString());
 
 function belongTogether(certFile: string, keyFile: string): boolean {
-  const [certificate] = readCertificates(readFileSync(certFile));
+  const [certificate] = certificatesIn(readFileSync(certFile));
   return certificate?.checkPrivateKey(createPrivateKey(readFileSync(keyFile))) === true;
 }
 

@@ -23,7 +23,9 @@ export function pixelsToSquare(image: RawImage, rule: InputRule): Promise<RawIma
   return toSquare(openFile(toTiff(image), { limitInputPixels: false }), rule);
 }
 
-/** Makes the square that the bundle's models take: sRGB, without alpha, of all pixels or what a shrunk JPEG has left. */
+/**
+ * Makes the square that the bundle's models take: sRGB, without alpha, of all pixels or what a shrunk JPEG has left.
+ */
 export function toSquare(source: Sharp, { size, fit, kernel, background }: InputRule): Promise<RawImage> {
   const colour = toColour(background);
   const options = { fit, kernel, background: colour, fastShrinkOnLoad: false };

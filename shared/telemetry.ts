@@ -22,8 +22,8 @@ import { sparing } from './log.sparing.ts';
 import type { Log } from './log.ts';
 
 /**
- * Starts OpenTelemetry if an `OTEL_*` setting asks for traces; otherwise nothing is loaded and spans cost nothing. Traces
- * that cannot be exported are no reason not to serve: what OpenTelemetry complains of goes to the log.
+ * Starts OpenTelemetry if an `OTEL_*` setting asks for traces; otherwise nothing is loaded and spans cost nothing.
+ * Traces that cannot be exported are no reason not to serve: what OpenTelemetry complains of goes to the log.
  */
 export async function startTelemetry(serviceName: string, log: Log): Promise<{ stop(): Promise<void> }> {
   if (!wantsTraces()) return { stop: async () => {} };
@@ -109,9 +109,7 @@ export interface CallersTrace {
 export async function readTrace(headers: Headers): Promise<CallersTrace | undefined> {
   if (headers.traceparent === undefined) return undefined;
   // Loaded when the first caller sends a trace: most starts can do without.
-  const { W3CTraceContextPropagator } = await import(
-    '@opentelemetry/core/build/src/trace/W3CTraceContextPropagator.js'
-  );
+  const { W3CTraceContextPropagator } = await import('@opentelemetry/core');
   const w3c = new W3CTraceContextPropagator();
   const parent = trace.getSpanContext(w3c.extract(ROOT_CONTEXT, headers, defaultTextMapGetter));
   if (parent === undefined) return undefined;

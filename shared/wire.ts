@@ -4,8 +4,8 @@ import { AppError, isErrorCode, toAppError } from './errors.ts';
 /**
  * The only file that knows subjects, headers and bytes of the expert protocol, version 1.
  *
- * A request carries a picture as 8-bit RGB pixels, row by row, or as a JPEG, PNG or WebP file; `Ask-Payload` says which.
- * A reply carries the expert's logits as little-endian float16 in the order of the manifest's labels.
+ * A request carries a picture as 8-bit RGB pixels, row by row, or as a JPEG, PNG or WebP file; `Ask-Payload` says
+ * which. A reply carries the expert's logits as little-endian float16 in the order of the manifest's labels.
  */
 export const EXPERT_QUEUE = 'experts';
 export const SERVICE_NAME = 'ask-expert';
@@ -110,8 +110,8 @@ function readPicture({ headers, payload }: Reply): RawImage | EncodedImage {
 }
 
 /**
- * Bytes as the picture that a type such as `image/x-rgb8; width=32; height=32` says they are; undefined if it is no such
- * type. Throws AppError `invalid-body` if they are more, fewer or none.
+ * Bytes as the picture that a type such as `image/x-rgb8; width=32; height=32` says they are; undefined if it is no
+ * such type. Throws AppError `invalid-body` if they are more, fewer or none.
  */
 export function readPixels(type: string, bytes: Uint8Array): RawImage | undefined {
   const layout = RGB8.exec(type);

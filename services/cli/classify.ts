@@ -2,10 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import type { Config } from '../../shared/config.ts';
 import { createLog } from '../../shared/log.ts';
+import { makeVisible } from '../../shared/visible.ts';
 import type { Answer } from '../edge/classify.ts';
 import { startSystem } from '../local/system.ts';
 import { findPictures, STDIN } from './find-pictures.ts';
-import { print, printable } from './output.ts';
+import { print } from './output.ts';
 import { showProgress } from './progress.ts';
 import { postPicture, ServiceError } from './remote.ts';
 import { type RemoteOptions, toAddress, toRemote } from './remote-options.ts';
@@ -42,6 +43,7 @@ export async function classifyFiles(names: string[], options: ClassifyOptions, c
   using progress = showProgress(files.length, 'pictures');
   let answered = 0;
   let failed = 0;
+  let inARow = 0; // times that the service could not be used
   for (const file of files) {
     const answer = await read(file)
       .then((picture) => postPicture(service, picture))
@@ -50,12 +52,14 @@ export async function classifyFiles(names: string[], options: ClassifyOptions, c
     progress.hide();
     if (!(answer instanceof Error)) {
       answered += 1;
+      inARow = 0;
       await print(options.json ? `${JSON.stringify({ file, ...answer })}\n` : `${render(file, answer)}\n`);
       continue;
     }
     failed += 1;
-    process.stderr.write(`${printable(`${file}: ${answer.message}`)}\n`);
-    if (answer instanceof ServiceError && answered === 0) break; // it is not asked for each picture in turn
+    process.stderr.write(`${makeVisible(`${file}: ${answer.message}`)}\n`);
+    inARow = answer instanceof ServiceError ? inARow + 1 : 0;
+    if (inARow > 1 || (inARow > 0 && answered === 0)) break; // it is not asked for each picture in turn
   }
   if (failed > 0 && files.length > 1) {
     const left = files.length - answered - failed;
@@ -90,6 +94,6 @@ export function render(file: string, answer: Answer): string {
     `  others  ${others.join(', ')}`,
     `  time    ${timings.totalMs.toFixed(1)} ms`,
   ]
-    .map(printable)
+    .map((line) => makeVisible(line))
     .join('\n');
 }

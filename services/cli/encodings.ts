@@ -43,10 +43,10 @@ interface Escalated {
 }
 
 /**
- * Sends the pictures that the gate escalates to their experts in every encoding, and writes the one with the fewest bytes
- * that costs at most `maxLoss` of accuracy (a lossy one only if it saves a quarter against the others), with the table,
- * into the bundle's manifest. `data`: the CIFAR records that the bundle was trained on, of which its validation pictures
- * are taken, or a folder of pictures per class. Throws UsageError, InputError and BundleError.
+ * Sends the pictures that the gate escalates to their experts in every encoding, and writes the one with the fewest
+ * bytes that costs at most `maxLoss` of accuracy (a lossy one only if it saves a quarter against the others), with the
+ * table, into the bundle's manifest. `data`: the CIFAR records that the bundle was trained on, of which its validation
+ * pictures are taken, or a folder of pictures per class. Throws UsageError, InputError and BundleError.
  */
 export async function chooseEncoding(options: EncodingsOptions, config: Config): Promise<void> {
   const maxLoss = Number(options.maxLoss);
@@ -105,7 +105,8 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
     });
   }
   const head = 'encoding       bytes  encode ms  accuracy     loss\n';
-  const summary = `chosen: ${encodingName(encoding)}, the fewest bytes (lossy ones count a third more) that cost at most ${100 * maxLoss} points\n`;
+  const rule = `the fewest bytes (lossy ones count a third more) that cost at most ${100 * maxLoss} points`;
+  const summary = `chosen: ${encodingName(encoding)}, ${rule}\n`;
   const whose = source.given ? `of ${data}, on which the generalist was run,` : 'of validation,';
   const origin = `${pictures.length} pictures ${whose} of which ${escalated.length} would be escalated\n`;
   await print(
@@ -133,7 +134,10 @@ function replay(manifest: Manifest, pictures: Judged[]) {
   return { escalated, edgeRight };
 }
 
-/** Bytes, those of lossy encodings a third dearer: a loss so small that it drowns in the draw of the pictures must be worth it. */
+/**
+ * Bytes, those of lossy encodings a third dearer: a loss so small that it drowns in the draw of the pictures must be
+ * worth it.
+ */
 function price({ encoding, bytes }: Row): number {
   return 'quality' in encoding ? (bytes * 4) / 3 : bytes;
 }

@@ -4,9 +4,9 @@ import { createDecoder } from '../../shared/decoder.ts';
 import { AppError } from '../../shared/errors.ts';
 import { encodeImage, fitPixels } from '../../shared/image.ts';
 import type { Manifest } from '../../shared/manifest.ts';
+import { nearest } from '../../shared/nearest.ts';
 import type { RawImage } from '../../shared/wire.ts';
 import { walkPictures } from './find-pictures.ts';
-import { nearest } from './nearest.ts';
 import { type LabelledImage, readRecords } from './records.ts';
 import { InputError } from './usage.ts';
 
@@ -20,8 +20,8 @@ export interface Labelled {
 const MOST_NAMED = 10;
 
 /**
- * The pictures of a folder that has one per class, or of a file of CIFAR-100 records; at most `limit`. Throws UsageError
- * and InputError.
+ * The pictures of a folder that has one per class, or of a file of CIFAR-100 records; at most `limit`. Throws
+ * UsageError and InputError.
  */
 export async function readLabelled(
   path: string,
@@ -50,7 +50,9 @@ function fromRecord({ image, label }: LabelledImage, { input }: Manifest): Label
   return { label, load };
 }
 
-/** A picture's class is the nearest folder above it that is named as one. Classes take turns, so that a part has all. */
+/**
+ * A picture's class is the nearest folder above it that is named as one. Classes take turns, so that a part has all.
+ */
 async function readFolders(
   root: string,
   { labels, input }: Manifest,

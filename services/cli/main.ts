@@ -3,6 +3,7 @@ import { ConfigError, callersFolder, readConfig } from '../../shared/config.ts';
 import { AppError } from '../../shared/errors.ts';
 import { ModelFailed } from '../../shared/inference.process.ts';
 import { BundleError } from '../../shared/manifest.ts';
+import { makeLinesVisible } from '../../shared/visible.ts';
 import { OutputError, print } from './output.ts';
 import { defineProgram } from './program.ts';
 import { InputError, UsageError } from './usage.ts';
@@ -38,14 +39,14 @@ try {
 /** Says what went wrong; a stack only where it is this program's fault. Returns the exit status. */
 function report(error: Error): number {
   if (error instanceof UsageError) {
-    process.stderr.write(`ask: ${error.message}\n(--help shows what is possible)\n`);
+    process.stderr.write(`ask: ${makeLinesVisible(error.message)}\n(--help shows what is possible)\n`);
     return 2;
   }
   if (error instanceof OutputError && error.quiet) return PIPE_STATUS;
   const known =
     ours.some((kind) => error instanceof kind) || plain.includes((error as NodeJS.ErrnoException).code ?? '');
   const setting = error instanceof BundleError && !process.argv.includes('--models') ? whichBundle() : '';
-  process.stderr.write(`ask: ${setting}${known ? error.message : error.stack}\n`);
+  process.stderr.write(`ask: ${makeLinesVisible(`${setting}${known ? error.message : error.stack}`)}\n`);
   return 1;
 }
 

@@ -19,8 +19,3 @@ export function print(text: string): Promise<void> {
     process.stdout.write(text, (error) => (error ? reject(new OutputError(error)) : resolve()));
   });
 }
-
-/** Text from elsewhere as one line that cannot steer the terminal. */
-export function printable(text: string): string {
-  return text.replace(/\p{Cc}+/gu, ' ');
-}

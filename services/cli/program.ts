@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
-import { helpText, readConfig } from '../../shared/config.ts';
+import { helpText } from '../../shared/config.help.ts';
+import { readConfig } from '../../shared/config.ts';
 import { VERSION } from '../../shared/version.ts';
 import { strategyNames } from '../edge/strategies.ts';
 import type { CalibrateOptions, numericOptions } from './calibrate/calibrate.ts';

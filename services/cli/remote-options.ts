@@ -1,7 +1,7 @@
-import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { readCertificates } from '../../shared/certificates.ts';
 import type { Config } from '../../shared/config.ts';
 import type { Remote } from './remote.ts';
 import { InputError, UsageError } from './usage.ts';
@@ -16,8 +16,8 @@ export interface RemoteOptions {
 const TIMEOUT_S = 30;
 
 /**
- * The service that `--url` names; undefined without. Warns where the key could be read on the way. Throws UsageError and
- * InputError.
+ * The service that `--url` names; undefined without. Warns where the key could be read on the way. Throws UsageError
+ * and InputError.
  */
 export async function toRemote(
   options: RemoteOptions,
@@ -45,7 +45,7 @@ export async function toRemote(
   return { address, key, timeoutMs };
 }
 
-/** `--url` -> the address to post to. Throws UsageError. */
+/** `--url`, with or without the path that pictures are posted to -> the address of that. Throws UsageError. */
 export function toAddress(url: string, query: URLSearchParams): string {
   const parsed = /^https?:\/\//i.test(url) ? URL.parse(url) : null;
   if (!parsed) {
@@ -56,7 +56,7 @@ export function toAddress(url: string, query: URLSearchParams): string {
     throw new UsageError('--url takes no user and password; a key goes into ASK_API_KEY or --key-file');
   }
   if (parsed.search || parsed.hash) throw new UsageError(`--url ${url} must end with the host, the port or a path`);
-  return `${parsed.origin}${parsed.pathname.replace(/\/+$/, '')}/classify?${query}`;
+  return `${parsed.origin}${parsed.pathname.replace(/(\/classify)?\/*$/, '')}/classify?${query}`;
 }
 
 /** Trusts the certificates in a PEM file beside those that Node does. Throws InputError. */
@@ -64,14 +64,11 @@ async function trustAlso(file: string): Promise<void> {
   const pem = await readFile(file, 'utf8').catch((error: Error) => {
     throw new InputError(`--ca ${file} cannot be read: ${error.message}`);
   });
-  const certificates = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   try {
-    if (certificates.length === 0) throw new Error('there is none');
-    for (const certificate of certificates) new X509Certificate(certificate);
+    setDefaultCACertificates([...getCACertificates('default'), ...readCertificates(pem).map(String)]);
   } catch (error) {
     throw new InputError(`--ca ${file} must hold certificates in PEM: ${(error as Error).message}`);
   }
-  setDefaultCACertificates([...getCACertificates('default'), ...certificates]);
 }
 
 /** Throws InputError, which does not show what the file holds. */

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { mediaTypeOf } from '../../shared/media-type.ts';
 import type { Answer } from '../edge/classify.ts';
 import { answerSchema, problemSchema } from '../edge/schemas.ts';
 
@@ -32,7 +31,7 @@ export async function postPicture(
   const response = await fetch(address, {
     method: 'POST',
     headers: {
-      'content-type': mediaTypeOf(picture) ?? 'image/jpeg',
+      'content-type': 'application/octet-stream', // the bytes say what it is
       ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
     },
     body: picture,

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '../../shared/bus.ts';
 import type { Log } from '../../shared/log.ts';
+import type { ModelEntry } from '../../shared/manifest.ts';
 import type { Directory } from './directory.ts';
 
 /** Experts that start beside this edge. */
@@ -12,14 +13,15 @@ export interface Arrivals {
    * aborted.
    */
   wait(experts: string[], waitMs: number, signal: AbortSignal): Promise<boolean>;
+  /** Nobody is expected any more. */
   stop(): void;
 }
 
 export interface ArrivalsOptions {
   bus: Bus;
   directory: Directory;
-  /** Who may come. */
-  experts: string[];
+  /** Who may come: one that runs another model under the same name is another one. */
+  experts: Pick<ModelEntry, 'id' | 'sha256'>[];
   /** For how long they are expected, from now on and again from the first connection to the bus. */
   graceMs: number;
   log: Log;
@@ -29,24 +31,27 @@ const PAUSE_MS = 20;
 
 /** Looks who is there until all have come, or for so long: for one that is away for good, nobody waits after that. */
 export function watchArrivals({ bus, directory, experts, graceMs, log }: ArrivalsOptions): Arrivals {
-  const missing = new Set(experts);
+  const missing = new Map(experts.map(({ id, sha256 }) => [id, sha256]));
   let until = performance.now() + graceMs;
   let changed = Promise.withResolvers<void>();
   let stopped = false;
   const expects = (expert: string) => !stopped && missing.has(expert) && performance.now() < until;
 
+  function tell(): void {
+    changed.resolve();
+    changed = Promise.withResolvers();
+  }
+
   async function watch(): Promise<void> {
     until = performance.now() + graceMs;
-    while ([...missing].some(expects)) {
-      const come = (await directory.look()).filter(({ expert }) => missing.delete(expert));
-      if (come.length > 0) {
-        changed.resolve();
-        changed = Promise.withResolvers();
-      }
+    while ([...missing.keys()].some(expects)) {
+      const there = (await directory.look()).filter(({ expert, digest }) => missing.get(expert) === digest);
+      for (const { expert } of there) missing.delete(expert);
+      if (there.length > 0) tell();
       await sleep(PAUSE_MS, undefined, { ref: false });
     }
     if (missing.size === 0 || stopped) return;
-    log.warn({ missing: [...missing] }, 'experts are missing: answers do not wait for them any more');
+    log.warn({ missing: [...missing.keys()] }, 'experts are missing: answers do not wait for them any more');
   }
 
   void bus.opened.then(watch);
@@ -66,6 +71,7 @@ export function watchArrivals({ bus, directory, experts, graceMs, log }: Arrival
     },
     stop() {
       stopped = true;
+      tell();
     },
   };
 }

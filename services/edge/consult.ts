@@ -86,9 +86,10 @@ export async function consult(
   return consultation;
 }
 
-/** Nobody is there yet: the question will be asked again, and says nothing of the expert. */
-export function stillToCome({ expert, degraded }: Consultation, { arrivals }: Tools): boolean {
-  return degraded === 'no-expert' && arrivals.expects(expert);
+/** Nobody with this model is there yet: the question will be asked again, and says nothing of the expert. */
+export function stillToCome({ expert, ...answer }: Consultation, { arrivals }: Tools): boolean {
+  if (answer.degraded === null) return false;
+  return (answer.degraded === 'no-expert' || answer.reason === 'other-model') && arrivals.expects(expert);
 }
 
 /** What came of a question to an expert, for metrics and log. */

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { ConfigError } from '../../shared/config.ts';
 import type { Log } from '../../shared/log.ts';
 import { digestOf, type KeyHolder, parseKeys } from './api-keys.ts';
@@ -22,9 +21,7 @@ const POLL_MS = 1000;
 export async function openKeyRing(path: string, log: Log): Promise<KeyRing> {
   const setting = `ASK_API_KEYS_FILE=${path}`;
   const read = () =>
-    readFile(resolve(path), 'utf8').catch(
-      (error: Error) => new ConfigError(`${setting} cannot be read: ${error.message}`),
-    );
+    readFile(path, 'utf8').catch((error: Error) => new ConfigError(`${setting} cannot be read: ${error.message}`));
   let seen = await read();
   if (seen instanceof Error) throw seen;
   let keys = parseKeys(seen, setting);

@@ -10,7 +10,7 @@ const usage = 'npm run edge: the generalist behind HTTP; asks experts over NATS'
 
 await runProcess({ name: 'ask-edge', usage }, async (config, log) => {
   const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
-  const experts = bundle.manifest.experts.map(({ id }) => id);
+  const { experts } = bundle.manifest;
   const bus = connectNats(natsOptions(config, 'ask-edge', log));
   await using started = new AsyncDisposableStack();
   started.defer(() => bus.close());

@@ -1,3 +1,4 @@
+import type { Registry } from 'prom-client';
 import type { Bus } from '../../shared/bus.ts';
 import { batchOf, type Config } from '../../shared/config.ts';
 import { createDecoder } from '../../shared/decoder.ts';
@@ -11,7 +12,7 @@ import { createPace } from '../../shared/pace.ts';
 import { toRunnable } from '../../shared/runnable.ts';
 import { createAdmission } from './admission.ts';
 import { type AppDependencies, buildApp } from './app.ts';
-import { watchArrivals } from './arrivals.ts';
+import { type ArrivalsOptions, watchArrivals } from './arrivals.ts';
 import { createCache } from './cache.ts';
 import { createDirectory } from './directory.ts';
 import { type CircuitChange, createExpertHealth, type ExpertHealth } from './expert-health.ts';
@@ -39,7 +40,9 @@ export interface EdgeOptions {
   /** The experts are in this process. */
   near?: boolean;
   /** Experts that start at the same time: for so long, whoever would ask one waits for it. Default: none. */
-  expected?: { experts: string[]; graceMs: number };
+  expected?: Pick<ArrivalsOptions, 'experts' | 'graceMs'>;
+  /** Where the metrics go. Default: a registry of their own. */
+  registry?: Registry;
   /** Runs the models, and is the caller's to stop. Default: the service's own. */
   pool?: InferencePool;
 }
@@ -63,14 +66,15 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
   const journal = createJournal(log);
   const directory = createDirectory(bus);
   const arrivals = watchArrivals({ bus, directory, log, ...(options.expected ?? { experts: [], graceMs: 0 }) });
-  const metrics = createEdgeMetrics({
+  const state = {
     strategies: strategyNames,
     labels,
     experts: experts.map(({ id }) => id),
     holders: () => keys?.names() ?? [],
     waiting: () => pool.waiting,
     circuits: () => [...healths].map(([expert, { state }]) => ({ expert, state })),
-  });
+  };
+  const metrics = createEdgeMetrics(state, options.registry);
   const healths = new Map(
     experts.map(({ id }) => {
       const changed = (change: CircuitChange) => {

@@ -1,6 +1,6 @@
 import type { Bus } from '../../shared/bus.ts';
 import type { Deadline } from '../../shared/deadline.ts';
-import type { Inference } from '../../shared/inference.ts';
+import type { Inference } from '../../shared/inference.job.ts';
 import type { Bundle } from '../../shared/manifest.ts';
 import type { EdgeMetrics } from '../../shared/metrics.ts';
 import type { Work } from '../../shared/pace.ts';

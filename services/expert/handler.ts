@@ -2,7 +2,7 @@ import { trace } from '@opentelemetry/api';
 import type { Bus, BusMessage, Reply } from '../../shared/bus.ts';
 import { Deadline, elapsed, unlessAborted } from '../../shared/deadline.ts';
 import { AppError, toAppError } from '../../shared/errors.ts';
-import type { Inference } from '../../shared/inference.ts';
+import type { Inference } from '../../shared/inference.job.ts';
 import type { ModelEntry } from '../../shared/manifest.ts';
 import type { ExpertMetrics } from '../../shared/metrics.expert.ts';
 import type { Pace } from '../../shared/pace.ts';

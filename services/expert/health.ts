@@ -9,7 +9,10 @@ export interface Health {
   stop(): Promise<void>;
 }
 
-/** Probes and metrics of an expert service, if `ASK_HEALTH_PORT` is set. Ready while all of it can be asked over the bus. */
+/**
+ * Probes and metrics of an expert service, if `ASK_HEALTH_PORT` is set. Ready while all of it can be asked over the
+ * bus.
+ */
 export async function startHealth(config: Config, bus: Bus): Promise<Health> {
   if (config.ASK_HEALTH_PORT === undefined) return { ready: () => {}, stop: async () => {} };
   let metrics: Registry | undefined;

@@ -1,4 +1,3 @@
-import type { Registry } from 'prom-client';
 import type { Bus, BusMessage, Subscription } from '../../shared/bus.ts';
 import { batchOf, type Config } from '../../shared/config.ts';
 import { elapsed } from '../../shared/deadline.ts';
@@ -30,15 +29,15 @@ export interface ExpertDependencies {
   bundle: Bundle;
   config: Config;
   log: Log;
-  /** Where the metrics go. Default: a registry of their own. */
-  registry?: Registry;
+  /** Default: its own, in a registry of their own. */
+  metrics?: ExpertMetrics;
   /** Runs the models, and is the caller's to stop. Default: the service's own. */
   pool?: InferencePool;
 }
 
 /** Hosts one or several experts of a bundle: loads, warms and checks them, then takes requests. Throws BundleError. */
 export async function startExpert(dependencies: ExpertDependencies): Promise<ExpertService> {
-  const { bus, bundle, config, log, registry, pool: given } = dependencies;
+  const { bus, bundle, config, log, pool: given } = dependencies;
   const experts = chooseExperts(bundle, config.ASK_EXPERTS);
   const models = experts.map((expert) => toRunnable(bundle, expert));
   const batch = batchOf(config, 'expert');
@@ -55,7 +54,8 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
 
   const responder = createResponder({ bus, queue: EXPERT_QUEUE, capacity: config.ASK_EXPERT_QUEUE });
   const ids = experts.map(({ id }) => id);
-  const metrics = createExpertMetrics(ids, () => responder.inFlight, registry);
+  const metrics = dependencies.metrics ?? createExpertMetrics(ids);
+  metrics.askInFlight(() => responder.inFlight);
   const say = sparing(log);
   const pace = createPace(config.ASK_WORKERS, batch);
   const { input } = bundle.manifest;

@@ -3,12 +3,13 @@ import type { Config } from '../../shared/config.ts';
 import { createPool, expertMemory } from '../../shared/inference.pool.ts';
 import type { Log } from '../../shared/log.ts';
 import { loadBundle } from '../../shared/manifest.ts';
+import { createExpertMetrics } from '../../shared/metrics.expert.ts';
 import { type EdgeService, startEdge } from '../edge/service.ts';
 import { chooseExperts, startExpert } from '../expert/service.ts';
 
 /**
- * Edge and experts on the bus inside this process. Ready when this resolves. `near`: pictures go from one to the other as
- * they are; otherwise packed as for a link, which is what evaluations ask about.
+ * Edge and experts on the bus inside this process. Ready when this resolves. `near`: pictures go from one to the other
+ * as they are; otherwise packed as for a link, which is what evaluations ask about.
  */
 export async function startSystem(config: Config, log: Log, { near }: { near: boolean }): Promise<EdgeService> {
   const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
@@ -19,11 +20,12 @@ export async function startSystem(config: Config, log: Log, { near }: { near: bo
   await using started = new AsyncDisposableStack();
   started.use(pool);
   const common = { bus, bundle, config, log, pool };
-  const experts = chooseExperts(bundle, config.ASK_EXPERTS).map(({ id }) => id);
-  const edge = await startEdge({ ...common, near, expected: { experts, graceMs: Number.POSITIVE_INFINITY } });
+  const experts = chooseExperts(bundle, config.ASK_EXPERTS);
+  const metrics = createExpertMetrics(experts.map(({ id }) => id)); // there, at 0, before the experts are
+  const { registry } = metrics;
+  const edge = await startEdge({ ...common, near, registry, expected: { experts, graceMs: Number.POSITIVE_INFINITY } });
   started.defer(edge.stop);
-  const { registry } = edge.dependencies.metrics;
-  const hosted = await startExpert({ ...common, registry });
+  const hosted = await startExpert({ ...common, metrics });
   started.move();
   return {
     ...edge,

@@ -8,8 +8,9 @@ import { createRunLimit } from '../../shared/run-limit.ts';
 import { toRunnable } from '../../shared/runnable.ts';
 
 /**
- * The least that an HTTP service in Node with its model in a process of its own costs: Node's server, decoding, one run,
- * the best label. No routing, no checks, no limits, and one caller at a time. `node bare.ts BUNDLE`; prints its URL.
+ * The least that an HTTP service in Node with its model in a process of its own costs: Node's server, decoding, one
+ * run, the best label. No routing, no checks, no limits, and one caller at a time. `node bare.ts BUNDLE`; prints its
+ * URL.
  */
 const bundle = await loadBundle(process.argv[2] as string);
 const { labels, input, generalist } = bundle.manifest;

@@ -19,8 +19,8 @@ import { drawScaling, scaling } from './scaling.ts';
 import { round } from './statistics.ts';
 
 const help = `npm run -s bench -- [--json] [--save] [--seconds 5] [--rounds 5] [PART...]
-The service beside the raw model in one run, in turns, loaded from another process; --save writes test/bench/results/, where
-parts that were not asked for stay as they are. Parts:
+The service beside the raw model in one run, in turns, loaded from another process; --save writes test/bench/results/,
+where parts that were not asked for stay as they are. Parts:
   --grid       every workload
   --peers      other servers, which the first run installs into .cache/peers; --peer NAME: one of them
   --overload   twice saturation for a minute

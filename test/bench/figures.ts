@@ -17,11 +17,13 @@ export interface Settings {
   rounds: number;
 }
 
-const warmUpSeconds = 3;
+const WARM_UP_SECONDS = 3;
 const LAG_INTERVAL_MS = 10; // Node's histogram holds the time between two looks, this long when nothing delays them
 const floor = ({ bundle, seconds }: Settings, ...steps: string[][]) =>
-  raw({ bundle, steps, threads: 1, picture, seconds, warmUpSeconds });
+  raw({ bundle, steps, threads: 1, picture, seconds, warmUpSeconds: warmUpOf(seconds) });
 
+/** Measurements shorter than it have a shorter one, and are for tests alone. */
+const warmUpOf = (seconds: number) => Math.min(WARM_UP_SECONDS, 3 * seconds);
 /** So many times what is measured passes before it counts: until then V8 still compiles what answers. */
 const WARM_UP = 3;
 const warmUp = (url: string, path: string, { seconds }: Settings, clients = 4 * cores) =>
@@ -29,7 +31,7 @@ const warmUp = (url: string, path: string, { seconds }: Settings, clients = 4 * 
 
 const EDGE = '/classify?strategy=edge';
 const edgeLoad = (url: string, clients: number, { seconds }: Settings) =>
-  load({ url, clients, seconds, warmUpSeconds, picture, repeat: 0, path: EDGE });
+  load({ url, clients, seconds, warmUpSeconds: warmUpOf(seconds), picture, repeat: 0, path: EDGE });
 
 /**
  * Milliseconds that an answer from the edge takes one client beyond decoding and the model, and its tail; and what it
@@ -103,7 +105,15 @@ export async function escalation(settings: Settings, experts: string[]) {
   const found: Record<string, number>[] = [];
   for (let i = 0; i < settings.rounds; i++) {
     const lone = await floor(settings, ['generalist'], experts);
-    const result = await load({ url: edge.url, clients: 1, seconds, warmUpSeconds, picture, repeat: 0, path });
+    const result = await load({
+      url: edge.url,
+      clients: 1,
+      seconds,
+      warmUpSeconds: warmUpOf(seconds),
+      picture,
+      repeat: 0,
+      path,
+    });
     const { latency, escalated, answers, timings } = result;
     if (escalated !== answers) throw new Error(`only ${escalated} of ${answers} answers came from an expert`);
     const part = (name: string) => timings[name] as number;

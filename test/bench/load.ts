@@ -88,7 +88,8 @@ setTimeout(() => {
 
 function count(answer: Answer | undefined, due: number): void {
   const now = performance.now();
-  // Closed loop: what was answered in the time that counts, though it may have been asked before; open loop: what was due.
+  // Closed loop: what was answered in the time that counts, though it may have been asked before; open loop: what was
+  // due.
   const when = spec.rate === undefined ? now : due;
   if (when < counted || when > end) return;
   const key = answer ? String(answer.status) : 'failed';

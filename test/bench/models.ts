@@ -8,11 +8,11 @@ import { toRunnable } from '../../shared/runnable.ts';
 import { type Distribution, summarise } from './statistics.ts';
 
 const help = `npm run -s bench:models
-Time of a picture in each model of the bundle, alone and in runs of several, by onnxruntime-node with one thread, without
-queue or transport. ASK_EXECUTION_PROVIDERS says what they run on; on an accelerator larger runs are timed, too.`;
+Time of a picture in each model of the bundle, alone and in runs of several, by onnxruntime-node with one thread,
+without queue or transport. ASK_EXECUTION_PROVIDERS says what they run on; on an accelerator larger runs are timed, too.`;
 
-// The models take turns in blocks, so that a busy machine slows all of them alike, and each is timed with its weights in
-// the processor's caches, as on a device that runs no other.
+// The models take turns in blocks, so that a busy machine slows all of them alike, and each is timed with its weights
+// in the processor's caches, as on a device that runs no other.
 const BLOCKS = 10;
 const RUNS = 20; // of a block, each of one picture
 const LEAST_RUNS = 3; // of a block, of several pictures

@@ -1,5 +1,5 @@
 import { loadavg } from 'node:os';
-import { parseArgs } from 'node:util';
+import { readArguments, refuse } from '../../shared/arguments.ts';
 import { findNatsServer } from '../support/find-nats-server.ts';
 import { startNats } from '../support/nats-server.ts';
 import { checkOut, type Spawned, spawnFrom } from '../support/revision.ts';
@@ -8,12 +8,13 @@ import { load } from './child.ts';
 import { distinct, PICTURES } from './pictures.ts';
 import { bootstrapMedian, median, round } from './statistics.ts';
 
-/**
- * `npm run -s bench:pairs -- --base COMMIT [--head COMMIT] [--pairs N] [--seconds N] [--json]`: what a change costs. Two
- * commits (default: the last one) run side by side, each with its own dependencies, and are measured in turns. Prints the
- * median of the paired differences with its 95 % bootstrap interval; worse is only what is worse with the whole interval.
- */
-const { values: options } = parseArgs({
+const help = `npm run -s bench:pairs -- --base COMMIT [--head COMMIT] [--pairs 20] [--seconds 2] [--json]
+What a change costs. Two commits (--head: by default the last one) run side by side, each with its own dependencies, and
+are measured in turns. Prints the median of the paired differences with its 95 % bootstrap interval; worse is only what
+is worse with the whole interval.`;
+const { values: options } = readArguments({
+  name: 'bench:pairs',
+  help: () => help,
   options: {
     base: { type: 'string' },
     head: { type: 'string', default: 'HEAD' },
@@ -23,14 +24,15 @@ const { values: options } = parseArgs({
   },
 });
 const [pairs, seconds] = [Number(options.pairs), Number(options.seconds)];
-if (options.base === undefined) throw new Error('--base COMMIT is missing: what to compare with');
+const { base, head } = options;
+if (base === undefined) refuse('bench:pairs', '--base COMMIT is missing: what to compare with');
 if (!Number.isInteger(pairs) || pairs < 2 || !(seconds > 0))
-  throw new Error('--pairs takes 2 or more, --seconds more than 0');
+  refuse('bench:pairs', '--pairs takes 2 or more, --seconds more than 0');
 
 /** Every so many pairs all processes start anew: two starts of one program can differ for good. */
 const PAIRS_PER_START = 5;
 const picture = PICTURES['png-32'];
-const base = { ASK_CACHE_BYTES: '0', PORT: '0' };
+const settings = { ASK_CACHE_BYTES: '0', PORT: '0' };
 
 interface Side {
   local: string;
@@ -63,7 +65,7 @@ async function measure(what: Measure, side: Side): Promise<number> {
 /** Milliseconds from the start of `npm start`'s process to its first answer. */
 async function start(folder: string): Promise<number> {
   const begun = performance.now();
-  await using service = spawnFrom(folder, 'local', base);
+  await using service = spawnFrom(folder, 'local', settings);
   const { status } = await postImage(await address(service), first as Buffer, '?strategy=edge');
   if (status !== 200) throw new Error(`the first answer was ${status}`);
   return performance.now() - begun;
@@ -77,8 +79,8 @@ async function address(service: Spawned): Promise<string> {
 /** The whole system in one process, and beside it edge and experts over a broker. */
 async function open(folder: string, processes: AsyncDisposableStack): Promise<Side> {
   const nats = processes.use(await startNats());
-  const local = processes.use(spawnFrom(folder, 'local', base));
-  const distributed = { ...base, NATS_URL: nats.url, ASK_WORKERS: '1' };
+  const local = processes.use(spawnFrom(folder, 'local', settings));
+  const distributed = { ...settings, NATS_URL: nats.url, ASK_WORKERS: '1' };
   const near = processes.use(spawnFrom(folder, 'expert', distributed));
   const edge = processes.use(spawnFrom(folder, 'edge', distributed));
   for (const service of [local, near]) await waitForLog(service, 'experts are ready');
@@ -89,7 +91,7 @@ async function open(folder: string, processes: AsyncDisposableStack): Promise<Si
 
 process.env.NATS_SERVER_BIN ??= await findNatsServer();
 const [first] = await distinct(picture);
-const folders = await Promise.all([options.base, options.head].map(checkOut));
+const folders = await Promise.all([base, head].map(checkOut));
 if (folders.some((folder) => folder === undefined)) throw new Error('this clone does not hold both commits');
 const found = Object.fromEntries(Object.keys(measures).map((name) => [name, []])) as unknown as Record<
   Measure,
@@ -130,8 +132,7 @@ const figures = Object.entries(measures).map(([name, { unit, better }]) => {
     verdict,
   };
 });
-if (options.json)
-  process.stdout.write(`${JSON.stringify({ base: options.base, head: options.head, pairs, seconds, figures })}\n`);
+if (options.json) process.stdout.write(`${JSON.stringify({ base, head, pairs, seconds, figures })}\n`);
 else {
   for (const { name, unit, before, after, difference, low, high, verdict } of figures) {
     process.stdout.write(

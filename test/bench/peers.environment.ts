@@ -18,12 +18,15 @@ export interface Peer {
 }
 
 const cores = availableParallelism();
-export const root = fileURLToPath(new URL('../../', import.meta.url)); // results are committed: no path of a machine in them
+/** Results are committed: no path of a machine may be in them. */
+export const root = fileURLToPath(new URL('../../', import.meta.url));
 const folder = resolve(root, 'test/bench/peers');
 const environments = resolve(root, '.cache/peers');
 const run = promisify(execFile);
 
-/** Makes the peer's virtual environment in `.cache/peers`, anew when its requirements have changed; with PYTHON, if set. */
+/**
+ * Makes the peer's virtual environment in `.cache/peers`, anew when its requirements have changed; with PYTHON, if set.
+ */
 export async function install(name: string, say: (text: string) => void): Promise<void> {
   const requirements = resolve(folder, `${name}.txt`);
   const wanted = await readFile(requirements, 'utf8');
@@ -36,7 +39,9 @@ export async function install(name: string, say: (text: string) => void): Promis
   await writeFile(stamp, wanted);
 }
 
-/** The generalist's confidence in each of so many of the pictures, as the peer decodes them. Its environment is there. */
+/**
+ * The generalist's confidence in each of so many of the pictures, as the peer decodes them. Its environment is there.
+ */
 export async function confidences({ name }: Peer, bundle: string, picture: Picture, count: number): Promise<number[]> {
   const files = await mkdtemp(resolve(tmpdir(), 'ask-peers-'));
   try {

@@ -59,7 +59,9 @@ export interface PeerRow {
   failed: [number, number];
 }
 
-/** The service and each peer in turns, same pictures, same load; a peer that cannot be installed or started is named. */
+/**
+ * The service and each peer in turns, same pictures, same load; a peer that cannot be installed or started is named.
+ */
 export async function comparePeers(settings: Settings, say: (text: string) => void, only?: string) {
   const rows: PeerRow[] = [];
   const absent: Record<string, string> = {};
@@ -76,7 +78,8 @@ export async function comparePeers(settings: Settings, say: (text: string) => vo
       await install(peer.name, say);
       for (const [name, share] of workloads) {
         const picture: Picture = PICTURES[name];
-        // Decoders shrink differently, and the confidences with them: one threshold would not be the same work for both.
+        // Decoders shrink differently, and the confidences with them: one threshold would not be the same work for
+        // both.
         const threshold = thresholdFor(share, await gateConfidences(ours.url, picture, SAMPLE));
         const theirThreshold = thresholdFor(share, await confidences(peer, settings.bundle, picture, SAMPLE));
         say(`${peer.name}, ${name}, ${100 * share} % escalated`);

@@ -19,7 +19,9 @@ export interface ProfileRow {
   share: number;
 }
 
-/** Where the main process spends its time when the edge is saturated: self time by part, from V8's sampling profiler. */
+/**
+ * Where the main process spends its time when the edge is saturated: self time by part, from V8's sampling profiler.
+ */
 export async function profile(bundle: string, seconds: number): Promise<ProfileRow[]> {
   const folder = await mkdtemp(join(tmpdir(), 'ask-profile-'));
   try {

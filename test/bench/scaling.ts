@@ -17,7 +17,9 @@ export interface ScalingRow {
   p50: number;
 }
 
-/** Time of an answer that is routed, over the number of experts (100 classes) and of classes (10 experts or as many). */
+/**
+ * Time of an answer that is routed, over the number of experts (100 classes) and of classes (10 experts or as many).
+ */
 export async function scaling(rounds: number, seconds: number): Promise<ScalingRow[]> {
   const shapes = [
     ...EXPERTS.map((experts) => ({ classes: 100, experts })),

@@ -13,6 +13,7 @@ const services = ['services/local/main.ts', 'services/edge/main.ts', 'services/e
 const tools = [
   'test/bench/bench.ts',
   'test/bench/models.ts',
+  'test/bench/pairs.ts',
   'test/bench/telemetry.ts',
   'test/faults/main.ts',
   'test/faults/soak.ts',

@@ -104,7 +104,7 @@ describe('classify: names', () => {
   });
 });
 
-test('classify: a picture that fails is named on standard error, the others are answered, the status is 1', async () => {
+test('classify: a picture that fails is named on standard error, others are answered, the status is 1', async () => {
   const { status, output, errors } = await classify([file('broken.png'), file('red.png')]);
   expect([status, output.includes('red.png: red')]).toEqual([1, true]);
   expect(errors).toContain('broken.png: 400 not-an-image: ');

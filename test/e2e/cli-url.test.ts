@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { KEY, makeKeyFile } from '../support/key-file.ts';
 import { spawnHttp, spawnService, withoutProgress } from '../support/service.ts';
 import { flatPng, makeTinyBundle, SURE_RED } from '../support/tiny-bundle.ts';
+import { waitFor } from '../support/wait.ts';
 
 let folder: string;
 let pictures: string;
@@ -71,7 +72,29 @@ test('classify --url: a service that takes no picture of this caller is not aske
   for (const { errors } of [none, guess, dead]) expect(errors.endsWith(rest), errors).toBe(true);
 });
 
-test('classify --url: TLS with a certificate of its own CA, by --ca or NODE_EXTRA_CA_CERTS, and not without', async () => {
+test('classify --url: the address of a service may end with the path that pictures are posted to', async () => {
+  for (const end of ['/classify', '/classify/']) {
+    const { status, errors } = await classify(['--url', `${system.url}${end}`], { ASK_API_KEY: KEY });
+    expect([status, errors]).toEqual([0, '']);
+  }
+});
+
+test('classify --url: a service that is gone after some answers is not asked for the rest', async () => {
+  await using bundle = await makeTinyBundle();
+  await using mortal = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
+  const many = join(folder, 'many');
+  await mkdir(many);
+  for (let i = 0; i < 300; i++) await writeFile(join(many, `${i}.png`), await flatPng(SURE_RED));
+  await using service = spawnService('cli', {}, ['classify', many, '--url', mortal.url]);
+  await waitFor(() => service.output().includes('red'), 'the first answer');
+  mortal.kill('SIGKILL');
+  expect(await service.exited).toBe(1);
+  expect(withoutProgress(service.log())).toMatch(
+    /^(.*\n){1,2}[12] of 300 pictures could not be classified, \d+ were not sent\n$/,
+  );
+});
+
+test('classify --url: TLS with a certificate of its own CA, by --ca or NODE_EXTRA_CA_CERTS alone', async () => {
   execFileSync('sh', ['infra/nats/certificate.sh', folder, '127.0.0.1']);
   const [key, cert] = await Promise.all(['key', 'crt'].map((end) => readFile(join(folder, `127.0.0.1.${end}`))));
   const proxy = createServer({ key, cert }, (request, reply) => {

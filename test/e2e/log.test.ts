@@ -35,6 +35,14 @@ async function startAndInterrupt(env: Record<string, string>) {
   return terminal.shown();
 }
 
+/** What a terminal shows of lines. */
+async function print(lines: string): Promise<string> {
+  const program = `import { createLog } from './shared/log.ts'; const log = createLog('info', 'it'); ${lines};`;
+  const terminal = openTerminal(`--input-type=module -e "${program}"`, { NO_COLOR: '1' });
+  expect(await terminal.exited).toBe(0);
+  return terminal.shown();
+}
+
 describe.skipIf(!existsSync('/usr/bin/script'))('log: on a terminal', () => {
   test('lines are for people, in colours, the last before the end as well', async () => {
     const shown = await startAndInterrupt({});
@@ -50,12 +58,22 @@ describe.skipIf(!existsSync('/usr/bin/script'))('log: on a terminal', () => {
   });
 
   test('what callers send does not steer it', async () => {
-    const lines = "log.info({ path: 'C:\\\\u001b\\u001b[2J\\u009b2J' }, 'a\\u001b[31m\\rb')";
-    const program = `import { createLog } from './shared/log.ts'; const log = createLog('info', 'it'); ${lines};`;
-    const terminal = openTerminal(`--input-type=module -e "${program}"`, { NO_COLOR: '1' });
-    expect(await terminal.exited).toBe(0);
-    expect(terminal.shown()).toContain('INFO (it): a\ufffd[31m\ufffdb {"path":"C:');
-    expect(terminal.shown()).not.toMatch(/ESC|\u009b/);
+    const shown = await print(
+      "log.info({ path: 'C:\\\\u001b\\u001b[2J\\u009b2J' }, 'a\\u001b[31m\\rb\\u202ec\\u2028d')",
+    );
+    expect(shown).toContain('INFO (it): a\\u{1b}[31m\\rb\\u{202e}c\\u{2028}d {"path":"C:');
+    expect(shown).not.toMatch(/ESC|[\u009b\u202e\u2028]/);
+  });
+
+  test('what callers send cannot pass for a line of its own', async () => {
+    const forged = 'x\\n[12:00:00.000] INFO (it): forged';
+    const cause = `new Error('${forged}')`;
+    const shown = await print(
+      `log.error({ err: new Error('${forged}', { cause: ${cause} }), reason: '${forged}' }, '${forged}')`,
+    );
+    expect(shown).toMatch(/^ +at file:/m); // a stack has its lines
+    expect(shown).toMatch(/^ +caused by: Error: x\\n\[12/m);
+    expect(shown.match(/^ *\[.*/gm)).toEqual([expect.stringMatching(/ ERROR \(it\): x\\n\[12:00:00\.000\] INFO/)]);
   });
 });
 

@@ -1,15 +1,18 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
+import { PICTURES } from '../bench/pictures.ts';
+import type { RawSpec } from '../bench/raw.ts';
 import { startNats } from '../support/nats-server.ts';
 import { postImage, spawnHttp } from '../support/service.ts';
 import { readDeeds, WATCHED } from '../support/strace.ts';
-import { flatPng, makeTinyBundle, UNSURE_WARM } from '../support/tiny-bundle.ts';
+import { flatPng, makeTinyBundle, type TinyBundle, UNSURE_WARM } from '../support/tiny-bundle.ts';
 import { findTool } from '../support/tools.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -31,6 +34,8 @@ const environment = (directory: string) => ({
   ASK_WORKERS: '1',
   PORT: '0',
 });
+/** What is written that is no compiled module. */
+const isOdd = (path: string) => !path.startsWith(resolve(root, '.cache')) && path !== '/dev/null';
 const leftBehind = async () => (await readdir(folder, { recursive: true })).toSorted();
 
 describe('nothing phones home', () => {
@@ -84,10 +89,41 @@ describe('nothing phones home', () => {
         child.kill('SIGKILL');
       }
       const { addresses, written } = await readDeeds(trace);
-      const allowed = script === 'start' ? [] : [`127.0.0.1:${nats.port}`];
-      expect(addresses).toEqual(allowed);
-      const compiled = resolve(root, '.cache');
-      expect(written.filter((path) => !path.startsWith(compiled) && path !== '/dev/null')).toEqual([]);
+      expect(addresses).toEqual(script === 'start' ? [] : [`127.0.0.1:${nats.port}`]);
+      expect(written.filter(isOdd)).toEqual([]);
+    },
+    60_000,
+  );
+
+  const raw = { steps: [['generalist'], ['warm']], threads: 1, picture: PICTURES['png-32'], seconds: 0.1 };
+  test.skipIf(!strace).each<[string, (bundle: TinyBundle) => Promise<string[]>]>([
+    [
+      'ask classify calls its own system alone',
+      async () => {
+        const picture = join(folder, 'picture.png');
+        await writeFile(picture, await flatPng(UNSURE_WARM));
+        return ['services/cli/main.ts', 'classify', picture];
+      },
+    ],
+    [
+      "the bench's floor calls nobody",
+      async ({ directory }) => [
+        'test/bench/raw.ts',
+        JSON.stringify({ ...raw, bundle: directory, warmUpSeconds: 0 } satisfies RawSpec),
+      ],
+    ],
+  ])(
+    '%s, and writes nothing',
+    async (_, command) => {
+      await using bundle = await makeTinyBundle();
+      const trace = join(folder, 'trace');
+      const args = ['-f', '-o', trace, '-e', WATCHED, process.execPath, ...(await command(bundle))];
+      const env = { PATH: process.env.PATH, ...environment(bundle.directory) };
+      await promisify(execFile)(strace as string, args, { cwd: root, env });
+      const { addresses, written } = await readDeeds(trace);
+      expect(addresses.filter((address) => !address.startsWith('127.0.0.1:'))).toEqual([]);
+      expect(new Set(addresses).size).toBe(args.includes('classify') ? 1 : 0);
+      expect(written.filter(isOdd)).toEqual([]);
     },
     60_000,
   );

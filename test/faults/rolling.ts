@@ -22,8 +22,9 @@ interface Edge {
 
 /**
  * Two edges, two instances of every expert, and clients that do not try again: `perSecond`, by default half of what the
- * system can take. Each service in turn is taken out of rotation, stopped with SIGTERM and started anew, until `requests`
- * have been sent and every one was restarted at least once. A balancer's part, not to send to an edge that was taken out, is the clients'.
+ * system can take. Each service in turn is taken out of rotation, stopped with SIGTERM and started anew, until
+ * `requests` have been sent and every one was restarted at least once. A balancer's part, not to send to an edge that
+ * was taken out, is the clients'.
  */
 export async function rollOut(requests: number, perSecond?: number): Promise<RollOut> {
   await using stack = new AsyncDisposableStack();

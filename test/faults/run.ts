@@ -22,6 +22,7 @@ export interface Row {
 const PER_SECOND = 60;
 const BEFORE_MS = 1500;
 const AFTER_MS = 3000;
+const CALM_MS = 1000; // so long without a degraded answer, and it has recovered
 const KNOWN_MS = 800; // by then the edge knows that an expert is gone
 const SLACK_MS = 300; // between a timer and the client that looks at its clock, on two busy cores
 const RECOVERY_MS = 2000;
@@ -44,10 +45,13 @@ export async function runFault(fault: Fault, patience = 1): Promise<Row> {
   const healing = performance.now();
   await fault.heal?.(world);
   const healed = performance.now();
-  await sleep(AFTER_MS * patience);
+  const { outcomes } = traffic;
+  const calm = () =>
+    outcomes.every(({ at, ms, degraded }) => degraded === null || at + ms < performance.now() - CALM_MS);
+  do await sleep(AFTER_MS);
+  while (!calm() && performance.now() < healed + AFTER_MS * patience);
   await traffic.stop();
 
-  const { outcomes } = traffic;
   const answered = outcomes.filter(({ status }) => status === 200);
   const degraded = outcomes.filter((outcome) => outcome.degraded !== null);
   const lasting = degraded.filter(({ at, ms }) => at + ms > injected && at < healed + patience * RECOVERY_MS);

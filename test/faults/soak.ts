@@ -51,7 +51,8 @@ exitOnSignals();
 await setup();
 await using world = await startWorld({
   bundle: { models: { warm: work, cold: work } },
-  // A run of these small models takes as long for four pictures as for one: half of what that saturates would not be half.
+  // A run of these small models takes as long for four pictures as for one: half of what that saturates would not be
+  // half.
   edge: { OTEL_SDK_DISABLED: 'true', ASK_BATCH_MAX: '1' },
 });
 const perSecond = Number(values['per-second']) || (await saturation([world.url])) / 2;

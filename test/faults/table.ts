@@ -16,7 +16,9 @@ async function killModels(service: { pid: number }): Promise<void> {
   }
 }
 
-/** Files that a process may open, the soft limit alone: that can be raised again. Without a count: as many as it may. */
+/**
+ * Files that a process may open, the soft limit alone: that can be raised again. Without a count: as many as it may.
+ */
 function limitFiles(pid: number, count?: number): void {
   const limits = ['--pid', String(pid), '--nofile'];
   const most = () => execFileSync('prlimit', [...limits, '--output=HARD', '--noheadings'], { encoding: 'utf8' }).trim();

@@ -67,8 +67,8 @@ describe.skipIf(!there)('photos: one picture in several files', () => {
   });
 
   /**
-   * One value of a square that is off by one changes what an 8-bit model says by up to 0.11, so that confidences are told
-   * here, and squares compared.
+   * One value of a square that is off by one changes what an 8-bit model says by up to 0.11, so that confidences are
+   * told here, and squares compared.
    */
   test.each([95, 100])('JPEG of quality %i, 4:4:4: the square is the same within a level or two', async (quality) => {
     const off: string[] = [];

@@ -286,7 +286,8 @@ describe('NATS - connection', () => {
     const port = await freePort();
     const first = await startNats();
     const servers = [`nats://127.0.0.1:${port}`, first.url];
-    const clients = Array.from({ length: 4 }, () => connectNats({ servers, name: 'of-two', log })); // each in its own order
+    // Each has its own order.
+    const clients = Array.from({ length: 4 }, () => connectNats({ servers, name: 'of-two', log }));
     await waitFor(() => clients.every((bus) => bus.connected), 'the connections');
     await using second = await startNats({ port });
     const answerer = connectNats({ servers: [second.url], name: 'answerer', log });

@@ -107,7 +107,7 @@ describe('the bytes say what a picture is', () => {
       });
   });
 
-  test('a format that is not taken is named under whatever label, by whatever door, without advice to change the label', async () => {
+  test('a format that is not taken is named under whatever label, by whatever door; relabelling is not advised', async () => {
     const form = (bytes: Buffer) =>
       Buffer.concat([
         Buffer.from('--x\r\ncontent-disposition: form-data; name=image\r\n\r\n'),

@@ -109,7 +109,7 @@ describe('where keys are asked for', () => {
   });
 });
 
-test('where no keys are asked for, none is needed, one that comes does no harm, and the description asks for none', async () => {
+test('where no keys are asked for, one that comes does no harm, and the description asks for none', async () => {
   await using anyone = await startTinySystem({ experts: null });
   expect((await get('/experts', {}, anyone.url)).status).toBe(200);
   expect((await get('/experts', bearer('ask_x'), anyone.url)).status).toBe(200);

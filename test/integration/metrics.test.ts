@@ -30,6 +30,7 @@ test('metrics: every series that is known beforehand is there at the start, at 0
     'ask_keyed_requests_total{key="sensor",outcome="rate-limited"}',
     'ask_escalations_total{expert="cold",outcome="circuit-open"}',
     'ask_escalation_failures_total{reason="no-responders"}',
+    ...errorCodes.map((code) => `ask_escalation_failures_total{reason="${code}"}`),
     'ask_expert_probes_total{expert="warm",outcome="timeout"}',
     'ask_expert_circuit_openings_total{expert="warm",reason="timeout"}',
     'ask_cache_lookups_total{result="hit"}',
@@ -39,7 +40,9 @@ test('metrics: every series that is known beforehand is there at the start, at 0
     'ask_bus_bytes_sent_total',
   ];
   expect(known.filter((name) => !edge.has(name))).toEqual([]);
-  expect(expert.has('ask_expert_requests_total{expert="cold",outcome="overloaded"}')).toBe(true);
+  for (const code of ['overloaded', 'empty-body', 'corrupt-image', 'too-slow-to-decode', 'model-failed'])
+    expect(expert.has(`ask_expert_requests_total{expert="cold",outcome="${code}"}`), code).toBe(true);
+  expect(expert.has('ask_expert_requests_total{expert="cold",outcome="method-not-allowed"}')).toBe(false);
   expect(expert.has('ask_expert_stage_duration_seconds_count{expert="warm",stage="compute"}')).toBe(true);
 });
 
@@ -75,6 +78,6 @@ describe.skipIf(!promtool)('promtool', () => {
     await postImage(system.url, await flatPng(UNSURE_WARM));
     expect(check(await read(system.url))).toEqual(clean);
     expect(check((await system.experts?.metrics.registry.metrics()) as string)).toEqual(clean);
-    expect(check(await createExpertMetrics([], () => 0).registry.metrics())).toEqual(clean);
+    expect(check(await createExpertMetrics([]).registry.metrics())).toEqual(clean);
   });
 });

@@ -45,7 +45,7 @@ resolver_preload: { ${account.getPublicKey()}: ${accountToken} }
   return { config, creds };
 }
 
-test('a credentials file of an operator the broker trusts is admitted; another one is not, until it is replaced', async () => {
+test('credentials of an operator the broker trusts are admitted; others are not, until they are replaced', async () => {
   await using folder = await makeFolder();
   const ours = await makeOperator(folder.path, 'ours');
   const others = await makeOperator(folder.path, 'others');

@@ -15,7 +15,9 @@ import { waitFor } from '../support/wait.ts';
 
 const STRAY = 'a reply that is no answer is passed over';
 
-/** Edge and experts on a broker whose JetStream stores what is sent to `subjects`, and acknowledges it to the sender. */
+/**
+ * Edge and experts on a broker whose JetStream stores what is sent to `subjects`, and acknowledges it to the sender.
+ */
 async function startStored(subjects: string[], experts: string | null) {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await makeFolder());
@@ -63,7 +65,7 @@ test('bus: what a JetStream stream acknowledges is no answer; the expert’s cou
   expect(String(system.of(STRAY)[0]?.cause)).toContain('JetStream');
 });
 
-test('bus: an acknowledged question that no expert answers times out, opens the circuit, and then costs nothing', async () => {
+test('bus: an acknowledged question that no expert answers times out, opens the circuit, then costs nothing', async () => {
   await using system = await startStored(['ask.>'], 'warm');
   const image = await flatPng(UNSURE_COLD);
   const degraded = async () => (await postImage(system.url, image, '?deadlineMs=600')).body.degraded;

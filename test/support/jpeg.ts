@@ -7,7 +7,9 @@ export function segment(marker: number, body: Uint8Array): Buffer {
   return Buffer.concat([head, body]);
 }
 
-/** The file's head up to where the data of its first scan begins, that data, and what follows from the end marker on. */
+/**
+ * The file's head up to where the data of its first scan begins, that data, and what follows from the end marker on.
+ */
 export function takeApart(file: Buffer): { head: Buffer; data: Buffer; end: Buffer } {
   const scan = file.indexOf(Buffer.from([0xff, 0xda]));
   const from = scan + 2 + file.readUInt16BE(scan + 2);

@@ -80,7 +80,10 @@ export function makeProfile(name: ProfileName): Buffer {
   return Buffer.concat([header, table, ...tags.map(([, data]) => data)]);
 }
 
-/** What a colour (0 to 1) of a profile is in sRGB (0 to 255), as browsers show it: clipped where sRGB has no such colour. */
+/**
+ * What a colour (0 to 1) of a profile is in sRGB (0 to 255), as browsers show it: clipped where sRGB has no such
+ * colour.
+ */
 export function toSrgb(name: ProfileName, colour: number[]): number[] {
   const { primaries, gamma } = definitions[name];
   const linear = colour.map((value) => (gamma === 'sRGB' ? fromSrgbCurve(value) : value ** gamma));

@@ -15,8 +15,8 @@ const places = {
 };
 
 /**
- * Path of a program that `test/tools/install.sh` installs; undefined where that did not run, and says so: the tests that
- * need it are skipped then (`describe.skipIf(!path)`). In CI it throws.
+ * Path of a program that `test/tools/install.sh` installs; undefined where that did not run, and says so: the tests
+ * that need it are skipped then (`describe.skipIf(!path)`). In CI it throws.
  */
 export function findTool(name: keyof typeof places): string | undefined {
   const path = places[name];

@@ -7,18 +7,19 @@ import { waitFor } from '../support/wait.ts';
 
 const { signal } = new AbortController();
 
-function setUp(experts: string[], graceMs: number) {
+function setUp(ids: string[], graceMs: number) {
   const bus = createMemoryBus();
   const { log, of } = keepLines();
+  const experts = ids.map((id) => ({ id, sha256: `digest of ${id}` }));
   const arrivals = watchArrivals({ bus, directory: createDirectory(bus), experts, graceMs, log });
-  const come = (expert: string) => {
-    const pong = Buffer.from(JSON.stringify({ id: '1', metadata: { expert, digest: 'd' } }));
+  const come = (expert: string, digest = `digest of ${expert}`) => {
+    const pong = Buffer.from(JSON.stringify({ id: '1', metadata: { expert, digest } }));
     return bus.subscribe('$SRV.PING.ask-expert', (message) => message.respond(pong, {}));
   };
   return { arrivals, come, of };
 }
 
-test('arrivals: who waits for an expert is told when it comes, and it is not expected again once it has gone', async () => {
+test('arrivals: who waits for an expert is told when it comes; once gone it is not expected again', async () => {
   const { arrivals, come } = setUp(['warm', 'cold'], 60_000);
   expect([arrivals.expects('warm'), arrivals.expects('other')]).toEqual([true, false]);
   const waiting = arrivals.wait(['warm'], 60_000, signal);
@@ -45,6 +46,25 @@ test('arrivals: for one that does not come nobody waits after a while, and the l
   expect(await arrivals.wait(['warm'], 60_000, signal)).toBe(true); // there is no more to wait for
   expect(arrivals.expects('warm')).toBe(false);
   await waitFor(() => of('experts are missing: answers do not wait for them any more').length === 1, 'the line');
+});
+
+test('arrivals: an expert of another bundle has not come', async () => {
+  const { arrivals, come } = setUp(['warm'], 60_000);
+  come('warm', 'another digest');
+  expect(await arrivals.wait(['warm'], 500, signal)).toBe(false);
+  expect(arrivals.expects('warm')).toBe(true);
+  const ours = arrivals.wait(['warm'], 60_000, signal);
+  come('warm');
+  expect(await ours).toBe(true);
+  arrivals.stop();
+});
+
+test('arrivals: nobody waits any longer when the edge stops', async () => {
+  const { arrivals } = setUp(['warm'], 60_000);
+  const waiting = arrivals.wait(['warm'], 60_000, signal);
+  arrivals.stop();
+  expect(await waiting).toBe(true);
+  expect(arrivals.expects('warm')).toBe(false);
 });
 
 test('arrivals: where nobody is expected, nobody waits', async () => {

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { binomialCdf, lowerBound, upperBound } from '../../services/cli/calibrate/binomial.ts';
+import {
+  binomialCdf,
+  certainlyAtLeast,
+  certainlyAtMost,
+  lowerBound,
+  upperBound,
+} from '../../services/cli/calibrate/binomial.ts';
 import { choose } from '../../services/cli/calibrate/choose.ts';
 import { affordable } from '../../services/cli/calibrate/cost.ts';
 import { candidates, curve, type Picture } from '../../services/cli/calibrate/curve.ts';
@@ -22,6 +28,17 @@ describe('binomial bounds', () => {
     expect(lowerBound(4, 20, 0.025)).toBeCloseTo(0.0573, 4);
     expect(upperBound(4, 20, 0.025)).toBeCloseTo(0.4366, 4);
     expect([lowerBound(0, 20, 0.05), upperBound(20, 20, 0.05)]).toEqual([0, 1]);
+  });
+
+  test('are on one side of a share or the other, as one look at the distribution tells', () => {
+    const shares = [0, 1e-9, 0.03, 0.2, 0.5, 0.77, 0.995, 1];
+    const cases = [1, 7, 60, 300].flatMap((n) =>
+      [0, 1, 0.1, 0.5, 0.9].flatMap((part) => shares.map((share) => [Math.round(part * n), n, share] as const)),
+    );
+    for (const [k, n, share] of cases) {
+      expect(certainlyAtLeast(share, k, n, 0.05), `${k} of ${n} >= ${share}`).toBe(lowerBound(k, n, 0.05) >= share);
+      expect(certainlyAtMost(share, k, n, 0.05), `${k} of ${n} <= ${share}`).toBe(upperBound(k, n, 0.05) <= share);
+    }
   });
 
   test('stay exact with thousands of pictures', () => {

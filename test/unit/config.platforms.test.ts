@@ -96,6 +96,8 @@ describe('what is wrong is shown as it is', () => {
     [{ NATS_URL: 'nats://u:p@a', ASK_NATS_NKEY_FILE: 'f' }, 'only one of them can be used'],
     [{ ASK_EDGE_HOST: 'x' }, 'ASK_EDGE_HOST: there is no such setting'],
     [{ ASK_EDGE_PORT: '8080' }, 'ASK_EDGE_PORT: there is no such setting'],
+    [{ ASK_PORT: '8080' }, 'ASK_PORT: there is no such setting; did you mean PORT?'],
+    [{ ASK_WORKER: '2' }, 'ASK_WORKER: there is no such setting; did you mean ASK_WORKERS?'],
     [{ ASK_HEALTH_PORT: '8080x' }, 'ASK_HEALTH_PORT=8080x: must be a whole number'],
     [{ 'ASK_A\rB': 'x' }, 'ASK_A\\rB: there is no such setting'],
   ])('%j', (env, mistake) => {

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { frugalEnvironment } from '../../shared/config.frugal.ts';
-import { batchOf, describeSettings, helpText, readConfig, wantsTraces } from '../../shared/config.ts';
+import { describeSettings, helpText } from '../../shared/config.help.ts';
+import { batchOf, readConfig, wantsTraces } from '../../shared/config.ts';
 
 test('everything has a default', () => {
   expect(readConfig({})).toMatchObject({ HOST: '127.0.0.1', PORT: 8080, ASK_MODELS_DIR: resolve('models/default') });
@@ -22,7 +23,7 @@ test('every mistake is listed in one message', () => {
   expect(() => readConfig(env)).toThrow(
     expect.objectContaining({
       message: expect.stringMatching(
-        /^the configuration has 5 mistake\(s\):\n {2}PORT=many: .*\n {2}NATS_URL: .*\n {2}LOG_LEVEL=loud: .*\n {2}ASK_DEADLINE_MS=0: .*\n {2}ASK_DEADLIN_MS: there is no such setting$/,
+        /^the configuration has 5 mistake\(s\):\n {2}PORT=many: .*\n {2}NATS_URL: .*\n {2}LOG_LEVEL=loud: .*\n {2}ASK_DEADLINE_MS=0: .*\n {2}ASK_DEADLIN_MS: there is no such setting; did you mean ASK_DEADLINE_MS\?$/,
       ),
     }),
   );

@@ -110,7 +110,7 @@ test('a probe answered later than callers could wait does not close the circuit'
   expect(health.obstacle()).toBeNull();
 });
 
-test('an expert too slow for callers in a hurry is asked for those who can wait, and no longer when it falls silent', () => {
+test('an expert too slow for callers in a hurry is asked for those who can wait, until it falls silent', () => {
   const { health, fail, pass } = setUp();
   for (let i = 0; i < 20; i++) health.record(answered(30), 1000);
   fail(3, 'timeout', 350);

@@ -16,7 +16,7 @@ test('log: the first of each kind is written at once, the others are left out', 
   ]);
 });
 
-test('log: after a pause the latest is written, with how many were left out between; later the kind is new again', async () => {
+test('log: after a pause the latest is written, and how many were left out; later the kind is new again', async () => {
   const { log, lines, of } = keepLines();
   const say = sparing(log, { firstMs: 50, mostMs: 100 });
   for (let i = 0; i < 10; i++) say('warn', 'a', { i }, 'one');

@@ -21,7 +21,9 @@ interface Parts {
   between?: Buffer[];
 }
 
-/** A PNG of rows that are filtered already; `header`: bit depth, colour type, compression, filter method, interlacing. */
+/**
+ * A PNG of rows that are filtered already; `header`: bit depth, colour type, compression, filter method, interlacing.
+ */
 function png({ header = [8, 2, 0, 0, 0], rows = filtered(0), between = [] }: Parts = {}, side = SIZE): Buffer {
   const size = Buffer.alloc(8);
   size.writeUInt32BE(side, 0);

@@ -35,3 +35,13 @@ export function lowerBound(k: number, n: number, delta: number): number {
 export function upperBound(k: number, n: number, delta: number): number {
   return k === n ? 1 : falls((p) => binomialCdf(k, n, p), delta);
 }
+
+/** `lowerBound(k, n, delta) >= share`, without the search for the bound. */
+export function certainlyAtLeast(share: number, k: number, n: number, delta: number): boolean {
+  return k === 0 ? share <= 0 : binomialCdf(k - 1, n, share) >= 1 - delta;
+}
+
+/** `upperBound(k, n, delta) <= share`, without the search for the bound. */
+export function certainlyAtMost(share: number, k: number, n: number, delta: number): boolean {
+  return k === n ? share >= 1 : binomialCdf(k, n, share) <= delta;
+}

@@ -36,8 +36,8 @@ const shares = ['target-accuracy', 'max-escalation', 'delta'];
 
 /**
  * Chooses the threshold that meets the goal on the held validation pictures and writes it, with the gate's metric, the
- * certificate and the risk-coverage curve, into the bundle's manifest. Returns the exit status: 1, and nothing written, if the goal
- * cannot be met. Throws UsageError and BundleError.
+ * certificate and the risk-coverage curve, into the bundle's manifest. Returns the exit status: 1, and nothing written,
+ * if the goal cannot be met. Throws UsageError and BundleError.
  */
 export async function calibrate(options: CalibrateOptions, directory: string): Promise<number> {
   const numbers = readNumbers(options);

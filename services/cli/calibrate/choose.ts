@@ -1,4 +1,4 @@
-import { lowerBound, upperBound } from './binomial.ts';
+import { certainlyAtLeast, certainlyAtMost, lowerBound, upperBound } from './binomial.ts';
 import type { Point } from './curve.ts';
 
 export interface Goal {
@@ -29,7 +29,9 @@ export function choose(points: Point[], n: number, goal: Goal, delta: number): C
 
   let allowed = points;
   if (escalation !== undefined) {
-    const over = points.findIndex((point) => point.threshold > 0 && upperBound(point.escalated, n, part) > escalation);
+    const over = points.findIndex(
+      (point) => point.threshold > 0 && !certainlyAtMost(escalation, point.escalated, n, part),
+    );
     allowed = over === -1 ? points : points.slice(0, over);
   }
   if (accuracy === undefined) return { point: mostAccurate(allowed) };
@@ -39,7 +41,7 @@ export function choose(points: Point[], n: number, goal: Goal, delta: number): C
   const best = Math.max(...within.map(({ expected }) => expected.right));
   const first = within.findLastIndex(({ expected }) => expected.right === best);
   const sequence = within.slice(0, first + 1).reverse();
-  const failure = sequence.findIndex((point) => lowerBound(point.right, n, part) < accuracy);
+  const failure = sequence.findIndex((point) => !certainlyAtLeast(accuracy, point.right, n, part));
   const point = failure === -1 ? sequence.at(-1) : sequence[failure - 1];
   if (point === undefined) {
     const { right, escalated } = sequence[0] as Point;

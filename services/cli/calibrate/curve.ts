@@ -12,7 +12,10 @@ export interface Picture {
   expertRight: boolean;
 }
 
-/** A threshold, and the shares of pictures that it should escalate and answer right, known without a look at the held ones. */
+/**
+ * A threshold, and the shares of pictures that it should escalate and answer right, known without a look at the held
+ * ones.
+ */
 export interface Candidate {
   threshold: number;
   expected: { escalated: number; right: number };
@@ -54,9 +57,9 @@ const STEPS = 200;
 const even = Array.from({ length: STEPS + 1 }, (_, step) => step / STEPS);
 
 /**
- * Thresholds that escalate evenly spaced shares of `fitted`, the pictures that are not held: a good generalist is sure of
- * most, and evenly spaced thresholds would tell these apart badly. Without such pictures, evenly spaced ones, of which
- * each is expected to be better than those below it. The first is 0, which escalates nothing.
+ * Thresholds that escalate evenly spaced shares of `fitted`, the pictures that are not held: a good generalist is sure
+ * of most, and evenly spaced thresholds would tell these apart badly. Without such pictures, evenly spaced ones, of
+ * which each is expected to be better than those below it. The first is 0, which escalates nothing.
  */
 export function candidates(fitted: Picture[]): Candidate[] {
   const n = fitted.length;

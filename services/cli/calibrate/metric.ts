@@ -6,9 +6,9 @@ import { candidates, curve, type Point, replay } from './curve.ts';
 import type { Predictions } from './predictions.ts';
 
 /**
- * The gate's metric: the manifest's own, the one named, or with `best` the one that serves the goal best on the pictures
- * that are not held, so that certificates on the held ones stay exact: fewest escalations for an accuracy, else most
- * right answers. Throws UsageError.
+ * The gate's metric: the manifest's own, the one named, or with `best` the one that serves the goal best on the
+ * pictures that are not held, so that certificates on the held ones stay exact: fewest escalations for an accuracy,
+ * else most right answers. Throws UsageError.
  */
 export function chooseMetric(
   name: string | undefined,
