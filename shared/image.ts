@@ -7,7 +7,9 @@ import { AppError } from './errors.ts';
 import type { Encoding } from './manifest.ts';
 import { mediaTypeOf, requireImage } from './media-type.ts';
 import { readPlainPng } from './png.ts';
-import { type InputRule, openPixels, pixelsToSquare } from './square.ts';
+import { isLarge, shrunkToSquare } from './shrunk.ts';
+import { type InputRule, openFile, openPixels, pixelsToSquare } from './square.ts';
+import { toTiff } from './tiff.ts';
 import type { EncodedImage, RawImage } from './wire.ts';
 
 export type { InputRule };
@@ -40,8 +42,11 @@ export async function decodeImage(bytes: Uint8Array, rule: InputRule, maxPixels:
 
 /** Pixels of any size -> the square that the bundle's models take. */
 export async function fitPixels(image: RawImage, rule: InputRule): Promise<RawImage> {
-  if (image.width === rule.size && image.height === rule.size) return image;
-  return pixelsToSquare(image, rule);
+  const { width, height } = image;
+  if (width === rule.size && height === rule.size) return image;
+  return isLarge(width, height, rule.size)
+    ? shrunkToSquare(openFile(toTiff(image), { limitInputPixels: false }), rule, 1)
+    : pixelsToSquare(image, rule);
 }
 
 /** Pixels -> a file of them; never asked for `rgb8`. Colours keep their full resolution as far as the format allows. */
