@@ -1,6 +1,6 @@
 import { AppError } from './errors.ts';
 import { isOneScan, type JpegHeader, kindOf, MOST_SEGMENTS, readJpegHeader } from './jpeg-header.ts';
-import { readPngHeader } from './png-header.ts';
+import { chunksOf, IDAT, readPngHeader } from './png-header.ts';
 import { firstStep, isLarge } from './shrunk.ts';
 import type { EncodedImage } from './wire.ts';
 
@@ -65,7 +65,6 @@ const formats: Record<EncodedImage['type'], (file: Buffer, side: number, allowed
   'image/webp': webp,
 };
 
-const IDAT = 0x49444154;
 const FRAME = 'ANMF';
 const START_OF_SCAN = Buffer.from([0xff, 0xda, 0x00]);
 /** Exif and XMP, colour profiles, Photoshop's own: what libvips keeps. */
@@ -83,8 +82,8 @@ function png(file: Buffer, side: number): DecodeCost {
   const kind = interlaced ? 'interlaced PNG' : 'PNG';
   const cost = { width, height, memory, milliseconds: 5e-6 * all, kind, shrinks: false };
   let [pieces, chunks] = [0, 0];
-  for (let at = 8; at + 12 <= file.length; at += 12 + file.readUInt32BE(at)) {
-    if (file.readUInt32BE(at + 4) === IDAT) pieces += 1;
+  for (const { type } of chunksOf(file)) {
+    if (type === IDAT) pieces += 1;
     else chunks += 1;
     if (chunks > MOST_CHUNKS || pieces > MOST_PIECES) return { ...cost, excess: 'chunks' };
   }
@@ -131,16 +130,17 @@ function jpeg(file: Buffer, side: number): DecodeCost | undefined {
   const inFull = shrink === 1 ? 2.7e-6 * pixels : 0;
   const read = inFull + 14e-6 * (file.length - header.dataAt);
   if (isOneScan(header)) {
+    const copy = header.marker === 0xc9 ? file.length : 0;
     const kind = header.marker === 0xc9 ? 'arithmetic JPEG' : 'JPEG';
     // A block takes two bits at least: a file of a few bytes that claims to be huge is not excused from limits.
     const shrinks = coefficients(header) / BLOCK <= BLOCKS_PER_BYTE * (file.length - header.dataAt);
-    return { width, height, memory: passed, milliseconds: read + 0.9e-6 * pixels, kind, shrinks };
+    return { width, height, memory: passed + copy, milliseconds: read + 0.9e-6 * pixels, kind, shrinks };
   }
   const excess = jpegExcess(file, header.scanAt);
   return {
     width,
     height,
-    memory: Math.ceil(2 * coefficients(header) + passed),
+    memory: Math.ceil(2 * coefficients(header) + passed) + file.length, // and a copy that is mended
     milliseconds: read + 8e-6 * pixels,
     kind: kindOf(header) === 'progressive' ? 'progressive JPEG' : 'JPEG of several scans',
     shrinks: true,

@@ -8,7 +8,7 @@ import { type InputRule, openFile, toSquare, toSquareOfInks } from './square.ts'
 import type { RawImage } from './wire.ts';
 
 /** A file up to this size is examined whatever the decoder says; going through a larger one takes a core too long. */
-const MOST_EXAMINED = 256 * 1024;
+const MOST_EXAMINED = 8 * 1024 * 1024;
 const BLOCK = 8; // pixels, of which a shrunk JPEG has one
 const ARITHMETIC = 0xc9;
 
@@ -28,7 +28,7 @@ export async function decodeJpeg(file: Buffer, rule: InputRule): Promise<RawImag
   if (whole) return whole;
   if (isCounted) return readExamined(file, rule, header);
   if (file.length <= header.dataAt + 2) throw new AppError('corrupt-image', 'the JPEG ends before its first pixel');
-  const mended = mendJpeg(file, header.scanAt);
+  const mended = mendJpeg(file, header);
   const strange = await read(mended, rule, 'warning', header).catch(() => undefined);
   if (strange) return strange;
   return { ...(await read(mended, rule, 'none', header)), damage: 'unreadable-data' };

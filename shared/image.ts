@@ -68,11 +68,15 @@ export async function encodeImage(
 
 async function refuse(error: Error, bytes: Uint8Array, maxPixels: number): Promise<never> {
   if (error instanceof AppError) throw error;
-  const size = await sharp(bytes, { limitInputPixels: false })
-    .metadata()
-    .catch(() => undefined);
+  const isBounded = mediaTypeOf(bytes) !== 'image/jpeg';
+  const size =
+    isBounded &&
+    (await sharp(bytes, { limitInputPixels: false })
+      .metadata()
+      .catch(() => undefined));
   if (size && size.width * size.height > maxPixels) {
     throw new AppError('too-many-pixels', `${size.width} x ${size.height} pixels, at most ${maxPixels} are accepted`);
   }
-  throw new AppError('corrupt-image', `the image cannot be decoded: ${error.message}`, { cause: error });
+  const help = 'it may be damaged or cut short: save it anew or send it again';
+  throw new AppError('corrupt-image', `the image cannot be decoded; ${help} (${error.message})`, { cause: error });
 }

@@ -66,8 +66,10 @@ describe('the memory that decoding takes, by the header of a file', () => {
       12 * pixels,
     ],
     ['a transparent WebP', 'image/webp', () => picture(width, height, 4).webp({ effort: 0 }).toBuffer(), 13 * pixels],
-  ])('%s', async (_, type, make, bytes) => {
-    expect(decodeCost(await make(), type, rule.size, AMPLE)?.memory).toBe(bytes);
+  ])('%s', async (name, type, make, bytes) => {
+    const file = await make();
+    const copy = name.startsWith('a progressive') ? file.length : 0; // mended
+    expect(decodeCost(file, type, rule.size, AMPLE)?.memory).toBe(bytes + copy);
   });
 
   test('a WebP that would take more than is allowed: shrunk while it is read', async () => {
@@ -97,7 +99,9 @@ describe('the memory that decoding takes, by the header of a file', () => {
     expect(file[scan + 4]).toBe(3);
     const before = decodeCost(file, 'image/jpeg', rule.size, AMPLE)?.memory as number;
     file[scan + 4] = 1;
-    expect((decodeCost(file, 'image/jpeg', rule.size, AMPLE)?.memory as number) - before).toBe(640 * 480 * 3 * 2);
+    expect((decodeCost(file, 'image/jpeg', rule.size, AMPLE)?.memory as number) - before).toBe(
+      640 * 480 * 3 * 2 + file.length,
+    );
   });
 });
 
