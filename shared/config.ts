@@ -70,7 +70,7 @@ export const settings = {
   ASK_MAX_PIXELS: whole(1, 1e9)
     .default(50_000_000)
     .describe(
-      'largest picture that cannot be shrunk while it is read (not a baseline JPEG), width times height; ' +
+      'largest PNG, WebP or picture of pixels, width times height (JPEGs are shrunk while they are read); ' +
         'all decoding at once takes at most three bytes of memory for each',
     ),
   ASK_CACHE_BYTES: whole(0, 1024 * megabyte)

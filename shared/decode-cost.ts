@@ -1,6 +1,7 @@
 import { AppError } from './errors.ts';
 import { isOneScan, type JpegHeader, kindOf, MOST_SEGMENTS, readJpegHeader } from './jpeg-header.ts';
-import { readPngHeader } from './png-header.ts';
+import { chunksOf, IDAT, readPngHeader } from './png-header.ts';
+import { firstStep, isLarge } from './shrunk.ts';
 import type { EncodedImage } from './wire.ts';
 
 export interface DecodeCost {
@@ -14,12 +15,11 @@ export interface DecodeCost {
   kind: string;
   /** It is not kept whole while it is decoded, and holds as many pixels as it says. */
   shrinks: boolean;
+  /** It has to be shrunk while it is read, or it would take more memory than is allowed. */
+  shrunk?: boolean;
   /** What the file has so many of that going through them takes seconds or more, if it does. */
   excess?: string;
 }
-
-/** A JPEG that leaves so many pixels in each direction for one of the square's may be shrunk by 8 while it is read. */
-export const SHRINK = 32;
 
 /**
  * What decoding a file to a square of `side` pixels takes, judged before a decoder sees it. Most files are read a few
@@ -28,10 +28,23 @@ export const SHRINK = 32;
  * what a file says about itself many times over. Undefined for what has no header that says so: decoders refuse it.
  * Throws AppError `corrupt-image` for a header that cannot be.
  */
-export function decodeCost(bytes: Uint8Array, type: EncodedImage['type'], side: number): DecodeCost | undefined {
+export function decodeCost(
+  bytes: Uint8Array,
+  type: EncodedImage['type'],
+  side: number,
+  allowed: number,
+): DecodeCost | undefined {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return formats[type](file, side);
+  return formats[type](file, side, allowed);
 }
+
+/** What all decoding at once may take. */
+export function memoryFor(maxPixels: number): number {
+  return Math.max(LEAST_MEMORY, BYTES_PER_PIXEL * maxPixels);
+}
+
+const BYTES_PER_PIXEL = 3;
+const LEAST_MEMORY = 32 * 1024 * 1024;
 
 // Measured with libvips: a picture that passes through takes as much as this many of its rows, those of JPEGs shrunk by 8
 // while they are read; one with few rows this many times all of it.
@@ -46,13 +59,12 @@ const MOST_CHUNKS = 1000;
 const MOST_PIECES = 50_000; // of the data of a PNG
 const MOST_FRAMES = 1000;
 
-const formats: Record<EncodedImage['type'], (file: Buffer, side: number) => DecodeCost | undefined> = {
+const formats: Record<EncodedImage['type'], (file: Buffer, side: number, allowed: number) => DecodeCost | undefined> = {
   'image/jpeg': jpeg,
   'image/png': png,
   'image/webp': webp,
 };
 
-const IDAT = 0x49444154;
 const FRAME = 'ANMF';
 const START_OF_SCAN = Buffer.from([0xff, 0xda, 0x00]);
 /** Exif and XMP, colour profiles, Photoshop's own: what libvips keeps. */
@@ -70,21 +82,22 @@ function png(file: Buffer, side: number): DecodeCost {
   const kind = interlaced ? 'interlaced PNG' : 'PNG';
   const cost = { width, height, memory, milliseconds: 5e-6 * all, kind, shrinks: false };
   let [pieces, chunks] = [0, 0];
-  for (let at = 8; at + 12 <= file.length; at += 12 + file.readUInt32BE(at)) {
-    if (file.readUInt32BE(at + 4) === IDAT) pieces += 1;
+  for (const { type } of chunksOf(file)) {
+    if (type === IDAT) pieces += 1;
     else chunks += 1;
     if (chunks > MOST_CHUNKS || pieces > MOST_PIECES) return { ...cost, excess: 'chunks' };
   }
   return cost;
 }
 
-function webp(file: Buffer, side: number): DecodeCost | undefined {
+function webp(file: Buffer, side: number, allowed: number): DecodeCost | undefined {
   if (file.length < 30) return undefined;
   const first = file.toString('latin1', 12, 16);
-  if (first === 'VP8 ') return webpCost(file.readUInt16LE(26) & 0x3fff, file.readUInt16LE(28) & 0x3fff, side, 0);
+  const cost = (width: number, height: number, held: number) => webpCost(width, height, side, held, allowed);
+  if (first === 'VP8 ') return cost(file.readUInt16LE(26) & 0x3fff, file.readUInt16LE(28) & 0x3fff, 0);
   if (first === 'VP8L') {
     const bits = file.readUInt32LE(21);
-    return webpCost((bits & 0x3fff) + 1, ((bits >>> 14) & 0x3fff) + 1, side, 4);
+    return cost((bits & 0x3fff) + 1, ((bits >>> 14) & 0x3fff) + 1, 4);
   }
   if (first !== 'VP8X') return undefined;
   const [width, height] = [file.readUIntLE(24, 3) + 1, file.readUIntLE(27, 3) + 1];
@@ -93,21 +106,16 @@ function webp(file: Buffer, side: number): DecodeCost | undefined {
   const excess = count(file, FRAME, MOST_FRAMES) > MOST_FRAMES ? 'frames' : undefined;
   // The canvas, one frame on its way there, and what that is made of; what is transparent is a lossless picture by itself.
   const held = animated ? 12 : file.includes('VP8L', 30, 'latin1') ? 4 : transparent ? 5 : 0;
-  return { ...webpCost(width, height, side, held), ...(excess && { excess }) };
+  return { ...cost(width, height, held), ...(excess && { excess }) };
 }
 
 /** `held`: bytes for each pixel, beside those of the picture that it is decoded to, which libvips has twice. */
-function webpCost(width: number, height: number, side: number, held: number): DecodeCost {
-  const scale = isLarge(width, height, side) ? (SHRINK * side) / 4 / Math.min(width, height) : 1;
+function webpCost(width: number, height: number, side: number, held: number, allowed: number): DecodeCost {
   const pixels = width * height;
-  const rows = (passing(width, height, side, 4) * (scale < 1 ? 1 : 0)) / 8;
-  const memory = Math.ceil(pixels * (held + 8 * scale ** 2) + rows);
-  return { width, height, memory, milliseconds: 12e-6 * pixels, kind: 'WebP', shrinks: false };
-}
-
-/** It can be shrunk while it is read, and still be as sharp as others. */
-export function isLarge(width: number, height: number, side: number): boolean {
-  return Math.min(width, height) >= SHRINK * side;
+  const memory = (scale: number) => Math.ceil(pixels * (held + 8 * scale ** 2));
+  const cost = { width, height, milliseconds: 12e-6 * pixels, kind: 'WebP', shrinks: false };
+  if (memory(1) <= allowed || !isLarge(width, height, side)) return { ...cost, memory: memory(1) };
+  return { ...cost, memory: memory(1 / firstStep(width, height, side)), shrunk: true };
 }
 
 function jpeg(file: Buffer, side: number): DecodeCost | undefined {
@@ -122,16 +130,17 @@ function jpeg(file: Buffer, side: number): DecodeCost | undefined {
   const inFull = shrink === 1 ? 2.7e-6 * pixels : 0;
   const read = inFull + 14e-6 * (file.length - header.dataAt);
   if (isOneScan(header)) {
+    const copy = header.marker === 0xc9 ? file.length : 0;
     const kind = header.marker === 0xc9 ? 'arithmetic JPEG' : 'JPEG';
     // A block takes two bits at least: a file of a few bytes that claims to be huge is not excused from limits.
     const shrinks = coefficients(header) / BLOCK <= BLOCKS_PER_BYTE * (file.length - header.dataAt);
-    return { width, height, memory: passed, milliseconds: read + 0.9e-6 * pixels, kind, shrinks };
+    return { width, height, memory: passed + copy, milliseconds: read + 0.9e-6 * pixels, kind, shrinks };
   }
   const excess = jpegExcess(file, header.scanAt);
   return {
     width,
     height,
-    memory: Math.ceil(2 * coefficients(header) + passed),
+    memory: Math.ceil(2 * coefficients(header) + passed) + file.length, // and a copy that is mended
     milliseconds: read + 8e-6 * pixels,
     kind: kindOf(header) === 'progressive' ? 'progressive JPEG' : 'JPEG of several scans',
     shrinks: true,

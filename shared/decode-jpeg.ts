@@ -1,14 +1,15 @@
 import type { Damage } from './damage.ts';
-import { isLarge } from './decode-cost.ts';
 import { AppError } from './errors.ts';
 import { isOneScan, type JpegHeader, kindOf, readJpegHeader } from './jpeg-header.ts';
 import { mendJpeg } from './jpeg-mend.ts';
 import { examineScan } from './jpeg-scan.ts';
+import { isLarge, shrunkToSquare } from './shrunk.ts';
 import { type InputRule, openFile, toSquare, toSquareOfInks } from './square.ts';
 import type { RawImage } from './wire.ts';
 
 /** A file up to this size is examined whatever the decoder says; going through a larger one takes a core too long. */
-const MOST_EXAMINED = 256 * 1024;
+const MOST_EXAMINED = 8 * 1024 * 1024;
+const BLOCK = 8; // pixels, of which a shrunk JPEG has one
 const ARITHMETIC = 0xc9;
 
 /** The square of a JPEG; of one that is damaged as much as is there, and what is wrong. Throws what libvips throws. */
@@ -27,7 +28,7 @@ export async function decodeJpeg(file: Buffer, rule: InputRule): Promise<RawImag
   if (whole) return whole;
   if (isCounted) return readExamined(file, rule, header);
   if (file.length <= header.dataAt + 2) throw new AppError('corrupt-image', 'the JPEG ends before its first pixel');
-  const mended = mendJpeg(file, header.scanAt);
+  const mended = mendJpeg(file, header);
   const strange = await read(mended, rule, 'warning', header).catch(() => undefined);
   if (strange) return strange;
   return { ...(await read(mended, rule, 'none', header)), damage: 'unreadable-data' };
@@ -45,7 +46,8 @@ function read(file: Buffer, rule: InputRule, failOn: 'none' | 'warning', header:
   // The size of a JPEG is bounded by what decoding takes, which whoever calls has judged.
   const source = openFile(file, { failOn, limitInputPixels: false });
   if (header?.components.length === 4 && !header.profiled) return toSquareOfInks(source, rule);
-  if (header === undefined || isLarge(header.width, header.height, rule.size)) return toSquare(source, rule);
+  if (header === undefined) return toSquare(source, rule);
+  if (isLarge(header.width, header.height, rule.size)) return shrunkToSquare(source, rule, BLOCK);
   // A colour space that the picture has already only keeps libvips from shrinking it while reading: other formats would
   // give other pixels.
   const { length } = header.components;

@@ -1,6 +1,7 @@
 import type { Damage } from './damage.ts';
 import { type PngHeader, readPngHeader } from './png-header.ts';
 import { hasRow } from './png-rows.ts';
+import { isLarge, shrunkToSquare } from './shrunk.ts';
 import { type InputRule, openFile, toSquare } from './square.ts';
 import type { RawImage } from './wire.ts';
 
@@ -22,12 +23,12 @@ function read(
   file: Buffer,
   rule: InputRule,
   limitInputPixels: number,
-  { depth, channels }: PngHeader,
+  { width, height, depth, channels }: PngHeader,
   failOn: 'none' | 'error',
 ): Promise<RawImage> {
   const source = openFile(file, { failOn, limitInputPixels });
   // As browsers do: 8 bits first, then the profile. libvips would take 16 bits of colour to Display P3, and would not look
   // at the profile of 16 bits of grey.
   if (depth === 16) source.pipelineColourspace(channels < 3 ? 'b-w' : 'srgb');
-  return toSquare(source, rule);
+  return isLarge(width, height, rule.size) ? shrunkToSquare(source, rule, 1) : toSquare(source, rule);
 }

@@ -1,6 +1,6 @@
 import { Budget } from './budget.ts';
 import type { Deadline } from './deadline.ts';
-import { type DecodeCost, decodeCost } from './decode-cost.ts';
+import { type DecodeCost, decodeCost, memoryFor } from './decode-cost.ts';
 import { createDecodePace } from './decode-pace.ts';
 import { AppError } from './errors.ts';
 import { type DecodedImage, decodeImage, fitPixels, type InputRule } from './image.ts';
@@ -9,8 +9,6 @@ import type { RawImage } from './wire.ts';
 
 /** Decoding runs on libuv's pool of four threads. */
 const DECODERS = 4;
-const BYTES_PER_PIXEL = 3;
-const LEAST_MEMORY = 32 * 1024 * 1024;
 /** Of a deadline: within less of it no one is refused for slowness that may be a moment's. */
 const LEAST_MS = 20;
 
@@ -26,7 +24,7 @@ export type Decoder = (
  * `too-slow-to-decode`, before it is begun. Rejects when aborted before its turn with the signal's reason.
  */
 export function createDecoder(rule: InputRule, maxPixels: number): Decoder {
-  const total = Math.max(LEAST_MEMORY, BYTES_PER_PIXEL * maxPixels);
+  const total = memoryFor(maxPixels);
   const least = total / DECODERS;
   const budget = new Budget(total);
   const pace = createDecodePace();
@@ -39,7 +37,7 @@ export function createDecoder(rule: InputRule, maxPixels: number): Decoder {
       return budget.use(least, signal, () => fitPixels(picture, rule));
     }
     const type = mediaTypeOf(picture);
-    const cost = type && decodeCost(picture, type, rule.size);
+    const cost = type && decodeCost(picture, type, rule.size, total);
     if (cost === undefined) return budget.use(least, signal, () => decodeImage(picture, rule, maxPixels));
     requireAffordable(cost, total, maxPixels);
     const { kind, milliseconds, memory } = cost;

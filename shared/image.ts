@@ -7,7 +7,9 @@ import { AppError } from './errors.ts';
 import type { Encoding } from './manifest.ts';
 import { mediaTypeOf, requireImage } from './media-type.ts';
 import { readPlainPng } from './png.ts';
-import { type InputRule, openPixels, pixelsToSquare } from './square.ts';
+import { isLarge, shrunkToSquare } from './shrunk.ts';
+import { type InputRule, openFile, openPixels, pixelsToSquare } from './square.ts';
+import { toTiff } from './tiff.ts';
 import type { EncodedImage, RawImage } from './wire.ts';
 
 export type { InputRule };
@@ -40,8 +42,11 @@ export async function decodeImage(bytes: Uint8Array, rule: InputRule, maxPixels:
 
 /** Pixels of any size -> the square that the bundle's models take. */
 export async function fitPixels(image: RawImage, rule: InputRule): Promise<RawImage> {
-  if (image.width === rule.size && image.height === rule.size) return image;
-  return pixelsToSquare(image, rule);
+  const { width, height } = image;
+  if (width === rule.size && height === rule.size) return image;
+  return isLarge(width, height, rule.size)
+    ? shrunkToSquare(openFile(toTiff(image), { limitInputPixels: false }), rule, 1)
+    : pixelsToSquare(image, rule);
 }
 
 /** Pixels -> a file of them; never asked for `rgb8`. Colours keep their full resolution as far as the format allows. */
@@ -63,11 +68,15 @@ export async function encodeImage(
 
 async function refuse(error: Error, bytes: Uint8Array, maxPixels: number): Promise<never> {
   if (error instanceof AppError) throw error;
-  const size = await sharp(bytes, { limitInputPixels: false })
-    .metadata()
-    .catch(() => undefined);
+  const isBounded = mediaTypeOf(bytes) !== 'image/jpeg';
+  const size =
+    isBounded &&
+    (await sharp(bytes, { limitInputPixels: false })
+      .metadata()
+      .catch(() => undefined));
   if (size && size.width * size.height > maxPixels) {
     throw new AppError('too-many-pixels', `${size.width} x ${size.height} pixels, at most ${maxPixels} are accepted`);
   }
-  throw new AppError('corrupt-image', `the image cannot be decoded: ${error.message}`, { cause: error });
+  const help = 'it may be damaged or cut short: save it anew or send it again';
+  throw new AppError('corrupt-image', `the image cannot be decoded; ${help} (${error.message})`, { cause: error });
 }

@@ -13,14 +13,24 @@ export interface JpegHeader {
   tables: Map<number, Buffer>;
   /** Of the first scan, in its order. */
   scan: { component: number; dc: number; ac: number }[];
+  /** Those before the first scan that have a length. */
+  segments: Segment[];
   /** Where the first scan's header begins, and its data. */
   scanAt: number;
   dataAt: number;
 }
 
+/** Where it begins and ends in the file. */
+export interface Segment {
+  marker: number;
+  at: number;
+  end: number;
+}
+
 export type JpegKind = 'sequential' | 'progressive' | 'lossless';
 
 export const MOST_SEGMENTS = 2000;
+const MOST_FILL = 65_536; // bytes 0xff before a marker, all together
 
 /**
  * Follows the segments up to the first scan, as decoders do: what is no marker is skipped. Undefined for a file without
@@ -31,21 +41,29 @@ export function readJpegHeader(file: Buffer): JpegHeader | 'segments' | undefine
   let frame: Pick<JpegHeader, 'marker' | 'width' | 'height' | 'components'> | undefined;
   let restartInterval = 0;
   let profiled = false;
-  let segments = 0;
+  let [markers, fill] = [0, 0];
+  const segments: Segment[] = [];
   for (let at = file.indexOf(0xff, 2); at >= 0 && at + 4 <= file.length; ) {
     const marker = file[at + 1] as number;
-    if (marker === 0xff || isBare(marker)) {
-      at = file.indexOf(0xff, at + (marker === 0xff ? 1 : 2));
+    if (marker === 0xff) {
+      at += 1;
+      fill += 1;
+      if (fill > MOST_FILL) return 'segments';
       continue;
     }
-    segments += 1;
-    if (segments > MOST_SEGMENTS) return 'segments';
+    markers += 1;
+    if (markers > MOST_SEGMENTS) return 'segments';
+    if (isBare(marker)) {
+      at = file.indexOf(0xff, at + 2);
+      continue;
+    }
     const end = at + 2 + file.readUInt16BE(at + 2);
     const body = file.subarray(at + 4, end);
     if (marker === 0xda) {
       const scan = frame && readScan(body, frame);
-      return frame && scan && { ...frame, profiled, restartInterval, tables, scan, scanAt: at, dataAt: end };
+      return frame && scan && { ...frame, profiled, restartInterval, tables, segments, scan, scanAt: at, dataAt: end };
     }
+    segments.push({ marker, at, end });
     if (isFrame(marker) && body.length >= 6) frame = readFrame(body, marker);
     if (marker === 0xc4) readTables(body, tables);
     if (marker === 0xe2 && body.toString('latin1', 0, 12) === 'ICC_PROFILE\0') profiled = true;

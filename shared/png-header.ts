@@ -14,6 +14,8 @@ export interface PngHeader {
 /** The signature, and the first chunk's length and type. */
 const BEGINNING = Buffer.from('\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR', 'latin1');
 
+export const IDAT = 0x49444154;
+
 /** By colour type: channels, and the depths there are. */
 const KINDS = new Map<number, [channels: number, depths: number[]]>([
   [0, [1, [1, 2, 4, 8, 16]]],
@@ -39,4 +41,13 @@ export function readPngHeader(file: Buffer): PngHeader {
     throw refuse('has a header that no picture can have');
   }
   return { width, height, depth: depth as number, channels, interlaced: interlacing === 1 };
+}
+
+/** The chunks of a PNG that may end anywhere, and where their data begin. */
+export function* chunksOf(file: Buffer): Generator<{ type: number; at: number; length: number }> {
+  for (let at = 8; at + 8 < file.length; ) {
+    const length = file.readUInt32BE(at);
+    yield { type: file.readUInt32BE(at + 4), at: at + 8, length };
+    at += 12 + length;
+  }
 }

@@ -1,7 +1,6 @@
 import { constants, inflateSync } from 'node:zlib';
-import type { PngHeader } from './png-header.ts';
+import { chunksOf, IDAT, type PngHeader } from './png-header.ts';
 
-const IDAT = 0x49444154;
 const MOST_BYTES = 65_536;
 const LEAST_CHUNK = 64; // Node takes no smaller one
 
@@ -9,9 +8,10 @@ const LEAST_CHUNK = 64; // Node takes no smaller one
 export function hasRow(file: Buffer, { width, depth, channels }: PngHeader): boolean {
   const data: Buffer[] = [];
   let size = 0;
-  for (let at = 8; at + 8 < file.length && size < MOST_BYTES; at += 12 + file.readUInt32BE(at)) {
-    if (file.readUInt32BE(at + 4) !== IDAT) continue;
-    const piece = file.subarray(at + 8, Math.min(at + 8 + file.readUInt32BE(at), at + 8 + MOST_BYTES));
+  for (const { type, at, length } of chunksOf(file)) {
+    if (size >= MOST_BYTES) break;
+    if (type !== IDAT) continue;
+    const piece = file.subarray(at, at + Math.min(length, MOST_BYTES));
     data.push(piece);
     size += piece.length;
   }

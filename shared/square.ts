@@ -27,9 +27,8 @@ export function pixelsToSquare(image: RawImage, rule: InputRule): Promise<RawIma
  * Makes the square that the bundle's models take: sRGB, without alpha, of all pixels or what a shrunk JPEG has left.
  */
 export function toSquare(source: Sharp, { size, fit, kernel, background }: InputRule): Promise<RawImage> {
-  const colour = toColour(background);
-  const options = { fit, kernel, background: colour, fastShrinkOnLoad: false };
-  return toPixels(source.resize(size, size, options), colour);
+  const options = { fit, kernel, background: toColour(background), fastShrinkOnLoad: false };
+  return readPixels(source.resize(size, size, options), { background });
 }
 
 /** The same of CMYK without a profile, which browsers take for light that four filters let through. */
@@ -47,21 +46,17 @@ export async function toSquareOfInks(source: Sharp, rule: InputRule): Promise<Ra
   return pixelsToSquare({ pixels, width: info.width, height: info.height }, rule);
 }
 
-/** Makes it smaller while it is read, as far as the format can, to squares of at least `size`. */
-export function shrinkOnLoad(source: Sharp, size: number, { background }: InputRule): Promise<RawImage> {
-  return toPixels(source.resize(size, size, { fit: 'outside' }), toColour(background));
-}
-
 type Colour = { r: number; g: number; b: number };
 
 function toColour([r, g, b]: InputRule['background']): Colour {
   return { r, g, b } as Colour;
 }
 
-async function toPixels(source: Sharp, background: Colour): Promise<RawImage> {
+/** sRGB, without alpha. */
+export async function readPixels(source: Sharp, { background }: Pick<InputRule, 'background'>): Promise<RawImage> {
   const { data, info } = await source
     .toColourspace('srgb')
-    .flatten({ background })
+    .flatten({ background: toColour(background) })
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true });
   if (info.channels !== 3) throw new AppError('corrupt-image', `decoded to ${info.channels} channels, expected 3`);

@@ -72,6 +72,31 @@ describe('damage: a JPEG that is not all there is marked', () => {
     expect(await look(Buffer.concat([head, data.subarray(0, to), data.subarray(from), end]))).not.toBe('whole');
   });
 
+  test('a large one: two halves, bytes left out, sent twice or written over', async () => {
+    const make = async (angle: number) =>
+      open(await makePhoto(2000, 2000))
+        .rotate(angle)
+        .jpeg({ quality: 95, chromaSubsampling: '4:4:4', optimizeCoding: false })
+        .toBuffer();
+    const [{ head, data, end }, { data: rest }] = [takeApart(await make(0)), takeApart(await make(90))];
+    expect(data.length).toBeGreaterThan(1024 * 1024);
+    const share = (from: number, to: number) => data.subarray(from * data.length, to * data.length);
+    const noise = Buffer.from(Array.from({ length: 64 }, (_, i) => (37 * i) % 255));
+    const spliced = {
+      halves: [share(0, 0.5), rest.subarray(rest.length / 2)],
+      'left out': [share(0, 0.4), share(0.45, 1)],
+      'sent twice': [share(0, 0.5), share(0.4, 1)],
+      'written over': [share(0, 0.5), noise, data.subarray(0.5 * data.length + 64)],
+      'cut short': [share(0, 0.97)],
+    };
+    for (const [name, pieces] of Object.entries(spliced)) {
+      expect(['cut-short', 'spliced', 'unreadable-data'], name).toContain(
+        await look(Buffer.concat([head, ...pieces, end])),
+      );
+    }
+    expect(await look(Buffer.concat([head, data, end]))).toBe('whole');
+  });
+
   test('a restart interval that is missing, twice there, or short', async () => {
     const whole = makeRestarts(40, 30, 40);
     const at = (n: number) => whole.indexOf(Buffer.from([0xff, 0xd0 + n]));
@@ -141,6 +166,27 @@ describe('damage: other files', () => {
     const pictures = open(await makePhoto(90, 60));
     for (const file of [await pictures.webp().toBuffer(), await pictures.webp({ lossless: true }).toBuffer()]) {
       expect(await look(part(file, 0.5))).toBe('corrupt-image');
+    }
+  });
+
+  test('what cannot be decoded at all is told what to do', async () => {
+    const pictures = open(await makePhoto(90, 60));
+    const files = [await pictures.png({ progressive: true }).toBuffer(), await pictures.webp().toBuffer()];
+    for (const file of files) {
+      await expect(decodeImage(file.subarray(0, 100), rule, 5e7)).rejects.toMatchObject({
+        code: 'corrupt-image',
+        message: expect.stringMatching(/save it anew or send it again/),
+      });
+    }
+  });
+
+  test('a JPEG that is broken is not called too large', async () => {
+    const create = { width: 9000, height: 9000, channels: 3 as const, background: '#123' };
+    const file = Buffer.from(await sharp({ create, limitInputPixels: false }).jpeg().toBuffer());
+    const deep = Buffer.from(file);
+    deep[file.indexOf(Buffer.from([0xff, 0xc0])) + 4] = 12;
+    for (const broken of [deep, changeSegments(file, 0xdb, () => Buffer.alloc(0))]) {
+      expect(await look(broken)).toBe('corrupt-image');
     }
   });
 
