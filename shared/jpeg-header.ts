@@ -15,7 +15,7 @@ export interface JpegHeader {
   scan: { component: number; dc: number; ac: number }[];
   /** Those before the first scan that have a length. */
   segments: Segment[];
-  /** Where the first scan's header begins, and its data. */
+  /** Where the first scan's header begins, and its data; both within the file. */
   scanAt: number;
   dataAt: number;
 }
@@ -34,7 +34,7 @@ const MOST_FILL = 65_536; // bytes 0xff before a marker, all together
 
 /**
  * Follows the segments up to the first scan, as decoders do: what is no marker is skipped. Undefined for a file without
- * frame and scan; 'segments' for one that has too many before them.
+ * frame and scan, or that ends within the scan's header; 'segments' for one that has too many before them.
  */
 export function readJpegHeader(file: Buffer): JpegHeader | 'segments' | undefined {
   const tables: JpegHeader['tables'] = new Map();
@@ -60,6 +60,7 @@ export function readJpegHeader(file: Buffer): JpegHeader | 'segments' | undefine
     const end = at + 2 + file.readUInt16BE(at + 2);
     const body = file.subarray(at + 4, end);
     if (marker === 0xda) {
+      if (end > file.length) return undefined;
       const scan = frame && readScan(body, frame);
       return frame && scan && { ...frame, profiled, restartInterval, tables, segments, scan, scanAt: at, dataAt: end };
     }

@@ -169,6 +169,18 @@ describe('damage: other files', () => {
     }
   });
 
+  test.each([0x0100, 0x1000, 0x1fff, 0xffff])(
+    'a scan header that says it is %i bytes long, beyond the end of the file, is refused at once',
+    async (length) => {
+      const short = await sharp({ create: { width: 40, height: 30, channels: 3, background: '#123' } })
+        .jpeg()
+        .toBuffer();
+      const file = short.subarray(0, short.lastIndexOf(Buffer.from('ffda', 'hex')) + 40);
+      file.writeUInt16BE(Math.max(length, file.length), file.lastIndexOf(Buffer.from('ffda', 'hex')) + 2);
+      expect(await look(file)).toBe('corrupt-image');
+    },
+  );
+
   test('what cannot be decoded at all is told what to do', async () => {
     const pictures = open(await makePhoto(90, 60));
     const files = [await pictures.png({ progressive: true }).toBuffer(), await pictures.webp().toBuffer()];
