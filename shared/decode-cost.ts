@@ -46,8 +46,8 @@ export function memoryFor(maxPixels: number): number {
 const BYTES_PER_PIXEL = 3;
 const LEAST_MEMORY = 32 * 1024 * 1024;
 
-// Measured with libvips: a picture that passes through takes as much as this many of its rows, those of JPEGs shrunk by 8
-// while they are read; one with few rows this many times all of it.
+// Measured with libvips: a picture that passes through takes as much as this many of its rows, those of JPEGs shrunk by
+// 8 while they are read; one with few rows this many times all of it.
 const ROWS = 1000;
 const COPIES = 11;
 
@@ -104,7 +104,8 @@ function webp(file: Buffer, side: number, allowed: number): DecodeCost | undefin
   if (width * height >= 2 ** 32) throw new AppError('corrupt-image', `a WebP cannot have ${width} x ${height} pixels`);
   const [animated, transparent] = [(file[20] as number) & 0x02, (file[20] as number) & 0x10];
   const excess = count(file, FRAME, MOST_FRAMES) > MOST_FRAMES ? 'frames' : undefined;
-  // The canvas, one frame on its way there, and what that is made of; what is transparent is a lossless picture by itself.
+  // The canvas, one frame on its way there, and what that is made of; what is transparent is a lossless picture by
+  // itself.
   const held = animated ? 12 : file.includes('VP8L', 30, 'latin1') ? 4 : transparent ? 5 : 0;
   return { ...cost(width, height, held), ...(excess && { excess }) };
 }

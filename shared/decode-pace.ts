@@ -10,7 +10,8 @@ export interface DecodePace {
 
 const WEIGHT = 0.1; // of the newest
 const LEAST_MS = 2; // what takes less says more of the rest of the machine
-const MOST = 3; // a machine that does other things must not make ordinary pictures refused, nor an idle one all be begun
+// A machine that does other things must not make ordinary pictures refused, nor an idle one all be begun.
+const MOST = 3;
 
 export function createDecodePace(): DecodePace {
   const factors = new Map<string, number>();

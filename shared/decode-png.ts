@@ -27,8 +27,8 @@ function read(
   failOn: 'none' | 'error',
 ): Promise<RawImage> {
   const source = openFile(file, { failOn, limitInputPixels });
-  // As browsers do: 8 bits first, then the profile. libvips would take 16 bits of colour to Display P3, and would not look
-  // at the profile of 16 bits of grey.
+  // As browsers do: 8 bits first, then the profile. libvips would take 16 bits of colour to Display P3, and would not
+  // look at the profile of 16 bits of grey.
   if (depth === 16) source.pipelineColourspace(channels < 3 ? 'b-w' : 'srgb');
   return isLarge(width, height, rule.size) ? shrunkToSquare(source, rule, 1) : toSquare(source, rule);
 }

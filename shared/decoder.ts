@@ -19,9 +19,9 @@ export type Decoder = (
 
 /**
  * `decodeImage` and `fitPixels` for many callers: what runs at once takes at most three bytes of memory for each of
- * `maxPixels`, and what has to wait can be given up. A file that needs more than that by itself is `too-many-pixels`, and so
- * is one with more pixels unless it can be shrunk while it is read; one that would take longer than its deadline is
- * `too-slow-to-decode`, before it is begun. Rejects when aborted before its turn with the signal's reason.
+ * `maxPixels`, and what has to wait can be given up. A file that needs more than that by itself is `too-many-pixels`,
+ * and so is one with more pixels unless it can be shrunk while it is read; one that would take longer than its deadline
+ * is `too-slow-to-decode`, before it is begun. Rejects when aborted before its turn with the signal's reason.
  */
 export function createDecoder(rule: InputRule, maxPixels: number): Decoder {
   const total = memoryFor(maxPixels);

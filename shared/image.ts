@@ -26,9 +26,9 @@ const decoders: Record<
 > = { 'image/jpeg': decodeJpeg, 'image/png': decodePng, 'image/webp': decodeWebp };
 
 /**
- * JPEG, PNG or WebP bytes -> the square that the bundle's models take: upright (EXIF), sRGB, without alpha. The same pixels
- * give the same square, whatever file they are in; a damaged picture is shown as far as it is there. `maxPixels` bounds
- * PNG and WebP. Throws AppError `empty-body`, `not-an-image`, `unsupported-media-type`, `too-many-pixels` or
+ * JPEG, PNG or WebP bytes -> the square that the bundle's models take: upright (EXIF), sRGB, without alpha. The same
+ * pixels give the same square, whatever file they are in; a damaged picture is shown as far as it is there. `maxPixels`
+ * bounds PNG and WebP. Throws AppError `empty-body`, `not-an-image`, `unsupported-media-type`, `too-many-pixels` or
  * `corrupt-image`.
  */
 export async function decodeImage(bytes: Uint8Array, rule: InputRule, maxPixels: number): Promise<DecodedImage> {

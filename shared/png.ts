@@ -41,7 +41,9 @@ export function readPlainPng(file: Uint8Array, size: number): Uint8Array | undef
   return toRgb(rows, size, channels);
 }
 
-/** What the IDAT chunks hold, if they are adjacent, every chunk's checksum is right, and none has a say about colours. */
+/**
+ * What the IDAT chunks hold, if they are adjacent, every chunk's checksum is right, and none has a say about colours.
+ */
 function readData(bytes: Buffer): Buffer | undefined {
   const data: Buffer[] = [];
   let before = '';

@@ -1,3 +1,4 @@
+import sharp from 'sharp';
 import { expect, test } from 'vitest';
 import { startCollector } from '../support/collector.ts';
 import { startNats } from '../support/nats-server.ts';
@@ -76,4 +77,21 @@ test('a malformed traceparent is ignored, and without OTEL settings nothing is t
   expect(response.status).toBe(200);
   expect(((await response.json()) as { traceId: string }).traceId).toMatch(/^(?!0{32})[0-9a-f]{32}$/);
   expect((await postImage(system.url, image)).status).toBe(200);
+});
+
+test('a damaged picture is marked in the span of its request', async () => {
+  await using bundle = await makeTinyBundle();
+  await using nats = await startNats();
+  await using collector = await startCollector();
+  const env = { ASK_MODELS_DIR: bundle.directory, NATS_URL: nats.url, ASK_WORKERS: '1', ...collector.env };
+  await using edge = await spawnHttp('edge', env);
+  const file = await sharp(await flatPng(UNSURE_WARM))
+    .resize(160, 120)
+    .jpeg()
+    .toBuffer();
+  const { body } = await postImage(edge.url, file.subarray(0, -40), '?strategy=edge', 'image/jpeg');
+  expect(body.picture).toEqual({ damaged: true, reason: 'cut-short' });
+  const found = () => collector.spans.find(({ name }) => name === 'POST /classify');
+  await waitFor(() => found() !== undefined, 'the span');
+  expect(found()?.attributes).toMatchObject({ 'ask.picture.damaged': true, 'ask.picture.damage': 'cut-short' });
 });
