@@ -45,6 +45,15 @@ function markedEnvironment(directory: string) {
 const noneLeft = (mark: string) =>
   waitFor(async () => (await processesWith(mark)).length === 0, `no process of ${mark} to be left`);
 
+/** One that is gone already needs no signal. */
+function hangUp(pid: number): void {
+  try {
+    process.kill(pid, 'SIGHUP');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
 /** Sends a request but for its last byte, which the function sends; that resolves with the answer. */
 async function beginRequest(url: string): Promise<() => Promise<string>> {
   const image = await flatPng(UNSURE_WARM);
@@ -155,8 +164,8 @@ describe.skipIf(process.platform !== 'linux')('signals', () => {
     terminal.stdout.on('data', (chunk) => (log += chunk));
     try {
       await waitForLog({ log: () => log }, 'experts are ready');
-      for (const pid of await processesWith(mark))
-        if (Number(pid) !== terminal.pid) process.kill(Number(pid), 'SIGHUP');
+      // The first that stops takes its children along.
+      for (const pid of await processesWith(mark)) if (Number(pid) !== terminal.pid) hangUp(Number(pid));
       expect(await exited).toEqual([0, null]);
       expect(log).toMatch(/stopping[\s\S]*SIGHUP[\s\S]*stopped/);
       await noneLeft(mark);

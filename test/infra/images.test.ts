@@ -137,6 +137,6 @@ describe.skipIf(!engine)(`images built by ${engine}${skipped}`, { timeout: 240_0
       'the container to take a signal',
       LIMIT_MS,
     );
-    expect([0, 143]).toContain(await early.exited);
+    expect([0, 143], early.log()).toContain(await early.exited);
   });
 });

@@ -21,12 +21,13 @@ describe('more than the edge can do in time', () => {
     const image = await flatPng(SURE_RED);
     const alone: number[] = [];
     for (let i = 0; i < 5; i++) alone.push((await postImage(system.url, image)).body.timings.totalMs);
-    const deadlineMs = Math.ceil(10 * Math.max(...alone));
+    const typicalMs = alone.sort((a, b) => a - b)[2] as number; // one slow run would make room for all
+    const deadlineMs = Math.ceil(10 * typicalMs);
     // Far more than fits, but one after the other: each sees what was let in before it.
     const answers: Promise<Awaited<ReturnType<typeof postImage>>>[] = [];
     for (let i = 0; i < 60; i++) {
       answers.push(postImage(system.url, image, `?strategy=edge&deadlineMs=${deadlineMs}`));
-      await new Promise((resolve) => setTimeout(resolve, Math.max(...alone) / 6));
+      await new Promise((resolve) => setTimeout(resolve, typicalMs / 6));
     }
     const all = await Promise.all(answers);
     const [answered, refused] = [all.filter((a) => a.status === 200), all.filter((a) => a.status === 429)];
@@ -50,7 +51,7 @@ describe('more than the edge can do in time', () => {
 
   test('escalations are given up before answers are: the generalist answers, marked overloaded', async () => {
     await using system = await startTinySystem({
-      models: { generalist: slow },
+      models: { generalist: { ...slow, work: 240 } }, // full for long enough to be seen from a busy machine
       env: { ASK_WORKERS: '1', ASK_CACHE_BYTES: '0', ASK_EDGE_QUEUE: '40' },
     });
     const image = await flatPng(UNSURE_WARM);

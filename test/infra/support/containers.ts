@@ -23,6 +23,7 @@ export interface Container {
   log(): string;
   /** Runs a shell script in it, and resolves with its output. */
   execute(script: string): Promise<string>;
+  /** Rejects while it does not run. */
   signal(name: 'TERM' | 'KILL'): Promise<void>;
   /** Exit status; 128 and the signal's number for one that a signal ended. */
   exited: Promise<number | null>;
@@ -50,6 +51,8 @@ function follow(child: ChildProcess, commands: { tool: string; id: string }, cle
     log: () => log,
     execute: async (script) => (await run(tool, ['exec', id, 'sh', '-c', script])).stdout,
     signal: async (name) => {
+      // What is signalled between its creation and its start was never the image's process.
+      if (tool === 'runc') requireRunning((await run(tool, ['state', id])).stdout);
       await run(tool, tool === 'runc' ? ['kill', id, name] : ['kill', '--signal', name, id]);
     },
     exited,
@@ -59,6 +62,11 @@ function follow(child: ChildProcess, commands: { tool: string; id: string }, cle
       await clean();
     },
   };
+}
+
+function requireRunning(state: string): void {
+  const { status } = JSON.parse(state) as { status: string };
+  if (status !== 'running') throw new Error(`the container is ${status}, not running`);
 }
 
 function startByEngine(engine: 'docker' | 'podman', options: ContainerOptions): Container {
