@@ -1,6 +1,6 @@
-import { connect } from 'node:net';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openRawConnection } from '../support/raw-connection.ts';
 import { startTinySystem } from '../support/system.ts';
 import { flatPng, SURE_RED } from '../support/tiny-bundle.ts';
 import { waitFor } from '../support/wait.ts';
@@ -107,7 +107,7 @@ describe('the bytes say what a picture is', () => {
       });
   });
 
-  test('a format that is not taken is named under whatever label, by whatever door; relabelling is not advised', async () => {
+  test('a format that is not taken is named under any label, by any door; relabelling is not advised', async () => {
     const form = (bytes: Buffer) =>
       Buffer.concat([
         Buffer.from('--x\r\ncontent-disposition: form-data; name=image\r\n\r\n'),
@@ -135,20 +135,15 @@ describe('the bytes say what a picture is', () => {
     }
   });
 
-  test('a format that is not taken is refused before the rest of it has come, and the connection serves on', async () => {
-    const { hostname, port } = new URL(system.url);
-    const socket = connect(Number(port), hostname);
-    let received = '';
-    socket.on('data', (chunk) => {
-      received += chunk;
-    });
+  test('a format that is not taken is refused before it has come whole, and the connection serves on', async () => {
+    const { socket, received } = openRawConnection(system.url);
     const beginning = Buffer.concat([Buffer.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic', 'latin1'), Buffer.alloc(5000)]);
     socket.write(`POST /classify?deadlineMs=60000 HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n`);
     socket.write(beginning);
-    await waitFor(() => received.includes('HEIC is not taken'), 'the refusal');
+    await waitFor(() => received().includes('HEIC is not taken'), 'the refusal');
     socket.write(Buffer.alloc(1_000_000 - beginning.length));
     socket.write('GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n');
-    await waitFor(() => received.includes('{"status":"alive"}'), 'the next answer');
+    await waitFor(() => received().includes('{"status":"alive"}'), 'the next answer');
     socket.destroy();
   });
 

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
-import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openRawConnection } from '../support/raw-connection.ts';
 import { startTinySystem } from '../support/system.ts';
 import { flatPng, SURE_RED, UNSURE_WARM } from '../support/tiny-bundle.ts';
 import { waitFor } from '../support/wait.ts';
@@ -112,12 +112,7 @@ describe('fields of a form', () => {
   test('a deadline counts from the headers on, although it comes last', async () => {
     const slow = { rows: [1, 2, 3, 4].map((bias): [number, number, number, number] => [0, 0, 0, bias]), work: 50 };
     await using busy = await startTinySystem({ experts: null, models: { generalist: { ...slow, attention: true } } });
-    const { hostname, port } = new URL(busy.url);
-    const socket = connect(Number(port), hostname);
-    let received = '';
-    socket.on('data', (chunk) => {
-      received += chunk;
-    });
+    const { socket, received } = openRawConnection(busy.url);
     const form = toForm([image(), field('deadlineMs', '300')]);
     const head = 'POST /classify HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary=x';
     socket.write(`${head}\r\ncontent-length: ${form.length}\r\n\r\n`);
@@ -125,7 +120,7 @@ describe('fields of a form', () => {
     await once(socket, 'connect');
     await sleep(600);
     socket.write(form.subarray(100));
-    await waitFor(() => received.includes('deadline-exceeded'), 'the refusal');
+    await waitFor(() => received().includes('deadline-exceeded'), 'the refusal');
     socket.destroy();
   });
 });

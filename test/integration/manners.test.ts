@@ -1,8 +1,8 @@
 import { once } from 'node:events';
-import { connect } from 'node:net';
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { KEY, makeKeyFile } from '../support/key-file.ts';
+import { openRawConnection } from '../support/raw-connection.ts';
 import { startTinySystem } from '../support/system.ts';
 import { flatPng, SURE_RED } from '../support/tiny-bundle.ts';
 
@@ -211,17 +211,12 @@ describe('pages of other origins', () => {
   });
 
   test('a named one may read that its request came too slowly', async () => {
-    const { hostname, port } = new URL(guarded.url);
-    const socket = connect(Number(port), hostname);
-    let received = '';
-    socket.on('data', (chunk) => {
-      received += chunk;
-    });
+    const { socket, received } = openRawConnection(guarded.url);
     const head = `POST /classify?deadlineMs=100 HTTP/1.1\r\nhost: x\r\norigin: ${ORIGIN}\r\nx-api-key: ${KEY}`;
     socket.write(`${head}\r\ncontent-length: 1000\r\n\r\nx`);
     await once(socket, 'close');
-    expect(received).toMatch(/^HTTP\/1\.1 408/);
-    expect(received).toContain(`\r\naccess-control-allow-origin: ${ORIGIN}\r\n`);
+    expect(received()).toMatch(/^HTTP\/1\.1 408/);
+    expect(received()).toContain(`\r\naccess-control-allow-origin: ${ORIGIN}\r\n`);
   });
 
   test('where none is named, nobody is told anything', async () => {

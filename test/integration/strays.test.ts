@@ -52,7 +52,7 @@ async function startStored(subjects: string[], experts: string | null) {
   return { url: edge.url, of, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
-test('bus: what a JetStream stream acknowledges is no answer; the expert’s counts, and the log warns once', async () => {
+test('bus: a JetStream stream’s acknowledgement is no answer; the expert’s counts, the log warns once', async () => {
   await using system = await startStored(['ask.>'], 'warm,cold');
   const image = await flatPng(UNSURE_WARM);
   for (let i = 0; i < 5; i++) {
@@ -65,7 +65,7 @@ test('bus: what a JetStream stream acknowledges is no answer; the expert’s cou
   expect(String(system.of(STRAY)[0]?.cause)).toContain('JetStream');
 });
 
-test('bus: an acknowledged question that no expert answers times out, opens the circuit, then costs nothing', async () => {
+test('bus: an acknowledged question nobody answers times out, opens the circuit, then is free', async () => {
   await using system = await startStored(['ask.>'], 'warm');
   const image = await flatPng(UNSURE_COLD);
   const degraded = async () => (await postImage(system.url, image, '?deadlineMs=600')).body.degraded;
