@@ -95,7 +95,7 @@ export function createEdgeMetrics(
     }),
     failures: new Counter({
       name: 'ask_escalation_failures_total',
-      help: 'Questions that no expert answered, by the reason: what the bus or the expert says, or why it was not asked',
+      help: 'Questions that no expert answered, by the reason: what the bus or the expert says, or why none was asked',
       labelNames: ['reason'],
       registers,
     }),

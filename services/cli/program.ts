@@ -28,7 +28,8 @@ export function defineProgram(program: Command): Command {
     .command('classify')
     .summary('names what is in pictures, and the route each answer took')
     .description(
-      'Names what is in each picture and the route its answer took, by a system started for it or by a running service.',
+      'Names what is in each picture and the route its answer took, by a system started for it ' +
+        'or by a running service.',
     )
     .argument('<picture...>', "files, folders, patterns in quotes ('photos/*.jpg'), - for standard input")
     .addOption(new Option('--strategy <name>', 'who may answer').choices(strategyNames).default('ask'))
@@ -60,8 +61,8 @@ export function defineProgram(program: Command): Command {
     .command('calibrate')
     .summary("chooses the bundle's threshold for a goal")
     .description(
-      "Chooses the bundle's threshold on the validation pictures held back for it, certifies what it reaches and writes both " +
-        'into the manifest. Several goals are met together or not at all.',
+      "Chooses the bundle's threshold on the validation pictures held back for it, certifies what it reaches " +
+        'and writes both into the manifest. Several goals are met together or not at all.',
     );
   for (const [name, meaning] of Object.entries(meanings)) calibration.option(`--${name} <number>`, meaning);
   calibration
@@ -77,8 +78,9 @@ export function defineProgram(program: Command): Command {
     .command('encodings')
     .summary('chooses how pictures travel to experts')
     .description(
-      'Chooses how pictures travel to experts: the fewest bytes that cost at most so much accuracy, measured on a folder of ' +
-        'pictures for each class, or on the validation pictures in the CIFAR-100 records that the bundle was trained on.',
+      'Chooses how pictures travel to experts: the fewest bytes that cost at most so much accuracy, measured on a ' +
+        'folder of pictures for each class, or on the validation pictures in the CIFAR-100 records that the bundle ' +
+        'was trained on.',
     )
     .requiredOption(...data)
     .option('--max-loss <share>', 'how much accuracy it may cost', '0.002')
@@ -108,8 +110,8 @@ export function defineProgram(program: Command): Command {
     .command('sign')
     .summary("signs the bundle's manifest")
     .description(
-      "Signs the bundle's manifest, for services that are given the public key (ASK_MANIFEST_KEY); calibrate and encodings " +
-        'rewrite the manifest and remove its signature.',
+      "Signs the bundle's manifest, for services that are given the public key (ASK_MANIFEST_KEY); " +
+        'calibrate and encodings rewrite the manifest and remove its signature.',
     )
     .requiredOption('--key <private.pem>', 'an Ed25519 private key')
     .option('--models <folder>', "the bundle (default: the settings')")

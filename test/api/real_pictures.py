@@ -1,5 +1,6 @@
 """
-Hooks of schemathesis: where it means a body to be right, the picture in it is $PICTURE. What it makes up itself is none.
+Hooks of schemathesis: where it means a body to be right, the picture in it is $PICTURE. What it makes up itself
+is none.
 """
 
 import base64

@@ -9,7 +9,8 @@ import { type Distribution, summarise } from './statistics.ts';
 
 const help = `npm run -s bench:models
 Time of a picture in each model of the bundle, alone and in runs of several, by onnxruntime-node with one thread,
-without queue or transport. ASK_EXECUTION_PROVIDERS says what they run on; on an accelerator larger runs are timed, too.`;
+without queue or transport. ASK_EXECUTION_PROVIDERS says what they run on; on an
+accelerator larger runs are timed, too.`;
 
 // The models take turns in blocks, so that a busy machine slows all of them alike, and each is timed with its weights
 // in the processor's caches, as on a device that runs no other.

@@ -68,7 +68,7 @@ describe('ask sign', () => {
     expect(await readFile(signature, 'utf8')).toBe(expected);
   });
 
-  test('what makes no sense ends with status 2, a manifest that no service takes with 1; nothing is written', async () => {
+  test('what makes no sense ends with status 2, a manifest no service takes with 1; nothing is written', async () => {
     await using bundle = await makeTinyBundle();
     const { directory } = bundle;
     const refused = async (args: string[]) => {

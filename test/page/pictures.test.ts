@@ -26,7 +26,8 @@ function makeBmp(width: number, height: number, { r, g, b }: typeof RED): Buffer
   return Buffer.concat([header, Buffer.alloc(3 * width * height, Buffer.from([b, g, r]))]);
 }
 
-const svg = `<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32"><rect width="32" height="32" fill="rgb(250,10,10)"/></svg>`;
+const square = '<rect width="32" height="32" fill="rgb(250,10,10)"/>';
+const svg = `<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32">${square}</svg>`;
 const ftyp = (...brands: string[]) => {
   const head = `\0\0\0\x18ftyp${brands[0]}\0\0\0\0${brands.slice(1).join('')}`;
   return Buffer.concat([Buffer.from(head, 'latin1'), Buffer.alloc(4000, 7)]);

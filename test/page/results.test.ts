@@ -73,7 +73,7 @@ describe.skipIf(!chromium)('the page: results', () => {
     expect(most).toBeLessThanOrEqual(3);
   });
 
-  test('the same file can be chosen again, and tells its first reason beside that it comes from the cache', async () => {
+  test('the same file can be chosen again; its first reason stands beside that it comes from the cache', async () => {
     await using opened = await browser.open(system.url);
     const { page } = opened;
     const file = await png('again.png', [127, 120, 120]);

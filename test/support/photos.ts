@@ -10,10 +10,12 @@ export async function makePhoto(width: number, height: number): Promise<RawImage
     ).resize(width, height, { fit: 'fill', kernel: 'cubic' });
   const lines = Array.from({ length: 24 }, (_, i) => {
     const x = (i * width) / 24;
-    return `<rect x="${x}" y="${(i * height) / 40}" width="${1 + (i % 5)}" height="${height / 2}" fill="hsl(${i * 47} 80% 40%)"/>`;
+    const place = `x="${x}" y="${(i * height) / 40}" width="${1 + (i % 5)}" height="${height / 2}"`;
+    return `<rect ${place} fill="hsl(${i * 47} 80% 40%)"/>`;
   });
   const letters = `<text x="4%" y="80%" font-size="${height / 6}" font-family="sans-serif">Expert 8</text>`;
-  const drawing = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">${lines.join('')}${letters}</svg>`;
+  const size = `width="${width}" height="${height}"`;
+  const drawing = `<svg xmlns="http://www.w3.org/2000/svg" ${size}>${lines.join('')}${letters}</svg>`;
   const grain = await noise(Math.min(width, height), 7).raw().toBuffer();
   const soft = await noise(6, 1)
     .composite([

@@ -7,7 +7,9 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 tools=.cache/tools
 
-if [ ! -x /usr/bin/chromium ] || [ ! -x /usr/bin/strace ] || [ ! -x "$tools/usr/bin/promtool" ]; then apt-get update -q; fi
+if [ ! -x /usr/bin/chromium ] || [ ! -x /usr/bin/strace ] || [ ! -x "$tools/usr/bin/promtool" ]; then
+  apt-get update -q
+fi
 if [ ! -x /usr/bin/chromium ]; then apt-get install -y -q --no-install-recommends chromium; fi
 if [ ! -x /usr/bin/strace ]; then apt-get install -y -q --no-install-recommends strace; fi
 

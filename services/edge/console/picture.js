@@ -45,7 +45,8 @@ export async function prepare(picture, maxBytes) {
   if (format?.type && file.size <= maxBytes && pixels <= MANY_PIXELS) return keep(picture);
   if (image === undefined && format?.type) {
     throw new Complaint(
-      `This file has ${toMegabytes(file.size)}, the service takes at most ${toMegabytes(maxBytes)}, and this browser cannot show it to shrink it. It was not sent.`,
+      `This file has ${toMegabytes(file.size)}, the service takes at most ${toMegabytes(maxBytes)}, ` +
+        'and this browser cannot show it to shrink it. It was not sent.',
     );
   }
   if (image === undefined) throw new Complaint(refuse(format));

@@ -56,7 +56,10 @@ function parse(text) {
 }
 
 function describeStranger({ status }) {
-  return `Something else answered in the service’s place, with status ${status}: a proxy, perhaps, or a service that is being replaced.`;
+  return (
+    `Something else answered in the service’s place, with status ${status}: ` +
+    'a proxy, perhaps, or a service that is being replaced.'
+  );
 }
 
 function explain({ name }) {
