@@ -3,6 +3,7 @@ import { existsSync, openSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { KEY, keyLine } from '../support/key-file.ts';
 import { spawnService, withoutProgress } from '../support/service.ts';
@@ -68,11 +69,18 @@ test('what takes longer than a second says on standard error how far it is', asy
   const data = join(folder, 'data/red');
   await cp(many, data, { recursive: true });
   await using service = spawnService('cli', env(), ['eval', '--data', join(folder, 'data'), '--json']);
-  // However fast the machine: stopped for so long, the program finds its first second over.
   await waitFor(() => childrenOf(service.pid).length > 0, 'the model process');
-  service.kill('SIGSTOP');
-  await new Promise((resolve) => setTimeout(resolve, 1500));
-  service.kill('SIGCONT');
+  // However fast the machine: stopped for so long whenever it has run a little, the program finds its first second over.
+  let running = true;
+  const ended = service.exited.then(() => {
+    running = false;
+  });
+  while (running && service.log() === '') {
+    service.kill('SIGSTOP');
+    await sleep(1200);
+    service.kill('SIGCONT');
+    await Promise.race([ended, sleep(50)]);
+  }
   expect(await service.exited).toBe(0);
   expect(service.log()).toMatch(/^\d+ of 400 answers\n/);
   expect(JSON.parse(service.output())).toMatchObject({ n: COUNT, accuracy: 1 });
