@@ -1,7 +1,7 @@
 import { connectNats } from '../../shared/bus-nats.ts';
+import { createPool } from '../../shared/inference.pool.ts';
 import { loadBundle } from '../../shared/manifest.ts';
 import { natsOptions, runProcess } from '../../shared/process.ts';
-import { startEdge } from './service.ts';
 
 /** Experts and their broker may start at the same time; for one that does not come, nobody waits after that. */
 const GRACE_MS = 10_000;
@@ -14,7 +14,9 @@ await runProcess({ name: 'ask-edge', usage }, async (config, log) => {
   const bus = connectNats(natsOptions(config, 'ask-edge', log));
   await using started = new AsyncDisposableStack();
   started.defer(() => bus.close());
-  const edge = await startEdge({ bus, bundle, config, log, expected: { experts, graceMs: GRACE_MS } });
+  const pool = started.use(createPool(config, config.ASK_EDGE_QUEUE, log));
+  const { startEdge } = await import('./service.ts'); // loaded while the model processes start
+  const edge = await startEdge({ bus, bundle, config, log, pool, expected: { experts, graceMs: GRACE_MS } });
   started.defer(() => edge.stop());
   const running = started.move();
   return { stop: () => running.disposeAsync() };

@@ -1,8 +1,8 @@
 import { connectNats } from '../../shared/bus-nats.ts';
+import { createPool, expertMemory } from '../../shared/inference.pool.ts';
 import { loadBundle } from '../../shared/manifest.ts';
 import { natsOptions, runProcess } from '../../shared/process.ts';
 import { startHealth } from './health.ts';
-import { startExpert } from './service.ts';
 
 const usage = 'npm run expert: one or several experts, asked over NATS';
 
@@ -11,9 +11,11 @@ await runProcess({ name: 'ask-expert', usage }, async (config, log) => {
   const bus = connectNats(natsOptions(config, 'ask-expert', log));
   await using started = new AsyncDisposableStack();
   started.defer(() => bus.close());
+  const pool = started.use(createPool(config, config.ASK_EXPERT_QUEUE, log, expertMemory(config)));
   const health = await startHealth(config, bus);
   started.defer(() => health.stop());
-  const expert = await startExpert({ bus, bundle, config, log });
+  const { startExpert } = await import('./service.ts'); // loaded while the model processes start
+  const expert = await startExpert({ bus, bundle, config, log, pool });
   started.defer(() => expert.stop());
   health.ready(expert.metrics.registry);
   const running = started.move();

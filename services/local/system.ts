@@ -4,8 +4,7 @@ import { createPool, expertMemory } from '../../shared/inference.pool.ts';
 import type { Log } from '../../shared/log.ts';
 import { loadBundle } from '../../shared/manifest.ts';
 import { createExpertMetrics } from '../../shared/metrics.expert.ts';
-import { type EdgeService, startEdge } from '../edge/service.ts';
-import { chooseExperts, startExpert } from '../expert/service.ts';
+import type { EdgeService } from '../edge/service.ts';
 
 /**
  * Edge and experts on the bus inside this process. Ready when this resolves. `near`: pictures go from one to the other
@@ -13,12 +12,15 @@ import { chooseExperts, startExpert } from '../expert/service.ts';
  */
 export async function startSystem(config: Config, log: Log, { near }: { near: boolean }): Promise<EdgeService> {
   const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
-  const bus = createMemoryBus();
   // Shared: as many processes as cores run to the end what others would interrupt, with cold caches for both.
   const memory = expertMemory(config, bundle.manifest.generalist.bytes);
   const pool = createPool(config, config.ASK_EDGE_QUEUE + config.ASK_EXPERT_QUEUE, log, memory);
   await using started = new AsyncDisposableStack();
   started.use(pool);
+  // The model processes start while the services' code is loaded.
+  const { startEdge } = await import('../edge/service.ts');
+  const { chooseExperts, startExpert } = await import('../expert/service.ts');
+  const bus = createMemoryBus();
   const common = { bus, bundle, config, log, pool };
   const experts = chooseExperts(bundle, config.ASK_EXPERTS);
   const metrics = createExpertMetrics(experts.map(({ id }) => id)); // there, at 0, before the experts are
