@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { nkeys } from '@nats-io/transport-node';
-import { readArguments, refuse } from '../../shared/arguments.ts';
+import { readArguments, refuse } from '../../shared/service/arguments.ts';
 
 const name = 'nkey.ts';
 const help = `node_modules/.bin/node infra/nats/nkey.ts FILE

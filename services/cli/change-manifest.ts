@@ -1,8 +1,8 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { manifestSchema } from '../../shared/manifest.schema.ts';
-import type { Manifest } from '../../shared/manifest.ts';
-import { signaturePath } from '../../shared/signature.ts';
+import type { Manifest } from '../../shared/bundle/load.ts';
+import { manifestSchema } from '../../shared/bundle/manifest.ts';
+import { signaturePath } from '../../shared/bundle/signature.ts';
 import { replaceFile } from './replace-file.ts';
 
 /**

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
-import type { Config } from '../../shared/config.ts';
-import { createLog } from '../../shared/log.ts';
-import { makeVisible } from '../../shared/visible.ts';
+import { createLog } from '../../shared/observe/log.ts';
+import type { Config } from '../../shared/settings/settings.ts';
+import { makeVisible } from '../../shared/settings/visible.ts';
 import type { Answer } from '../edge/classify.ts';
 import { startSystem } from '../local/system.ts';
 import { findPictures, STDIN } from './find-pictures.ts';

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
-import { fitPixels } from '../../shared/image.ts';
-import type { InferencePool } from '../../shared/inference.ts';
-import type { Bundle } from '../../shared/manifest.ts';
-import { toRunnable } from '../../shared/runnable.ts';
-import type { RawImage } from '../../shared/wire.ts';
+import type { Bundle } from '../../shared/bundle/load.ts';
+import { fitPixels } from '../../shared/imaging/codec.ts';
+import type { InferencePool } from '../../shared/inference/pool.ts';
+import { toRunnable } from '../../shared/inference/runnable.ts';
+import type { RawImage } from '../../shared/wire/expert-protocol.ts';
 import { readPredictions } from './calibrate/predictions.ts';
 import { isFolder, type Labelled, readLabelled } from './labelled.ts';
 import { showProgress } from './progress.ts';

@@ -1,10 +1,10 @@
 import { availableParallelism } from 'node:os';
-import type { Config } from '../../shared/config.ts';
-import { Deadline } from '../../shared/deadline.ts';
-import { createLog } from '../../shared/log.ts';
-import { loadBundle } from '../../shared/manifest.ts';
-import { createPace } from '../../shared/pace.ts';
-import { topK } from '../../shared/probabilities.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
+import { createLog } from '../../shared/observe/log.ts';
+import { topK } from '../../shared/policy/probabilities.ts';
+import { Deadline } from '../../shared/request/deadline.ts';
+import { createPace } from '../../shared/request/pace.ts';
+import type { Config } from '../../shared/settings/settings.ts';
 import { createHedgeBudget } from '../edge/second-choice.ts';
 import { type StrategyName, strategies } from '../edge/strategies.ts';
 import type { Outcome, Tools } from '../edge/strategy.ts';

@@ -1,6 +1,6 @@
 import { access, constants, glob, open, readdir, realpath, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { extensions, mediaTypeOf } from '../../shared/media-type.ts';
+import { extensions, mediaTypeOf } from '../../shared/wire/media-type.ts';
 import { InputError } from './usage.ts';
 
 /** The name of standard input. */

@@ -1,11 +1,11 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, relative, sep } from 'node:path';
-import { createDecoder } from '../../shared/decoder.ts';
-import { AppError } from '../../shared/errors.ts';
-import { encodeImage, fitPixels } from '../../shared/image.ts';
-import type { Manifest } from '../../shared/manifest.ts';
-import { nearest } from '../../shared/nearest.ts';
-import type { RawImage } from '../../shared/wire.ts';
+import type { Manifest } from '../../shared/bundle/load.ts';
+import { encodeImage, fitPixels } from '../../shared/imaging/codec.ts';
+import { createDecoder } from '../../shared/imaging/decoder.ts';
+import { AppError } from '../../shared/request/errors.ts';
+import { nearest } from '../../shared/settings/nearest.ts';
+import type { RawImage } from '../../shared/wire/expert-protocol.ts';
 import { walkPictures } from './find-pictures.ts';
 import { type LabelledImage, readRecords } from './records.ts';
 import { InputError } from './usage.ts';

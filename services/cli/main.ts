@@ -1,9 +1,9 @@
 import { Command, CommanderError } from 'commander';
-import { ConfigError, callersFolder, readConfig } from '../../shared/config.ts';
-import { AppError } from '../../shared/errors.ts';
-import { ModelFailed } from '../../shared/inference.process.ts';
-import { BundleError } from '../../shared/manifest.ts';
-import { makeLinesVisible } from '../../shared/visible.ts';
+import { BundleError } from '../../shared/bundle/load.ts';
+import { ModelFailed } from '../../shared/inference/model-process.ts';
+import { AppError } from '../../shared/request/errors.ts';
+import { ConfigError, callersFolder, readConfig } from '../../shared/settings/settings.ts';
+import { makeLinesVisible } from '../../shared/settings/visible.ts';
 import { OutputError, print } from './output.ts';
 import { defineProgram } from './program.ts';
 import { InputError, UsageError } from './usage.ts';

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
-import { helpText } from '../../shared/config.help.ts';
-import { readConfig } from '../../shared/config.ts';
-import { VERSION } from '../../shared/version.ts';
+import { helpText } from '../../shared/settings/help.ts';
+import { readConfig } from '../../shared/settings/settings.ts';
+import { VERSION } from '../../shared/settings/version.ts';
 import { strategyNames } from '../edge/strategies.ts';
 import type { CalibrateOptions, numericOptions } from './calibrate/calibrate.ts';
 import type { ClassifyOptions } from './classify.ts';

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
-import { readCertificates } from '../../shared/certificates.ts';
-import type { Config } from '../../shared/config.ts';
+import { readCertificates } from '../../shared/settings/certificates.ts';
+import type { Config } from '../../shared/settings/settings.ts';
 import type { Remote } from './remote.ts';
 import { InputError, UsageError } from './usage.ts';
 

@@ -1,8 +1,8 @@
 import { createPrivateKey, type KeyObject, sign as signBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadBundle } from '../../shared/manifest.ts';
-import { signaturePath } from '../../shared/signature.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
+import { signaturePath } from '../../shared/bundle/signature.ts';
 import { replaceFile } from './replace-file.ts';
 import { UsageError } from './usage.ts';
 

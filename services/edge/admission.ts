@@ -1,5 +1,5 @@
-import { AppError } from '../../shared/errors.ts';
-import type { Pace } from '../../shared/pace.ts';
+import { AppError } from '../../shared/request/errors.ts';
+import type { Pace } from '../../shared/request/pace.ts';
 
 /** Decides who is let in, by count and by age, and whose escalation is given up for that. */
 export interface Admission {

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { z } from 'zod';
-import { ConfigError } from '../../shared/config.ts';
-import { decimal } from '../../shared/decimal.ts';
+import { decimal } from '../../shared/settings/decimal.ts';
+import { ConfigError } from '../../shared/settings/settings.ts';
 
 /** Whom a key belongs to, and how often it may be used. */
 export interface KeyHolder {

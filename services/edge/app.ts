@@ -2,7 +2,7 @@ import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import Fastify, { LogController } from 'fastify';
 import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Log } from '../../shared/log.ts';
+import type { Log } from '../../shared/observe/log.ts';
 import type { Admission } from './admission.ts';
 import type { ClassifyDependencies } from './classify.ts';
 import { corsOptions } from './cors.ts';

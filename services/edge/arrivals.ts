@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Bus } from '../../shared/bus.ts';
-import type { Log } from '../../shared/log.ts';
-import type { ModelEntry } from '../../shared/manifest.ts';
+import type { ModelEntry } from '../../shared/bundle/load.ts';
+import type { Bus } from '../../shared/bus/bus.ts';
+import type { Log } from '../../shared/observe/log.ts';
 import type { Directory } from './directory.ts';
 
 /** Experts that start beside this edge. */

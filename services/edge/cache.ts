@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { Damage } from '../../shared/damage.ts';
+import type { Damage } from '../../shared/wire/damage.ts';
 import type { Outcome } from './strategy.ts';
 
 /** What is remembered of an answer. */

@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api';
-import { softmax, topK } from '../../shared/probabilities.ts';
-import { inSpan, SpanKind } from '../../shared/telemetry.ts';
+import { inSpan, SpanKind } from '../../shared/observe/telemetry.ts';
+import { softmax, topK } from '../../shared/policy/probabilities.ts';
 import { createParcel } from './consult.ts';
 import { escalate } from './escalate.ts';
 import { type Candidate, decideRouting } from './gate.ts';

@@ -1,5 +1,5 @@
-import { elapsed, unlessAborted } from '../../shared/deadline.ts';
-import type { ModelEntry } from '../../shared/manifest.ts';
+import type { ModelEntry } from '../../shared/bundle/load.ts';
+import { elapsed, unlessAborted } from '../../shared/request/deadline.ts';
 import { askExpert, type Degraded, type ExpertAnswer } from './experts.ts';
 import type { Payload } from './payload.ts';
 import type { Task, Tools } from './strategy.ts';

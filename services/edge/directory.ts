@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Bus } from '../../shared/bus.ts';
-import { SERVICE_NAME } from '../../shared/wire.ts';
+import type { Bus } from '../../shared/bus/bus.ts';
+import { SERVICE_NAME } from '../../shared/wire/expert-protocol.ts';
 
 const WAIT_MS = 200;
 const ping = z.object({ id: z.string(), metadata: z.object({ expert: z.string(), digest: z.string() }) });

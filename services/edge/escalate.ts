@@ -1,5 +1,5 @@
-import type { ModelEntry } from '../../shared/manifest.ts';
-import { softmax } from '../../shared/probabilities.ts';
+import type { ModelEntry } from '../../shared/bundle/load.ts';
+import { softmax } from '../../shared/policy/probabilities.ts';
 import { type Consultation, consult, count, type Parcel, RESERVE_MS, stillToCome } from './consult.ts';
 import type { Candidate } from './gate.ts';
 import { mergeLogLinear } from './merge.ts';

@@ -1,7 +1,7 @@
-import { type Bus, BusError } from '../../shared/bus.ts';
-import { elapsed } from '../../shared/deadline.ts';
-import { AppError } from '../../shared/errors.ts';
-import { type CallersTrace, inSpan, SpanKind, traceHeaders } from '../../shared/telemetry.ts';
+import { type Bus, BusError } from '../../shared/bus/bus.ts';
+import { type CallersTrace, inSpan, SpanKind, traceHeaders } from '../../shared/observe/telemetry.ts';
+import { elapsed } from '../../shared/request/deadline.ts';
+import { AppError } from '../../shared/request/errors.ts';
 import {
   type ClassifyReply,
   cancelSubject,
@@ -13,7 +13,7 @@ import {
   isAnswer,
   type RawImage,
   sizeOnBus,
-} from '../../shared/wire.ts';
+} from '../../shared/wire/expert-protocol.ts';
 
 /** Why an answer that should have been an expert's is the generalist's. */
 export type Degraded = 'timeout' | 'no-expert' | 'overloaded' | 'expert-error' | 'circuit-open';

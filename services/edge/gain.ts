@@ -1,5 +1,5 @@
-import type { GainWeights, Manifest } from '../../shared/manifest.ts';
-import { topK } from '../../shared/probabilities.ts';
+import type { GainWeights, Manifest } from '../../shared/bundle/load.ts';
+import { topK } from '../../shared/policy/probabilities.ts';
 import type { Candidate } from './gate.ts';
 
 type Scoring = Extract<Manifest['routing']['scoring'], { method: 'expected-gain' }>;

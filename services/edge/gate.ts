@@ -1,5 +1,5 @@
-import type { Manifest } from '../../shared/manifest.ts';
-import { largest, topK } from '../../shared/probabilities.ts';
+import type { Manifest } from '../../shared/bundle/load.ts';
+import { largest, topK } from '../../shared/policy/probabilities.ts';
 import { normalisedEntropy, rankByGain } from './gain.ts';
 
 export type Metric = Manifest['routing']['metric'];

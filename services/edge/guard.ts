@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { BlockList, isIP } from 'node:net';
 import type { FastifyRequest } from 'fastify';
-import { type Config, ConfigError } from '../../shared/config.ts';
-import { AppError } from '../../shared/errors.ts';
-import type { Log } from '../../shared/log.ts';
-import type { EdgeMetrics } from '../../shared/metrics.ts';
+import type { EdgeMetrics } from '../../shared/observe/edge-metrics.ts';
+import type { Log } from '../../shared/observe/log.ts';
+import { AppError } from '../../shared/request/errors.ts';
+import { type Config, ConfigError } from '../../shared/settings/settings.ts';
 import { type KeyRing, openKeyRing } from './key-ring.ts';
 import { createRates } from './rates.ts';
 

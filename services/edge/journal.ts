@@ -1,5 +1,5 @@
-import { sparing } from '../../shared/log.sparing.ts';
-import type { Log } from '../../shared/log.ts';
+import type { Log } from '../../shared/observe/log.ts';
+import { sparing } from '../../shared/observe/sparing.ts';
 import type { CircuitChange } from './expert-health.ts';
 
 /** What the log says of experts: a fault that lasts is a few lines, however many requests meet it. */

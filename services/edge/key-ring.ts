@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { ConfigError } from '../../shared/config.ts';
-import type { Log } from '../../shared/log.ts';
+import type { Log } from '../../shared/observe/log.ts';
+import { ConfigError } from '../../shared/settings/settings.ts';
 import { digestOf, type KeyHolder, parseKeys } from './api-keys.ts';
 
 /** The keys in force. */

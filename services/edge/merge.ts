@@ -1,4 +1,4 @@
-import type { Manifest } from '../../shared/manifest.ts';
+import type { Manifest } from '../../shared/bundle/load.ts';
 
 const FLOOR = 1e-12; // a probability that underflowed to 0 must not veto the other model
 

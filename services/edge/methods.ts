@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
-import { AppError } from '../../shared/errors.ts';
+import { AppError } from '../../shared/request/errors.ts';
 
 /**
  * The hook that refuses, before its body, what no route serves: with `Allow` where the address is one and the method is

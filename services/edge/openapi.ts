@@ -1,8 +1,8 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { VERSION } from '../../shared/version.ts';
-import { mediaTypes, PIXELS_TYPE } from '../../shared/wire.ts';
+import { VERSION } from '../../shared/settings/version.ts';
+import { mediaTypes, PIXELS_TYPE } from '../../shared/wire/expert-protocol.ts';
 import { classifyQuery } from './schemas.ts';
 
 const binary = (description: string) => ({ schema: { type: 'string', format: 'binary', description } });

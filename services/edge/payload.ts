@@ -1,7 +1,7 @@
-import { encodeImage } from '../../shared/image.ts';
-import type { Encoding } from '../../shared/manifest.ts';
-import { mediaTypeOf } from '../../shared/media-type.ts';
-import type { EncodedImage, RawImage } from '../../shared/wire.ts';
+import type { Encoding } from '../../shared/bundle/load.ts';
+import { encodeImage } from '../../shared/imaging/codec.ts';
+import type { EncodedImage, RawImage } from '../../shared/wire/expert-protocol.ts';
+import { mediaTypeOf } from '../../shared/wire/media-type.ts';
 
 export interface Payload {
   picture: RawImage | EncodedImage;

@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { AppError, type ErrorCode, toAppError } from '../../shared/errors.ts';
-import { sparing } from '../../shared/log.sparing.ts';
-import type { Log } from '../../shared/log.ts';
-import type { EdgeMetrics } from '../../shared/metrics.ts';
+import type { EdgeMetrics } from '../../shared/observe/edge-metrics.ts';
+import type { Log } from '../../shared/observe/log.ts';
+import { sparing } from '../../shared/observe/sparing.ts';
+import { AppError, type ErrorCode, toAppError } from '../../shared/request/errors.ts';
 import { CODINGS } from './receive.ts';
 
 /** Fastify's and its plugins' error codes that have a code of ours; other client errors are `invalid-body`. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Busboy, type BusboyFileStream, type BusboyHeaders } from '@fastify/busboy';
-import { AppError } from '../../shared/errors.ts';
-import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../shared/media-type.ts';
+import { AppError } from '../../shared/request/errors.ts';
+import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../shared/wire/media-type.ts';
 import { decodeBase64, explainBase64, TEXT_COPIES } from './base64.ts';
 import type { Submission } from './read-image.ts';
 import { type Reader, receive } from './receive.ts';

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
-import { AppError } from '../../shared/errors.ts';
-import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../shared/media-type.ts';
-import { PIXELS_TYPE, type RawImage, readPixels } from '../../shared/wire.ts';
+import { AppError } from '../../shared/request/errors.ts';
+import { PIXELS_TYPE, type RawImage, readPixels } from '../../shared/wire/expert-protocol.ts';
+import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../shared/wire/media-type.ts';
 import { TEXT_COPIES } from './base64.ts';
 import { readForm } from './read-form.ts';
 import { type ParseJson, readJson } from './read-json.ts';

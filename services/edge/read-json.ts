@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
-import { AppError } from '../../shared/errors.ts';
-import { requireImage } from '../../shared/media-type.ts';
+import { AppError } from '../../shared/request/errors.ts';
+import { requireImage } from '../../shared/wire/media-type.ts';
 import { decodeBase64, explainBase64 } from './base64.ts';
 import type { Submission } from './read-image.ts';
 

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex, Readable } from 'node:stream';
 import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
-import { AppError } from '../../shared/errors.ts';
+import { AppError } from '../../shared/request/errors.ts';
 
 const ZSTD_WINDOW_LOG = 23; // 8 MB: what RFC 8878 asks of everyone; more would be memory before any byte comes out
 

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { AppError } from '../../shared/errors.ts';
+import { AppError } from '../../shared/request/errors.ts';
 import { TEXT_COPIES } from './base64.ts';
 import { kindOf } from './read-image.ts';
 import { codingsOf } from './receive.ts';

@@ -1,7 +1,7 @@
-import { connectNats } from '../../shared/bus-nats.ts';
-import { createPool } from '../../shared/inference.pool.ts';
-import { loadBundle } from '../../shared/manifest.ts';
-import { natsOptions, runProcess } from '../../shared/process.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
+import { connectNats } from '../../shared/bus/nats/connection.ts';
+import { createPool } from '../../shared/inference/create-pool.ts';
+import { natsOptions, runProcess } from '../../shared/service/run-process.ts';
 
 /** Experts and their broker may start at the same time; for one that does not come, nobody waits after that. */
 const GRACE_MS = 10_000;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { damages } from '../../shared/damage.ts';
-import { decimal } from '../../shared/decimal.ts';
-import { errorCodes } from '../../shared/errors.ts';
+import { errorCodes } from '../../shared/request/errors.ts';
+import { decimal } from '../../shared/settings/decimal.ts';
+import { damages } from '../../shared/wire/damage.ts';
 import { strategyNames } from './strategies.ts';
 
 /** The longest deadline that can be asked for, in milliseconds. */

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { Bus, BusMessage, Subscription } from '../../shared/bus.ts';
-import type { ModelEntry } from '../../shared/manifest.ts';
-import { VERSION } from '../../shared/version.ts';
-import { classifySubject, EXPERT_QUEUE, SERVICE_NAME } from '../../shared/wire.ts';
+import type { ModelEntry } from '../../shared/bundle/load.ts';
+import type { Bus, BusMessage, Subscription } from '../../shared/bus/bus.ts';
+import { VERSION } from '../../shared/settings/version.ts';
+import { classifySubject, EXPERT_QUEUE, SERVICE_NAME } from '../../shared/wire/expert-protocol.ts';
 
 export interface ExpertStats {
   requests: number;

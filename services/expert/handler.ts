@@ -1,13 +1,13 @@
 import { trace } from '@opentelemetry/api';
-import type { Bus, BusMessage, Reply } from '../../shared/bus.ts';
-import { Deadline, elapsed, unlessAborted } from '../../shared/deadline.ts';
-import { AppError, toAppError } from '../../shared/errors.ts';
-import type { Inference } from '../../shared/inference.job.ts';
-import type { ModelEntry } from '../../shared/manifest.ts';
-import type { ExpertMetrics } from '../../shared/metrics.expert.ts';
-import type { Pace } from '../../shared/pace.ts';
-import { inSpan, SpanKind } from '../../shared/telemetry.ts';
-import { decodeCancel, decodeRequest, encodeReply, type RawImage } from '../../shared/wire.ts';
+import type { ModelEntry } from '../../shared/bundle/load.ts';
+import type { Bus, BusMessage, Reply } from '../../shared/bus/bus.ts';
+import type { Inference } from '../../shared/inference/job.ts';
+import type { ExpertMetrics } from '../../shared/observe/expert-metrics.ts';
+import { inSpan, SpanKind } from '../../shared/observe/telemetry.ts';
+import { Deadline, elapsed, unlessAborted } from '../../shared/request/deadline.ts';
+import { AppError, toAppError } from '../../shared/request/errors.ts';
+import type { Pace } from '../../shared/request/pace.ts';
+import { decodeCancel, decodeRequest, encodeReply, type RawImage } from '../../shared/wire/expert-protocol.ts';
 
 export interface HandlerOptions {
   expert: ModelEntry;

@@ -1,7 +1,7 @@
 import Fastify from 'fastify';
 import type { Registry } from 'prom-client';
-import type { Bus } from '../../shared/bus.ts';
-import type { Config } from '../../shared/config.ts';
+import type { Bus } from '../../shared/bus/bus.ts';
+import type { Config } from '../../shared/settings/settings.ts';
 
 export interface Health {
   /** The experts are loaded; `registry` holds their metrics. */

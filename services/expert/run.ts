@@ -1,7 +1,7 @@
-import { connectNats } from '../../shared/bus-nats.ts';
-import { createPool, expertMemory } from '../../shared/inference.pool.ts';
-import { loadBundle } from '../../shared/manifest.ts';
-import { natsOptions, runProcess } from '../../shared/process.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
+import { connectNats } from '../../shared/bus/nats/connection.ts';
+import { createPool, expertMemory } from '../../shared/inference/create-pool.ts';
+import { natsOptions, runProcess } from '../../shared/service/run-process.ts';
 import { startHealth } from './health.ts';
 
 const usage = 'npm run expert: one or several experts, asked over NATS';

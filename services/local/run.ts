@@ -1,4 +1,4 @@
-import { runProcess } from '../../shared/process.ts';
+import { runProcess } from '../../shared/service/run-process.ts';
 import { startSystem } from './system.ts';
 
 const usage = 'npm start: the whole system in one process: HTTP, generalist and all experts, without a broker';

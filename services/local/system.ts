@@ -1,9 +1,9 @@
-import { createMemoryBus } from '../../shared/bus-memory.ts';
-import type { Config } from '../../shared/config.ts';
-import { createPool, expertMemory } from '../../shared/inference.pool.ts';
-import type { Log } from '../../shared/log.ts';
-import { loadBundle } from '../../shared/manifest.ts';
-import { createExpertMetrics } from '../../shared/metrics.expert.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
+import { createMemoryBus } from '../../shared/bus/memory.ts';
+import { createPool, expertMemory } from '../../shared/inference/create-pool.ts';
+import { createExpertMetrics } from '../../shared/observe/expert-metrics.ts';
+import type { Log } from '../../shared/observe/log.ts';
+import type { Config } from '../../shared/settings/settings.ts';
 import type { EdgeService } from '../edge/service.ts';
 
 /**

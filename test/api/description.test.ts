@@ -1,6 +1,6 @@
 import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { errorCodes } from '../../shared/errors.ts';
+import { errorCodes } from '../../shared/request/errors.ts';
 import { makeKeyFile } from '../support/key-file.ts';
 import { startTinySystem } from '../support/system.ts';
 

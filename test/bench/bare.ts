@@ -1,11 +1,11 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { decodeImage } from '../../shared/image.ts';
-import { ModelProcess } from '../../shared/inference.process.ts';
-import { loadBundle } from '../../shared/manifest.ts';
-import { topK } from '../../shared/probabilities.ts';
-import { createRunLimit } from '../../shared/run-limit.ts';
-import { toRunnable } from '../../shared/runnable.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
+import { decodeImage } from '../../shared/imaging/codec.ts';
+import { ModelProcess } from '../../shared/inference/model-process.ts';
+import { createRunLimit } from '../../shared/inference/run-limit.ts';
+import { toRunnable } from '../../shared/inference/runnable.ts';
+import { topK } from '../../shared/policy/probabilities.ts';
 
 /**
  * The least that an HTTP service in Node with its model in a process of its own costs: Node's server, decoding, one

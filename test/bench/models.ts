@@ -1,10 +1,10 @@
 import { loadavg } from 'node:os';
-import { readArguments } from '../../shared/arguments.ts';
-import { readConfig } from '../../shared/config.ts';
-import { ModelProcess } from '../../shared/inference.process.ts';
-import { loadBundle } from '../../shared/manifest.ts';
-import { createRunLimit } from '../../shared/run-limit.ts';
-import { toRunnable } from '../../shared/runnable.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
+import { ModelProcess } from '../../shared/inference/model-process.ts';
+import { createRunLimit } from '../../shared/inference/run-limit.ts';
+import { toRunnable } from '../../shared/inference/runnable.ts';
+import { readArguments } from '../../shared/service/arguments.ts';
+import { readConfig } from '../../shared/settings/settings.ts';
 import { type Distribution, summarise } from './statistics.ts';
 
 const help = `npm run -s bench:models

@@ -1,5 +1,5 @@
 import { loadavg } from 'node:os';
-import { readArguments, refuse } from '../../shared/arguments.ts';
+import { readArguments, refuse } from '../../shared/service/arguments.ts';
 import { findNatsServer } from '../support/find-nats-server.ts';
 import { startNats } from '../support/nats-server.ts';
 import { checkOut, type Spawned, spawnFrom } from '../support/revision.ts';

@@ -1,6 +1,6 @@
-import { decodeImage } from '../../shared/image.ts';
-import { loadBundle } from '../../shared/manifest.ts';
-import { InferenceSession, Tensor } from '../../shared/onnxruntime.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
+import { decodeImage } from '../../shared/imaging/codec.ts';
+import { InferenceSession, Tensor } from '../../shared/inference/onnxruntime.ts';
 import { distinct, type Picture, repeated } from './pictures.ts';
 import { type Distribution, median, summarise } from './statistics.ts';
 

@@ -1,5 +1,5 @@
 import { loadavg } from 'node:os';
-import { readArguments } from '../../shared/arguments.ts';
+import { readArguments } from '../../shared/service/arguments.ts';
 import { startCollector } from '../support/collector.ts';
 import { exitOnSignals } from '../support/kill-at-exit.ts';
 import { spawnHttp, waitForLog } from '../support/service.ts';

@@ -1,7 +1,7 @@
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { loadBundle } from '../../shared/manifest.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
 import { randomNumbers, writePredictions } from '../support/predictions.ts';
 import { spawnService } from '../support/service.ts';
 import { makeTinyBundle, type TinyBundle } from '../support/tiny-bundle.ts';

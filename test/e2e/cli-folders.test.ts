@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { loadBundle } from '../../shared/manifest.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
 import { spawnService, withoutProgress } from '../support/service.ts';
 import { flatPng, makeTinyBundle, SURE_RED, type TinyBundle, UNSURE_WARM } from '../support/tiny-bundle.ts';
 

@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { loadBundle } from '../../shared/manifest.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
 import { startNats } from '../support/nats-server.ts';
 import { randomNumbers, writePredictions } from '../support/predictions.ts';
 import { postImage, spawnHttp, spawnService, waitForLog } from '../support/service.ts';

@@ -48,8 +48,8 @@ describe('nothing phones home', () => {
     const importing = await Promise.all(
       files.map(async (file) => /^(?:import|export) .*'onnxruntime-node'/m.test(await readFile(file, 'utf8'))),
     );
-    expect(files.filter((_, i) => importing[i])).toEqual([join(root, 'shared/onnxruntime.ts')]);
-    const source = await readFile(join(root, 'shared/onnxruntime.ts'), 'utf8');
+    expect(files.filter((_, i) => importing[i])).toEqual([join(root, 'shared/inference/onnxruntime.ts')]);
+    const source = await readFile(join(root, 'shared/inference/onnxruntime.ts'), 'utf8');
     expect(source.match(/^(?:import|export) .*$/gm)?.[0]).toBe("import './onnxruntime.quiet.ts';");
   });
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { describeSettings } from '../../shared/config.help.ts';
+import { describeSettings } from '../../shared/settings/help.ts';
 import { freePort, type NatsServer, startNats } from '../support/nats-server.ts';
 import { waitFor } from '../support/wait.ts';
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connectNats } from '../../shared/bus-nats.ts';
-import { createLog } from '../../shared/log.ts';
-import { classifySubject, EXPERT_QUEUE, encodeReply } from '../../shared/wire.ts';
+import { connectNats } from '../../shared/bus/nats/connection.ts';
+import { createLog } from '../../shared/observe/log.ts';
+import { classifySubject, EXPERT_QUEUE, encodeReply } from '../../shared/wire/expert-protocol.ts';
 import type { ExpertName, World } from './world.ts';
 
 type Reply = { payload: Uint8Array; headers: Record<string, string> };

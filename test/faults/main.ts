@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
-import { readArguments, refuse } from '../../shared/arguments.ts';
+import { readArguments, refuse } from '../../shared/service/arguments.ts';
 import setup from '../support/global-setup.ts';
 import { exitOnSignals } from '../support/kill-at-exit.ts';
 import { measureAbsence } from './absent.ts';

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readArguments, refuse } from '../../shared/arguments.ts';
+import { readArguments, refuse } from '../../shared/service/arguments.ts';
 import setup from '../support/global-setup.ts';
 import { exitOnSignals } from '../support/kill-at-exit.ts';
 import type { Fault } from './fault.ts';

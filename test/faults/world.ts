@@ -1,4 +1,4 @@
-import { type Bundle, loadBundle } from '../../shared/manifest.ts';
+import { type Bundle, loadBundle } from '../../shared/bundle/load.ts';
 import { startCollector } from '../support/collector.ts';
 import { freePort, startNats } from '../support/nats-server.ts';
 import { type ServiceProcess, spawnService, waitForLog } from '../support/service.ts';

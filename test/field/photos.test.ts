@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { decodeImage, fitPixels, type InputRule } from '../../shared/image.ts';
-import type { RawImage } from '../../shared/wire.ts';
+import { decodeImage, fitPixels, type InputRule } from '../../shared/imaging/codec.ts';
+import type { RawImage } from '../../shared/wire/expert-protocol.ts';
 import { profilePng } from '../support/embed-profile.ts';
 import { compare, open, openDeep, readPhoto } from '../support/photos.ts';
 import { makeProfile } from '../support/profile.ts';

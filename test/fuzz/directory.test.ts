@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { SERVICE_NAME } from '../../shared/wire.ts';
+import { SERVICE_NAME } from '../../shared/wire/expert-protocol.ts';
 import { fuzz } from './support/cases.ts';
 import { connectRawNats, type RawNats } from './support/raw-nats.ts';
 import { DEADLINE_MS, SLACK_MS, startFuzzedSystem } from './support/system.ts';

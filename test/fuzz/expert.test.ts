@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { BusHeaders } from '../../shared/bus.ts';
-import { type ErrorCode, isErrorCode } from '../../shared/errors.ts';
-import { classifySubject, decodeReply } from '../../shared/wire.ts';
+import type { BusHeaders } from '../../shared/bus/bus.ts';
+import { type ErrorCode, isErrorCode } from '../../shared/request/errors.ts';
+import { classifySubject, decodeReply } from '../../shared/wire/expert-protocol.ts';
 import { startCollector } from '../support/collector.ts';
 import { busCase, NORMAL_MS, toMessage } from './support/bus-cases.ts';
 import { fuzz } from './support/cases.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { classifySubject, EXPERT_QUEUE } from '../../shared/wire.ts';
+import { classifySubject, EXPERT_QUEUE } from '../../shared/wire/expert-protocol.ts';
 import { flatPng, UNSURE_WARM } from '../support/tiny-bundle.ts';
 import { waitFor } from '../support/wait.ts';
 import { fuzz } from './support/cases.ts';

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path/posix';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { type Config, readConfig } from '../../shared/config.ts';
+import { type Config, readConfig } from '../../shared/settings/settings.ts';
 import {
   buildManifests,
   hasKubectl,

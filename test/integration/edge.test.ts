@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { Reply } from '../../shared/bus.ts';
-import { AppError } from '../../shared/errors.ts';
-import { createResponder } from '../../shared/responder.ts';
-import { classifySubject, encodeError, encodeReply } from '../../shared/wire.ts';
+import type { Reply } from '../../shared/bus/bus.ts';
+import { createResponder } from '../../shared/bus/responder.ts';
+import { AppError } from '../../shared/request/errors.ts';
+import { classifySubject, encodeError, encodeReply } from '../../shared/wire/expert-protocol.ts';
 import { postImage } from '../support/service.ts';
 import { buses, startTinySystem } from '../support/system.ts';
 import { flatPng, SURE_RED, UNSURE_COLD, UNSURE_WARM } from '../support/tiny-bundle.ts';

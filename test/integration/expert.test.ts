@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Reply } from '../../shared/bus.ts';
-import { classifySubject, decodeReply, encodeRequest } from '../../shared/wire.ts';
+import type { Reply } from '../../shared/bus/bus.ts';
+import { classifySubject, decodeReply, encodeRequest } from '../../shared/wire/expert-protocol.ts';
 import { keepLines } from '../support/log-lines.ts';
 import { buses, startTinySystem } from '../support/system.ts';
 import { flatPng, SIZE } from '../support/tiny-bundle.ts';

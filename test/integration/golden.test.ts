@@ -1,11 +1,11 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { warmGolden } from '../../shared/golden.ts';
-import { InferencePool } from '../../shared/inference.ts';
-import { createLog } from '../../shared/log.ts';
-import { BundleError, loadBundle } from '../../shared/manifest.ts';
-import { toRunnable } from '../../shared/runnable.ts';
+import { BundleError, loadBundle } from '../../shared/bundle/load.ts';
+import { warmGolden } from '../../shared/inference/golden.ts';
+import { InferencePool } from '../../shared/inference/pool.ts';
+import { toRunnable } from '../../shared/inference/runnable.ts';
+import { createLog } from '../../shared/observe/log.ts';
 import { flatPng, makeTinyBundle, SIZE, type TinyOptions } from '../support/tiny-bundle.ts';
 
 /** Warms all models of a tiny bundle; the message of the error that stops it, or `undefined`. */

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { openKeys } from '../../services/edge/guard.ts';
-import { readConfig } from '../../shared/config.ts';
-import { createLog } from '../../shared/log.ts';
+import { createLog } from '../../shared/observe/log.ts';
+import { readConfig } from '../../shared/settings/settings.ts';
 import { KEY, keyLine, makeKeyFile, SLOW_KEY } from '../support/key-file.ts';
 import { waitFor } from '../support/wait.ts';
 

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { strategyNames } from '../../services/edge/strategies.ts';
-import { errorCodes } from '../../shared/errors.ts';
-import { createExpertMetrics } from '../../shared/metrics.expert.ts';
+import { createExpertMetrics } from '../../shared/observe/expert-metrics.ts';
+import { errorCodes } from '../../shared/request/errors.ts';
 import { KEY, makeKeyFile } from '../support/key-file.ts';
 import { postImage } from '../support/service.ts';
 import { startTinySystem } from '../support/system.ts';

@@ -12,10 +12,10 @@ import {
 } from '@nats-io/jwt';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { connectNats } from '../../shared/bus-nats.ts';
-import { readConfig } from '../../shared/config.ts';
-import { createLog } from '../../shared/log.ts';
-import { natsOptions } from '../../shared/process.ts';
+import { connectNats } from '../../shared/bus/nats/connection.ts';
+import { createLog } from '../../shared/observe/log.ts';
+import { natsOptions } from '../../shared/service/run-process.ts';
+import { readConfig } from '../../shared/settings/settings.ts';
 import { makeCertificate, makeFolder } from '../support/nats-identity.ts';
 import { startNats } from '../support/nats-server.ts';
 import { waitFor } from '../support/wait.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { BusHeaders } from '../../shared/bus.ts';
-import { classifySubject, encodeReply } from '../../shared/wire.ts';
+import type { BusHeaders } from '../../shared/bus/bus.ts';
+import { classifySubject, encodeReply } from '../../shared/wire/expert-protocol.ts';
 import { postImage } from '../support/service.ts';
 import { buses, startTinySystem } from '../support/system.ts';
 import { flatPng, UNSURE_WARM } from '../support/tiny-bundle.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Manifest } from '../../shared/manifest.ts';
+import type { Manifest } from '../../shared/bundle/load.ts';
 import { type Browser, choose, drop, readResult, startBrowser } from '../support/browser.ts';
 import { KEY, makeKeyFile } from '../support/key-file.ts';
 import { startTinySystem } from '../support/system.ts';

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { LARGEST_GOLDEN_ERROR, relativeError } from '../../shared/golden.ts';
-import { decodeImage } from '../../shared/image.ts';
-import { InferencePool } from '../../shared/inference.ts';
-import { createLog } from '../../shared/log.ts';
-import { type Bundle, loadBundle } from '../../shared/manifest.ts';
-import { type RunnableModel, toRunnable } from '../../shared/runnable.ts';
+import { type Bundle, loadBundle } from '../../shared/bundle/load.ts';
+import { decodeImage } from '../../shared/imaging/codec.ts';
+import { LARGEST_GOLDEN_ERROR, relativeError } from '../../shared/inference/golden.ts';
+import { InferencePool } from '../../shared/inference/pool.ts';
+import { type RunnableModel, toRunnable } from '../../shared/inference/runnable.ts';
+import { createLog } from '../../shared/observe/log.ts';
 
 const directory = 'models/default';
 

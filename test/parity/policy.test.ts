@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { replay } from '../../services/cli/calibrate/curve.ts';
 import { readPredictions } from '../../services/cli/calibrate/predictions.ts';
-import { loadBundle } from '../../shared/manifest.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
 
 const heldSchema = z.object({
   threshold: z.number(),

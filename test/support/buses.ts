@@ -1,7 +1,7 @@
-import type { Bus } from '../../shared/bus.ts';
-import { createMemoryBus } from '../../shared/bus-memory.ts';
-import { connectNats } from '../../shared/bus-nats.ts';
-import { createLog } from '../../shared/log.ts';
+import type { Bus } from '../../shared/bus/bus.ts';
+import { createMemoryBus } from '../../shared/bus/memory.ts';
+import { connectNats } from '../../shared/bus/nats/connection.ts';
+import { createLog } from '../../shared/observe/log.ts';
 import { startNats } from './nats-server.ts';
 import { waitFor } from './wait.ts';
 

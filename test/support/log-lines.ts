@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import type { Log } from '../../shared/log.ts';
+import type { Log } from '../../shared/observe/log.ts';
 
 export interface LogLine {
   level: number;

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Manifest } from '../../shared/manifest.ts';
+import type { Manifest } from '../../shared/bundle/load.ts';
 
 export interface MadePicture {
   label: number;

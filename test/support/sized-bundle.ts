@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Manifest, ModelEntry } from '../../shared/manifest.ts';
+import type { Manifest, ModelEntry } from '../../shared/bundle/load.ts';
 import { buildTinyOnnx, type TinyModel } from './tiny-onnx.ts';
 
 const SIZE = 32;

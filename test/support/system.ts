@@ -1,9 +1,9 @@
 import { startEdge } from '../../services/edge/service.ts';
 import { type ExpertService, startExpert } from '../../services/expert/service.ts';
-import { createMemoryBus } from '../../shared/bus-memory.ts';
-import { type Config, readConfig } from '../../shared/config.ts';
-import { createLog, type Log } from '../../shared/log.ts';
-import { loadBundle } from '../../shared/manifest.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
+import { createMemoryBus } from '../../shared/bus/memory.ts';
+import { createLog, type Log } from '../../shared/observe/log.ts';
+import { type Config, readConfig } from '../../shared/settings/settings.ts';
 import { buses, type TwoEnds } from './buses.ts';
 import { makeTinyBundle, type TinyOptions } from './tiny-bundle.ts';
 

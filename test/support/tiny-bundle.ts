@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import type { Manifest, ModelEntry } from '../../shared/manifest.ts';
+import type { Manifest, ModelEntry } from '../../shared/bundle/load.ts';
 import { buildTinyOnnx, type TinyModel, tinyLogits } from './tiny-onnx.ts';
 
 /**

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { formatKey, parseKeys } from '../../services/edge/api-keys.ts';
 import { createRates } from '../../services/edge/rates.ts';
-import { ConfigError } from '../../shared/config.ts';
+import { ConfigError } from '../../shared/settings/settings.ts';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { watchArrivals } from '../../services/edge/arrivals.ts';
 import { createDirectory } from '../../services/edge/directory.ts';
-import { createMemoryBus } from '../../shared/bus-memory.ts';
+import { createMemoryBus } from '../../shared/bus/memory.ts';
 import { keepLines } from '../support/log-lines.ts';
 import { waitFor } from '../support/wait.ts';
 

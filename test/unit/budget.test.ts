@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Budget } from '../../shared/budget.ts';
+import { Budget } from '../../shared/imaging/memory-budget.ts';
 
 /** Work that goes on until told to end, and a record of what has begun. */
 function setUp(total: number) {

@@ -10,7 +10,7 @@ import { choose } from '../../services/cli/calibrate/choose.ts';
 import { affordable } from '../../services/cli/calibrate/cost.ts';
 import { candidates, curve, type Picture } from '../../services/cli/calibrate/curve.ts';
 import { chooseMetric } from '../../services/cli/calibrate/metric.ts';
-import type { Manifest } from '../../shared/manifest.ts';
+import type { Manifest } from '../../shared/bundle/load.ts';
 import { randomNumbers } from '../support/predictions.ts';
 
 describe('binomial bounds', () => {

@@ -1,6 +1,6 @@
 import sharp, { type Sharp } from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { decodeImage, type InputRule } from '../../shared/image.ts';
+import { decodeImage, type InputRule } from '../../shared/imaging/codec.ts';
 import { profileJpeg, profilePng, profileWebp } from '../support/embed-profile.ts';
 import { open, openDeep } from '../support/photos.ts';
 import { makeProfile, type ProfileName, toSrgb } from '../support/profile.ts';

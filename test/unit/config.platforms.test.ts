@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { adviseSettings, flagsTakenByNpm } from '../../shared/config.advice.ts';
-import { type Config, readConfig } from '../../shared/config.ts';
+import { adviseSettings, flagsTakenByNpm } from '../../shared/settings/advice.ts';
+import { type Config, readConfig } from '../../shared/settings/settings.ts';
 
 describe('settings are taken as platforms and people write them', () => {
   test.each<[Record<string, string>, Partial<Config>]>([

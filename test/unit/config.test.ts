@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
-import { frugalEnvironment } from '../../shared/config.frugal.ts';
-import { describeSettings, helpText } from '../../shared/config.help.ts';
-import { batchOf, readConfig, wantsTraces } from '../../shared/config.ts';
+import { describeSettings, helpText } from '../../shared/settings/help.ts';
+import { frugalEnvironment } from '../../shared/settings/relaunch.ts';
+import { batchOf, readConfig, wantsTraces } from '../../shared/settings/settings.ts';
 
 test('everything has a default', () => {
   expect(readConfig({})).toMatchObject({ HOST: '127.0.0.1', PORT: 8080, ASK_MODELS_DIR: resolve('models/default') });

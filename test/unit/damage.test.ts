@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { AppError } from '../../shared/errors.ts';
-import { decodeImage, type InputRule } from '../../shared/image.ts';
+import { decodeImage, type InputRule } from '../../shared/imaging/codec.ts';
+import { AppError } from '../../shared/request/errors.ts';
 import { changeSegments, EOI, makeRestarts, segment, takeApart } from '../support/jpeg.ts';
 import { makePhoto, open } from '../support/photos.ts';
 

@@ -1,9 +1,9 @@
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { createDecodePace } from '../../shared/decode-pace.ts';
-import { createDecoder } from '../../shared/decoder.ts';
-import { AppError } from '../../shared/errors.ts';
-import type { InputRule } from '../../shared/image.ts';
+import type { InputRule } from '../../shared/imaging/codec.ts';
+import { createDecodePace } from '../../shared/imaging/decode-pace.ts';
+import { createDecoder } from '../../shared/imaging/decoder.ts';
+import { AppError } from '../../shared/request/errors.ts';
 import { makePng } from '../fuzz/support/png.ts';
 
 const rule: InputRule = { size: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };

@@ -1,10 +1,10 @@
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { decodeCost } from '../../shared/decode-cost.ts';
-import { createDecoder } from '../../shared/decoder.ts';
-import { AppError } from '../../shared/errors.ts';
-import type { InputRule } from '../../shared/image.ts';
-import type { EncodedImage } from '../../shared/wire.ts';
+import type { InputRule } from '../../shared/imaging/codec.ts';
+import { decodeCost } from '../../shared/imaging/decode-cost.ts';
+import { createDecoder } from '../../shared/imaging/decoder.ts';
+import { AppError } from '../../shared/request/errors.ts';
+import type { EncodedImage } from '../../shared/wire/expert-protocol.ts';
 import { makePng } from '../fuzz/support/png.ts';
 
 const rule: InputRule = { size: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };

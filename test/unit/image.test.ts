@@ -1,8 +1,8 @@
 import { crc32, deflateSync } from 'node:zlib';
 import sharp, { type Color, type Sharp } from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { AppError } from '../../shared/errors.ts';
-import { decodeImage, fitPixels, type InputRule } from '../../shared/image.ts';
+import { decodeImage, fitPixels, type InputRule } from '../../shared/imaging/codec.ts';
+import { AppError } from '../../shared/request/errors.ts';
 
 const rule: InputRule = { size: 8, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
 const MAX = 50_000_000;

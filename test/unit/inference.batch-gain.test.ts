@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createBatchGain } from '../../shared/inference.batch-gain.ts';
+import { createBatchGain } from '../../shared/inference/batching/gain.ts';
 
 const choices = (gain: ReturnType<typeof createBatchGain>, count: number) =>
   Array.from({ length: count }, () => gain.choose(4));

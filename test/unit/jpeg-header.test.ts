@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { expect, test } from 'vitest';
-import { readJpegHeader } from '../../shared/jpeg-header.ts';
+import { readJpegHeader } from '../../shared/imaging/jpeg/jpeg-header.ts';
 
 const file = await sharp({ create: { width: 40, height: 30, channels: 3, background: '#123' } })
   .jpeg()

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sparing } from '../../shared/log.sparing.ts';
+import { sparing } from '../../shared/observe/sparing.ts';
 import { keepLines } from '../support/log-lines.ts';
 import { waitFor } from '../support/wait.ts';
 

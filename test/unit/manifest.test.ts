@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { loadBundle, type Manifest } from '../../shared/manifest.ts';
+import { loadBundle, type Manifest } from '../../shared/bundle/load.ts';
 import { makeTinyBundle } from '../support/tiny-bundle.ts';
 
 async function failureOf(change: (manifest: Manifest) => void): Promise<string> {

@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { mediaTypeOf, requireImage } from '../../shared/media-type.ts';
+import { mediaTypeOf, requireImage } from '../../shared/wire/media-type.ts';
 import { flatPng } from '../support/tiny-bundle.ts';
 
 const bytes = (text: string, length = 64) => {

@@ -2,9 +2,9 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nkeys } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readConfig } from '../../shared/config.ts';
-import { createLog } from '../../shared/log.ts';
-import { openNatsAccess } from '../../shared/nats-access.ts';
+import { openNatsAccess } from '../../shared/bus/nats/access.ts';
+import { createLog } from '../../shared/observe/log.ts';
+import { readConfig } from '../../shared/settings/settings.ts';
 import { makeCertificate, makeFolder, makeNkey } from '../support/nats-identity.ts';
 
 const log = createLog('silent', 'test');

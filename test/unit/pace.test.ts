@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createPace } from '../../shared/pace.ts';
+import { createPace } from '../../shared/request/pace.ts';
 
 function clocked(servers = 1, batch = 1) {
   let at = 0;

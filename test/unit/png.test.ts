@@ -1,7 +1,7 @@
 import { crc32, deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { readPlainPng } from '../../shared/png.ts';
+import { readPlainPng } from '../../shared/imaging/png/plain-png.ts';
 
 const SIZE = 9;
 const noise = (channels: number) =>

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { softmax, topK } from '../../shared/probabilities.ts';
+import { softmax, topK } from '../../shared/policy/probabilities.ts';
 
 test('softmax - sums to 1 and keeps the order, also for logits that would overflow', () => {
   const p = softmax([1000, 1001, 999], 1);

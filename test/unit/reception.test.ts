@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import { createReception } from '../../services/edge/reception.ts';
-import type { AppError } from '../../shared/errors.ts';
+import type { AppError } from '../../shared/request/errors.ts';
 import { waitFor } from '../support/wait.ts';
 
 const HEAD = 'POST / HTTP/1.1\r\na: b\r\n\r\n';

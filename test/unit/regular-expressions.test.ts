@@ -2,10 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { decodeBase64, explainBase64 } from '../../services/edge/base64.ts';
 import { kindOf } from '../../services/edge/read-image.ts';
-import { readConfig } from '../../shared/config.ts';
-import { decimal } from '../../shared/decimal.ts';
-import { decodeImage } from '../../shared/image.ts';
-import { decodeRequest, encodeRequest } from '../../shared/wire.ts';
+import { decodeImage } from '../../shared/imaging/codec.ts';
+import { decimal } from '../../shared/settings/decimal.ts';
+import { readConfig } from '../../shared/settings/settings.ts';
+import { decodeRequest, encodeRequest } from '../../shared/wire/expert-protocol.ts';
 
 /**
  * Texts made to send a regular expression back and forth, so long that one which takes more than linear time for them

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createRunLimit } from '../../shared/run-limit.ts';
+import { createRunLimit } from '../../shared/inference/run-limit.ts';
 
 test('a run may take twenty times the longest of late, from a second to half a minute; one that must load first that', () => {
   const limit = createRunLimit();

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { decodeImage, fitPixels, type InputRule } from '../../shared/image.ts';
+import { decodeImage, fitPixels, type InputRule } from '../../shared/imaging/codec.ts';
 import { profilePng } from '../support/embed-profile.ts';
 import { compare, makePhoto, open, openDeep } from '../support/photos.ts';
 import { makeProfile } from '../support/profile.ts';

@@ -2,8 +2,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ConfigError } from '../../shared/config.ts';
-import { BundleError, loadBundle } from '../../shared/manifest.ts';
+import { BundleError, loadBundle } from '../../shared/bundle/load.ts';
+import { ConfigError } from '../../shared/settings/settings.ts';
 import { type KeyFiles, signManifest, writeKeys } from '../support/keys.ts';
 import { makeTinyBundle, type TinyBundle } from '../support/tiny-bundle.ts';
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { makeLinesVisible, makeStackVisible, makeVisible } from '../../shared/visible.ts';
+import { makeLinesVisible, makeStackVisible, makeVisible } from '../../shared/settings/visible.ts';
 
 test('visible: what steers a terminal, ends a line or turns its direction is written out', () => {
   expect(makeVisible('a\x1b[2J\rb\nc\u009bd\u2028e\u202ef\u200bg é 日本')).toBe(

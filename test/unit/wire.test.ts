@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { AppError } from '../../shared/errors.ts';
+import { AppError } from '../../shared/request/errors.ts';
 import {
   classifySubject,
   decodeReply,
@@ -8,7 +8,7 @@ import {
   encodeReply,
   encodeRequest,
   sizeOnBus,
-} from '../../shared/wire.ts';
+} from '../../shared/wire/expert-protocol.ts';
 
 const image = { pixels: Uint8Array.from({ length: 12 }, (_, i) => i), width: 2, height: 2 };
 const request = { requestId: 'r1', deadlineMs: 1234.9, image };

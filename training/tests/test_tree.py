@@ -105,7 +105,7 @@ def test_a_large_picture_becomes_what_the_golden_photo_says(tree: Path) -> None:
 
 
 def test_pictures_of_odd_sizes_are_framed_as_the_services_frame_them(tree: Path) -> None:
-    """shared/image.ts is held to the same file."""
+    """shared/imaging/codec.ts is held to the same file."""
     for i, case in enumerate(json.loads(FRAMING.read_text())):
         unpack(case["png"]).save(tree / "apple" / f"framed-{i}.png")
         expected = np.frombuffer(base64.b64decode(case["pixels"]), np.uint8).reshape(32, 32, 3)

@@ -1,4 +1,4 @@
-import { type Bundle, type Calibration, loadBundle } from '../../../shared/manifest.ts';
+import { type Bundle, type Calibration, loadBundle } from '../../../shared/bundle/load.ts';
 import { encodingName } from '../../edge/payload.ts';
 import { changeManifest } from '../change-manifest.ts';
 import { print } from '../output.ts';

@@ -1,7 +1,7 @@
-import { InferencePool } from '../../../shared/inference.ts';
-import { createLog } from '../../../shared/log.ts';
-import type { Bundle, ModelEntry } from '../../../shared/manifest.ts';
-import { toRunnable } from '../../../shared/runnable.ts';
+import type { Bundle, ModelEntry } from '../../../shared/bundle/load.ts';
+import { InferencePool } from '../../../shared/inference/pool.ts';
+import { toRunnable } from '../../../shared/inference/runnable.ts';
+import { createLog } from '../../../shared/observe/log.ts';
 
 const RUNS = 30;
 

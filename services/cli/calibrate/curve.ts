@@ -1,5 +1,5 @@
-import type { Manifest, ModelEntry } from '../../../shared/manifest.ts';
-import { softmax, topK } from '../../../shared/probabilities.ts';
+import type { Manifest, ModelEntry } from '../../../shared/bundle/load.ts';
+import { softmax, topK } from '../../../shared/policy/probabilities.ts';
 import { decideRouting } from '../../edge/gate.ts';
 import { mergeLogLinear } from '../../edge/merge.ts';
 import { lowerBound, upperBound } from './binomial.ts';

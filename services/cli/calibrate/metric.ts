@@ -1,4 +1,4 @@
-import type { Manifest } from '../../../shared/manifest.ts';
+import type { Manifest } from '../../../shared/bundle/load.ts';
 import { type Metric, metrics } from '../../edge/gate.ts';
 import { UsageError } from '../usage.ts';
 import type { Goal } from './choose.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { type Bundle, BundleError } from '../../../shared/manifest.ts';
+import { type Bundle, BundleError } from '../../../shared/bundle/load.ts';
 
 export const FILE = 'validation.safetensors';
 

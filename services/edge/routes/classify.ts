@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { AppError } from '../../../shared/errors.ts';
-import { inSpan, readTrace, type Span, SpanKind } from '../../../shared/telemetry.ts';
+import { inSpan, readTrace, type Span, SpanKind } from '../../../shared/observe/telemetry.ts';
+import { AppError } from '../../../shared/request/errors.ts';
 import type { AppDependencies } from '../app.ts';
 import { type Answer, classify } from '../classify.ts';
 import { refuseHalfway, translate } from '../problem.ts';

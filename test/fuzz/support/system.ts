@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { answerSchema, problemSchema } from '../../../services/edge/schemas.ts';
-import { isErrorCode } from '../../../shared/errors.ts';
-import type { Manifest } from '../../../shared/manifest.ts';
+import type { Manifest } from '../../../shared/bundle/load.ts';
+import { isErrorCode } from '../../../shared/request/errors.ts';
 import { startNats } from '../../support/nats-server.ts';
 import { postImage, spawnHttp, spawnService, waitForLog } from '../../support/service.ts';
 import { flatPng, makeTinyBundle, UNSURE_WARM } from '../../support/tiny-bundle.ts';

@@ -1,0 +1,140 @@
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
+import type { Subscription as Listening, Msg, NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
+import type { Log } from '../../observe/log.ts';
+import { type Say, sparing } from '../../observe/sparing.ts';
+import { AppError } from '../../request/errors.ts';
+import { encodeError } from '../../wire/expert-protocol.ts';
+import type { BusMessage, Reply, Subscription } from '../bus.ts';
+import { fromMessage, toHeaders } from './inbox.ts';
+
+/** Milliseconds until a subscription that the broker refused is tried again. */
+const RENEWAL_MS = 2000;
+
+interface Member {
+  subject: string;
+  queue: string | undefined;
+  handler: (message: BusMessage) => void;
+  listening: Listening | undefined;
+  /** Until the broker is known to have accepted it again. */
+  refused: boolean;
+}
+
+/**
+ * What a bus listens to. The client forgets a subscription that the broker refuses, but permissions change while
+ * services run: it is made again here until it is accepted.
+ */
+export class NatsSubscriptions {
+  readonly #log: Log;
+  readonly #say: Say;
+  readonly #members = new Set<Member>();
+  #connection: NatsConnection | undefined;
+  #renewal: NodeJS.Timeout | undefined;
+
+  constructor(log: Log) {
+    this.#log = log;
+    this.#say = sparing(log);
+  }
+
+  /** Subjects of which the broker refuses a subscription at present. */
+  get refused(): string[] {
+    return [...this.#members].filter((member) => member.refused).map((member) => member.subject);
+  }
+
+  /** Before `open` it takes effect then. Throws as the client's `subscribe` does. */
+  add(subject: string, handler: (message: BusMessage) => void, queue: string | undefined): Subscription {
+    const member: Member = { subject, queue, handler, listening: undefined, refused: false };
+    this.#members.add(member);
+    if (this.#connection) this.#listen(member, this.#connection);
+    return {
+      drain: async () => {
+        this.#members.delete(member);
+        if (member.listening) await briefly(member.listening.drain());
+      },
+    };
+  }
+
+  open(connection: NatsConnection): void {
+    this.#connection = connection;
+    for (const member of this.#members) this.#listen(member, connection);
+  }
+
+  /** The broker has refused something. True if it is a subscription that it had refused before. */
+  refuse({ operation, subject, queue }: PermissionViolationError): boolean {
+    // A permission that is withdrawn comes without the queue, and the client keeps the subscription.
+    const hit = [...this.#members].filter(
+      (member) =>
+        operation === 'subscription' && member.subject === subject && (queue ?? member.queue) === member.queue,
+    );
+    const again = hit.some((member) => member.refused);
+    for (const member of hit) {
+      member.listening?.unsubscribe();
+      member.listening = undefined;
+      member.refused = true;
+    }
+    this.#schedule();
+    return again;
+  }
+
+  #schedule(): void {
+    if (this.#renewal || this.refused.length === 0) return;
+    this.#renewal = setTimeout(() => this.#renew(), RENEWAL_MS).unref();
+  }
+
+  async #renew(): Promise<void> {
+    this.#renewal = undefined;
+    const connection = this.#connection;
+    if (!connection || connection.isClosed() || connection.isDraining()) return;
+    const tried = [...this.#members].filter((member) => member.refused);
+    for (const member of tried) this.#listen(member, connection);
+    try {
+      await connection.flush();
+      await setImmediate(); // a refusal comes before the answer to the flush, but through an iterator
+      for (const member of tried) member.refused = member.listening === undefined;
+      const subjects = tried.filter((member) => !member.refused).map((member) => member.subject);
+      if (subjects.length > 0) this.#log.info({ subjects }, 'NATS accepts what it had refused');
+    } catch {
+      // The connection is lost: it is not known what the broker thinks of them.
+    }
+    this.#schedule();
+  }
+
+  #listen(member: Member, connection: NatsConnection): void {
+    const { subject, queue } = member;
+    member.listening ??= connection.subscribe(subject, {
+      ...(queue === undefined ? {} : { queue }),
+      callback: (error, message) => {
+        if (!error) this.#receive(member, message); // an error is a refusal, of which `refuse` learns
+      },
+    });
+  }
+
+  #receive({ subject, handler }: Member, message: Msg): void {
+    const respond = (payload: Uint8Array, headers: Reply['headers']) => this.#respond(message, { payload, headers });
+    try {
+      handler({ ...fromMessage(message), subject: message.subject, respond });
+    } catch (thrown) {
+      // Headers are parsed here, and an exception would end the client's reading of the whole connection.
+      const { message: reason } = thrown as Error;
+      this.#say('warn', `unreadable ${subject}`, { subject, reason }, 'unreadable message');
+      this.#respond(message, encodeError(new AppError('invalid-body', 'the message cannot be read')));
+    }
+  }
+
+  /**
+   * Never throws: what the broker cannot take, for its size, is answered with an error; without a connection nothing.
+   */
+  #respond(message: Msg, { payload, headers }: Reply, instead = false): void {
+    try {
+      message.respond(payload, { headers: toHeaders(headers) });
+    } catch (error) {
+      const fields = { err: error, subject: message.subject, bytes: payload.length };
+      this.#say('error', `unsent ${message.subject}`, fields, 'a reply cannot be sent');
+      if (!instead) this.#respond(message, encodeError(error), true);
+    }
+  }
+}
+
+/** Resolves with what waits for the broker, done or failed, or after a second: one that is frozen never answers. */
+export async function briefly(waiting: Promise<unknown>): Promise<void> {
+  await Promise.race([waiting, sleep(1000, undefined, { ref: false })]).catch(() => {});
+}

@@ -1,0 +1,53 @@
+import { AppError } from '../request/errors.ts';
+import { encodeError } from '../wire/expert-protocol.ts';
+import type { Bus, BusMessage, Reply, Subscription } from './bus.ts';
+
+export interface ResponderOptions {
+  bus: Bus;
+  queue: string;
+  /** Messages in work or waiting, over all subjects; one more is answered `overloaded` at once. */
+  capacity: number;
+}
+
+export interface Responder {
+  readonly inFlight: number;
+  /** `handle` may reject: the caller then gets the error as headers. `refused`: one came when there was no room. */
+  serve(subject: string, handle: (message: BusMessage) => Promise<Reply>, refused?: (why: AppError) => void): void;
+  /** Takes nothing new, waits until everything in flight is answered and the answers have left. */
+  stop(): Promise<void>;
+}
+
+/** Answers requests from the bus, bounded, and drains without losing any. */
+export function createResponder({ bus, queue, capacity }: ResponderOptions): Responder {
+  const subscriptions: Subscription[] = [];
+  const working = new Set<Promise<void>>();
+
+  async function answer(message: BusMessage, handle: (message: BusMessage) => Promise<Reply>): Promise<void> {
+    const reply = await handle(message).catch(encodeError);
+    message.respond(reply.payload, reply.headers);
+  }
+
+  return {
+    get inFlight() {
+      return working.size;
+    },
+    serve(subject, handle, refused) {
+      const receive = (message: BusMessage) => {
+        if (working.size >= capacity) {
+          const why = new AppError('overloaded', `${capacity} requests are waiting already`);
+          const { payload, headers } = encodeError(why);
+          message.respond(payload, headers);
+          return refused?.(why);
+        }
+        const work = answer(message, handle).finally(() => working.delete(work));
+        working.add(work);
+      };
+      subscriptions.push(bus.subscribe(subject, receive, queue));
+    },
+    async stop() {
+      await Promise.all(subscriptions.map((subscription) => subscription.drain()));
+      while (working.size > 0) await Promise.all(working);
+      await bus.flush();
+    },
+  };
+}

@@ -1,0 +1,82 @@
+import sharp from 'sharp';
+import type { Encoding } from '../bundle/load.ts';
+import { AppError } from '../request/errors.ts';
+import type { Damage } from '../wire/damage.ts';
+import type { EncodedImage, RawImage } from '../wire/expert-protocol.ts';
+import { mediaTypeOf, requireImage } from '../wire/media-type.ts';
+import { decodeWebp } from './decode-webp.ts';
+import { decodeJpeg } from './jpeg/decode-jpeg.ts';
+import { decodePng } from './png/decode-png.ts';
+import { readPlainPng } from './png/plain-png.ts';
+import { isLarge, shrunkToSquare } from './shrunk.ts';
+import { type InputRule, openFile, openPixels, pixelsToSquare } from './square.ts';
+import { toTiff } from './tiff.ts';
+
+export type { InputRule };
+
+export interface DecodedImage extends RawImage {
+  /** What is wrong with the file, if a part of the picture is not as it was taken. */
+  damage?: Damage;
+}
+
+// libvips decodes only what is recognised: its other loaders are never reached.
+const decoders: Record<
+  EncodedImage['type'],
+  (file: Buffer, rule: InputRule, maxPixels: number) => Promise<DecodedImage>
+> = { 'image/jpeg': decodeJpeg, 'image/png': decodePng, 'image/webp': decodeWebp };
+
+/**
+ * JPEG, PNG or WebP bytes -> the square that the bundle's models take: upright (EXIF), sRGB, without alpha. The same
+ * pixels give the same square, whatever file they are in; a damaged picture is shown as far as it is there. `maxPixels`
+ * bounds PNG and WebP. Throws AppError `empty-body`, `not-an-image`, `unsupported-media-type`, `too-many-pixels` or
+ * `corrupt-image`.
+ */
+export async function decodeImage(bytes: Uint8Array, rule: InputRule, maxPixels: number): Promise<DecodedImage> {
+  requireImage(bytes);
+  const ready = rule.size ** 2 <= maxPixels ? readPlainPng(bytes, rule.size) : undefined;
+  if (ready) return { pixels: ready, width: rule.size, height: rule.size };
+  const decode = decoders[mediaTypeOf(bytes) as EncodedImage['type']];
+  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return decode(file, rule, maxPixels).catch((error) => refuse(error, bytes, maxPixels));
+}
+
+/** Pixels of any size -> the square that the bundle's models take. */
+export async function fitPixels(image: RawImage, rule: InputRule): Promise<RawImage> {
+  const { width, height } = image;
+  if (width === rule.size && height === rule.size) return image;
+  return isLarge(width, height, rule.size)
+    ? shrunkToSquare(openFile(toTiff(image), { limitInputPixels: false }), rule, 1)
+    : pixelsToSquare(image, rule);
+}
+
+/** Pixels -> a file of them; never asked for `rgb8`. Colours keep their full resolution as far as the format allows. */
+export async function encodeImage(
+  image: RawImage,
+  encoding: Exclude<Encoding, { format: 'rgb8' }>,
+): Promise<EncodedImage> {
+  const source = openPixels(image);
+  if (encoding.format === 'png') return { bytes: await source.png().toBuffer(), type: 'image/png' };
+  if (encoding.format === 'jpeg') {
+    const { quality } = encoding;
+    return { bytes: await source.jpeg({ quality, chromaSubsampling: '4:4:4' }).toBuffer(), type: 'image/jpeg' };
+  }
+  // More effort costs time without saving bytes on pictures this small.
+  const options =
+    encoding.format === 'webp' ? { quality: encoding.quality, smartSubsample: true } : { lossless: true, effort: 1 };
+  return { bytes: await source.webp(options).toBuffer(), type: 'image/webp' };
+}
+
+async function refuse(error: Error, bytes: Uint8Array, maxPixels: number): Promise<never> {
+  if (error instanceof AppError) throw error;
+  const isBounded = mediaTypeOf(bytes) !== 'image/jpeg';
+  const size =
+    isBounded &&
+    (await sharp(bytes, { limitInputPixels: false })
+      .metadata()
+      .catch(() => undefined));
+  if (size && size.width * size.height > maxPixels) {
+    throw new AppError('too-many-pixels', `${size.width} x ${size.height} pixels, at most ${maxPixels} are accepted`);
+  }
+  const help = 'it may be damaged or cut short: save it anew or send it again';
+  throw new AppError('corrupt-image', `the image cannot be decoded; ${help} (${error.message})`, { cause: error });
+}

@@ -1,0 +1,184 @@
+import { AppError } from '../request/errors.ts';
+import type { EncodedImage } from '../wire/expert-protocol.ts';
+import { isOneScan, type JpegHeader, kindOf, MOST_SEGMENTS, readJpegHeader } from './jpeg/jpeg-header.ts';
+import { chunksOf, IDAT, readPngHeader } from './png/png-header.ts';
+import { firstStep, isLarge } from './shrunk.ts';
+
+export interface DecodeCost {
+  width: number;
+  height: number;
+  /** At most so many bytes are held at once. */
+  memory: number;
+  /** About so many milliseconds on a machine of 2024, undisturbed. */
+  milliseconds: number;
+  /** What the file is, for whoever is refused. */
+  kind: string;
+  /** It is not kept whole while it is decoded, and holds as many pixels as it says. */
+  shrinks: boolean;
+  /** It has to be shrunk while it is read, or it would take more memory than is allowed. */
+  shrunk?: boolean;
+  /** What the file has so many of that going through them takes seconds or more, if it does. */
+  excess?: string;
+}
+
+/**
+ * What decoding a file to a square of `side` pixels takes, judged before a decoder sees it. Most files are read a few
+ * rows at a time. Progressive JPEGs, interlaced PNGs and WebPs are held whole: 1 MB of file can take hundreds. And
+ * decoders go through all pixels for every scan of a JPEG, for every frame of a WebP through those before it, and keep
+ * what a file says about itself many times over. Undefined for what has no header that says so: decoders refuse it.
+ * Throws AppError `corrupt-image` for a header that cannot be.
+ */
+export function decodeCost(
+  bytes: Uint8Array,
+  type: EncodedImage['type'],
+  side: number,
+  allowed: number,
+): DecodeCost | undefined {
+  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return formats[type](file, side, allowed);
+}
+
+/** What all decoding at once may take. */
+export function memoryFor(maxPixels: number): number {
+  return Math.max(LEAST_MEMORY, BYTES_PER_PIXEL * maxPixels);
+}
+
+const BYTES_PER_PIXEL = 3;
+const LEAST_MEMORY = 32 * 1024 * 1024;
+
+// Measured with libvips: a picture that passes through takes as much as this many of its rows, those of JPEGs shrunk by
+// 8 while they are read; one with few rows this many times all of it.
+const ROWS = 1000;
+const COPIES = 11;
+
+const BLOCK = 64; // pixels
+const BLOCKS_PER_BYTE = 4;
+
+const MOST_SCANS = 100;
+const MOST_CHUNKS = 1000;
+const MOST_PIECES = 50_000; // of the data of a PNG
+const MOST_FRAMES = 1000;
+
+const formats: Record<EncodedImage['type'], (file: Buffer, side: number, allowed: number) => DecodeCost | undefined> = {
+  'image/jpeg': jpeg,
+  'image/png': png,
+  'image/webp': webp,
+};
+
+const FRAME = 'ANMF';
+const START_OF_SCAN = Buffer.from([0xff, 0xda, 0x00]);
+/** Exif and XMP, colour profiles, Photoshop's own: what libvips keeps. */
+const KEPT_SEGMENTS = [0xe1, 0xe2, 0xed].map((marker) => Buffer.from([0xff, marker]));
+
+function passing(width: number, height: number, side: number, bytesPerPixel: number): number {
+  return Math.min(COPIES * height, ROWS + 2 * side) * width * bytesPerPixel;
+}
+
+function png(file: Buffer, side: number): DecodeCost {
+  const { width, height, channels, depth, interlaced } = readPngHeader(file);
+  const bytesPerPixel = (channels + Number(file.includes('tRNS', 33, 'latin1'))) * (depth === 16 ? 2 : 1);
+  const all = width * height * bytesPerPixel;
+  const memory = passing(width, height, side, bytesPerPixel) + (interlaced ? all : 0);
+  const kind = interlaced ? 'interlaced PNG' : 'PNG';
+  const cost = { width, height, memory, milliseconds: 5e-6 * all, kind, shrinks: false };
+  let [pieces, chunks] = [0, 0];
+  for (const { type } of chunksOf(file)) {
+    if (type === IDAT) pieces += 1;
+    else chunks += 1;
+    if (chunks > MOST_CHUNKS || pieces > MOST_PIECES) return { ...cost, excess: 'chunks' };
+  }
+  return cost;
+}
+
+function webp(file: Buffer, side: number, allowed: number): DecodeCost | undefined {
+  if (file.length < 30) return undefined;
+  const first = file.toString('latin1', 12, 16);
+  const cost = (width: number, height: number, held: number) => webpCost(width, height, side, held, allowed);
+  if (first === 'VP8 ') return cost(file.readUInt16LE(26) & 0x3fff, file.readUInt16LE(28) & 0x3fff, 0);
+  if (first === 'VP8L') {
+    const bits = file.readUInt32LE(21);
+    return cost((bits & 0x3fff) + 1, ((bits >>> 14) & 0x3fff) + 1, 4);
+  }
+  if (first !== 'VP8X') return undefined;
+  const [width, height] = [file.readUIntLE(24, 3) + 1, file.readUIntLE(27, 3) + 1];
+  if (width * height >= 2 ** 32) throw new AppError('corrupt-image', `a WebP cannot have ${width} x ${height} pixels`);
+  const [animated, transparent] = [(file[20] as number) & 0x02, (file[20] as number) & 0x10];
+  const excess = count(file, FRAME, MOST_FRAMES) > MOST_FRAMES ? 'frames' : undefined;
+  // The canvas, one frame on its way there, and what that is made of; what is transparent is a lossless picture by
+  // itself.
+  const held = animated ? 12 : file.includes('VP8L', 30, 'latin1') ? 4 : transparent ? 5 : 0;
+  return { ...cost(width, height, held), ...(excess && { excess }) };
+}
+
+/** `held`: bytes for each pixel, beside those of the picture that it is decoded to, which libvips has twice. */
+function webpCost(width: number, height: number, side: number, held: number, allowed: number): DecodeCost {
+  const pixels = width * height;
+  const memory = (scale: number) => Math.ceil(pixels * (held + 8 * scale ** 2));
+  const cost = { width, height, milliseconds: 12e-6 * pixels, kind: 'WebP', shrinks: false };
+  if (memory(1) <= allowed || !isLarge(width, height, side)) return { ...cost, memory: memory(1) };
+  return { ...cost, memory: memory(1 / firstStep(width, height, side)), shrunk: true };
+}
+
+function jpeg(file: Buffer, side: number): DecodeCost | undefined {
+  const header = readJpegHeader(file);
+  if (header === undefined) return undefined;
+  const unknown = { width: 0, height: 0, memory: 0, milliseconds: 0, kind: 'JPEG', shrinks: true };
+  if (header === 'segments') return { ...unknown, excess: header };
+  const { width, height, components } = header;
+  const pixels = width * height;
+  const shrink = isLarge(width, height, side) && components.length < 4 ? 8 : 1;
+  const passed = passing(width, height, side, 4) / shrink;
+  const inFull = shrink === 1 ? 2.7e-6 * pixels : 0;
+  const read = inFull + 14e-6 * (file.length - header.dataAt);
+  if (isOneScan(header)) {
+    const copy = header.marker === 0xc9 ? file.length : 0;
+    const kind = header.marker === 0xc9 ? 'arithmetic JPEG' : 'JPEG';
+    // A block takes two bits at least: a file of a few bytes that claims to be huge is not excused from limits.
+    const shrinks = coefficients(header) / BLOCK <= BLOCKS_PER_BYTE * (file.length - header.dataAt);
+    return { width, height, memory: passed + copy, milliseconds: read + 0.9e-6 * pixels, kind, shrinks };
+  }
+  const excess = jpegExcess(file, header.scanAt);
+  return {
+    width,
+    height,
+    memory: Math.ceil(2 * coefficients(header) + passed) + file.length, // and a copy that is mended
+    milliseconds: read + 8e-6 * pixels,
+    kind: kindOf(header) === 'progressive' ? 'progressive JPEG' : 'JPEG of several scans',
+    shrinks: true,
+    ...(excess && { excess }),
+  };
+}
+
+function coefficients({ width, height, components }: JpegHeader): number {
+  const samplings = components.map(({ across, down }) => across * down);
+  const most = Math.max(1, ...samplings);
+  return width * height * samplings.reduce((sum, one) => sum + one / most, 0);
+}
+
+/** A JPEG that is held whole is read to its end before the first pixel is there. */
+function jpegExcess(file: Buffer, from: number): string | undefined {
+  if (count(file, START_OF_SCAN, MOST_SCANS, from, isScan) > MOST_SCANS) return 'scans';
+  const kept = KEPT_SEGMENTS.reduce((sum, mark) => sum + count(file, mark, MOST_SEGMENTS, from), 0);
+  return kept > MOST_SEGMENTS ? 'segments' : undefined;
+}
+
+/** A scan's length follows from its number of components, 1 to 4: other data rarely looks like that. */
+function isScan(file: Buffer, at: number): boolean {
+  const components = file[at + 4] ?? 0;
+  return components >= 1 && components <= 4 && file[at + 3] === 6 + 2 * components;
+}
+
+/** How often a mark is there; stops when it is more than `enough`. */
+function count(
+  file: Buffer,
+  mark: Buffer | string,
+  enough: number,
+  from = 0,
+  counts = (_: Buffer, __: number) => true,
+): number {
+  let found = 0;
+  for (let at = file.indexOf(mark, from); at >= 0 && found <= enough; at = file.indexOf(mark, at + 1)) {
+    if (counts(file, at)) found += 1;
+  }
+  return found;
+}

@@ -1,0 +1,93 @@
+import type { Deadline } from '../request/deadline.ts';
+import { AppError } from '../request/errors.ts';
+import type { RawImage } from '../wire/expert-protocol.ts';
+import { mediaTypeOf } from '../wire/media-type.ts';
+import { type DecodedImage, decodeImage, fitPixels, type InputRule } from './codec.ts';
+import { type DecodeCost, decodeCost, memoryFor } from './decode-cost.ts';
+import { createDecodePace } from './decode-pace.ts';
+import { Budget } from './memory-budget.ts';
+
+/** Decoding runs on libuv's pool of four threads. */
+const DECODERS = 4;
+/** Of a deadline: within less of it no one is refused for slowness that may be a moment's. */
+const LEAST_MS = 20;
+
+export type Decoder = (
+  picture: Uint8Array | RawImage,
+  deadline: Pick<Deadline, 'left' | 'milliseconds' | 'signal'>,
+) => Promise<DecodedImage>;
+
+/**
+ * `decodeImage` and `fitPixels` for many callers: what runs at once takes at most three bytes of memory for each of
+ * `maxPixels`, and what has to wait can be given up. A file that needs more than that by itself is `too-many-pixels`,
+ * and so is one with more pixels unless it can be shrunk while it is read; one that would take longer than its deadline
+ * is `too-slow-to-decode`, before it is begun. Rejects when aborted before its turn with the signal's reason.
+ */
+export function createDecoder(rule: InputRule, maxPixels: number): Decoder {
+  const total = memoryFor(maxPixels);
+  const least = total / DECODERS;
+  const budget = new Budget(total);
+  const pace = createDecodePace();
+
+  return async (picture, deadline) => {
+    const { signal } = deadline;
+    if ('pixels' in picture) {
+      const { width, height } = picture;
+      if (width * height > maxPixels) throw tooManyPixels(width, height, maxPixels);
+      return budget.use(least, signal, () => fitPixels(picture, rule));
+    }
+    const type = mediaTypeOf(picture);
+    const cost = type && decodeCost(picture, type, rule.size, total);
+    if (cost === undefined) return budget.use(least, signal, () => decodeImage(picture, rule, maxPixels));
+    requireAffordable(cost, total, maxPixels);
+    const { kind, milliseconds, memory } = cost;
+    const requireTime = () => {
+      const expected = pace.expect(kind, milliseconds);
+      if (expected <= Math.max(LEAST_MS, deadline.left)) return;
+      pace.forgo(kind);
+      throw tooSlow(cost, expected, deadline);
+    };
+    requireTime();
+    return budget.use(Math.max(memory, least), signal, async () => {
+      requireTime(); // it may have waited long
+      const begun = performance.now();
+      const image = await decodeImage(picture, rule, maxPixels);
+      pace.learn(kind, milliseconds, performance.now() - begun);
+      return image;
+    });
+  };
+}
+
+function requireAffordable(cost: DecodeCost, total: number, maxPixels: number): void {
+  const { width, height, kind, memory, excess, shrinks } = cost;
+  if (excess) throw new AppError('too-many-pixels', `the file has too many ${excess}; save it anew, without extras`);
+  if (!shrinks && width * height > maxPixels) throw tooManyPixels(width, height, maxPixels, kind);
+  if (memory <= total) return;
+  const needs = `decoding this ${kind} of ${width} x ${height} takes ${Math.ceil(memory / 1e6)} MB`;
+  const limit = `${Math.floor(total / 1e6)} MB are allowed (three bytes for each of ASK_MAX_PIXELS=${maxPixels})`;
+  throw new AppError('too-many-pixels', `${needs}, ${limit}; ${advice(width, height, total / memory, kind)}`);
+}
+
+function tooManyPixels(width: number, height: number, maxPixels: number, kind = 'picture'): AppError {
+  const limit = `at most ${maxPixels} pixels are accepted in a ${kind} (ASK_MAX_PIXELS)`;
+  const help = advice(width, height, maxPixels / (width * height), kind);
+  return new AppError('too-many-pixels', `${width} x ${height} is too large, ${limit}; ${help}`);
+}
+
+function tooSlow(
+  { width, height, kind }: DecodeCost,
+  expected: number,
+  deadline: { left: number; milliseconds: number },
+) {
+  const needs = `decoding this ${kind} of ${width} x ${height} takes about ${Math.ceil(expected)} ms`;
+  const left = `${Math.floor(deadline.left)} of ${deadline.milliseconds} ms are left (deadlineMs, ASK_DEADLINE_MS)`;
+  const help = `allow more time, or ${advice(width, height, deadline.left / expected, kind)}`;
+  return new AppError('too-slow-to-decode', `${needs}, ${left}; ${help}`);
+}
+
+/** What would be accepted; `share`: so much of the pixels. */
+function advice(width: number, height: number, share: number, kind: string): string {
+  const scale = Math.sqrt(share);
+  const [across, down] = [width, height].map((side) => Math.max(1, Math.floor(scale * side)));
+  return `shrink it to ${across} x ${down}${kind === 'JPEG' ? '' : ', or send a baseline JPEG'}`;
+}

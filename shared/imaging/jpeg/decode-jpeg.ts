@@ -1,0 +1,57 @@
+import { AppError } from '../../request/errors.ts';
+import type { Damage } from '../../wire/damage.ts';
+import type { RawImage } from '../../wire/expert-protocol.ts';
+import { isLarge, shrunkToSquare } from '../shrunk.ts';
+import { type InputRule, openFile, toSquare, toSquareOfInks } from '../square.ts';
+import { isOneScan, type JpegHeader, kindOf, readJpegHeader } from './jpeg-header.ts';
+import { mendJpeg } from './jpeg-mend.ts';
+import { examineScan } from './jpeg-scan.ts';
+
+/** A file up to this size is examined whatever the decoder says; going through a larger one takes a core too long. */
+const MOST_EXAMINED = 8 * 1024 * 1024;
+const BLOCK = 8; // pixels, of which a shrunk JPEG has one
+const ARITHMETIC = 0xc9;
+
+/** The square of a JPEG; of one that is damaged as much as is there, and what is wrong. Throws what libvips throws. */
+export async function decodeJpeg(file: Buffer, rule: InputRule): Promise<RawImage & { damage?: Damage }> {
+  const header = readJpegHeader(file);
+  // Decoders say what is wrong with those, and never show a pixel.
+  if (header === undefined || header === 'segments') return read(file, rule, 'warning', undefined);
+  if (kindOf(header) === 'lossless') {
+    const name = `lossless or hierarchical JPEG (SOF${header.marker - 0xc0})`;
+    throw new AppError('unsupported-media-type', `${name} is not taken; send a baseline or progressive JPEG, or a PNG`);
+  }
+  const isCounted = isOneScan(header) && header.marker !== ARITHMETIC;
+  if (isCounted && file.length <= MOST_EXAMINED) return readExamined(file, rule, header);
+  // libvips fails at the first thing that it would warn of.
+  const whole = await read(file, rule, 'warning', header).catch(() => undefined);
+  if (whole) return whole;
+  if (isCounted) return readExamined(file, rule, header);
+  if (file.length <= header.dataAt + 2) throw new AppError('corrupt-image', 'the JPEG ends before its first pixel');
+  const mended = mendJpeg(file, header);
+  const strange = await read(mended, rule, 'warning', header).catch(() => undefined);
+  if (strange) return strange;
+  return { ...(await read(mended, rule, 'none', header)), damage: 'unreadable-data' };
+}
+
+async function readExamined(file: Buffer, rule: InputRule, header: JpegHeader) {
+  const [image, { damage, share }] = await Promise.all([read(file, rule, 'none', header), examineScan(file, header)]);
+  if (damage === undefined) return image;
+  if (share === 0)
+    throw new AppError('corrupt-image', 'the JPEG ends before its first pixel, or nothing of it can be read');
+  return { ...image, damage };
+}
+
+function read(file: Buffer, rule: InputRule, failOn: 'none' | 'warning', header: JpegHeader | undefined) {
+  // The size of a JPEG is bounded by what decoding takes, which whoever calls has judged.
+  const source = openFile(file, { failOn, limitInputPixels: false });
+  if (header?.components.length === 4 && !header.profiled) return toSquareOfInks(source, rule);
+  if (header === undefined) return toSquare(source, rule);
+  if (isLarge(header.width, header.height, rule.size)) return shrunkToSquare(source, rule, BLOCK);
+  // A colour space that the picture has already only keeps libvips from shrinking it while reading: other formats would
+  // give other pixels.
+  const { length } = header.components;
+  if (length === 1) source.pipelineColourspace('b-w');
+  if (length === 3) source.pipelineColourspace('srgb');
+  return toSquare(source, rule);
+}

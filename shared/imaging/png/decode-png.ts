@@ -1,0 +1,34 @@
+import type { Damage } from '../../wire/damage.ts';
+import type { RawImage } from '../../wire/expert-protocol.ts';
+import { isLarge, shrunkToSquare } from '../shrunk.ts';
+import { type InputRule, openFile, toSquare } from '../square.ts';
+import { type PngHeader, readPngHeader } from './png-header.ts';
+import { hasRow } from './png-rows.ts';
+
+/** The square of a PNG; of one that is damaged as much as is there. Throws what libvips throws. */
+export async function decodePng(
+  file: Buffer,
+  rule: InputRule,
+  maxPixels: number,
+): Promise<RawImage & { damage?: Damage }> {
+  const header = readPngHeader(file);
+  const whole = await read(file, rule, maxPixels, header, 'error').catch((error: Error) => error);
+  if (!(whole instanceof Error)) return whole;
+  if (!hasRow(file, header)) throw whole;
+  const image = await read(file, rule, maxPixels, header, 'none');
+  return { ...image, damage: file.includes('IEND', 33, 'latin1') ? 'unreadable-data' : 'cut-short' };
+}
+
+function read(
+  file: Buffer,
+  rule: InputRule,
+  limitInputPixels: number,
+  { width, height, depth, channels }: PngHeader,
+  failOn: 'none' | 'error',
+): Promise<RawImage> {
+  const source = openFile(file, { failOn, limitInputPixels });
+  // As browsers do: 8 bits first, then the profile. libvips would take 16 bits of colour to Display P3, and would not
+  // look at the profile of 16 bits of grey.
+  if (depth === 16) source.pipelineColourspace(channels < 3 ? 'b-w' : 'srgb');
+  return isLarge(width, height, rule.size) ? shrunkToSquare(source, rule, 1) : toSquare(source, rule);
+}

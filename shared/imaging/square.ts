@@ -1,0 +1,64 @@
+import sharp, { type Sharp, type SharpOptions } from 'sharp';
+import type { Manifest } from '../bundle/load.ts';
+import { AppError } from '../request/errors.ts';
+import type { RawImage } from '../wire/expert-protocol.ts';
+import { toTiff } from './tiff.ts';
+
+sharp.concurrency(1); // one decode uses one thread: several run side by side, and glibc's arenas stay few
+sharp.cache(false);
+
+export type InputRule = Manifest['input'];
+
+/** How libvips reads a file: row by row. What it must not, whoever calls has ruled out. */
+export function openFile(file: Uint8Array, options: SharpOptions): Sharp {
+  return sharp(file, { sequentialRead: true, ...options }).autoOrient();
+}
+
+export function openPixels({ pixels, width, height }: RawImage): Sharp {
+  return sharp(pixels, { raw: { width, height, channels: 3 } });
+}
+
+/** Makes the square that the bundle's models take of pixels: the same as of a file of them. */
+export function pixelsToSquare(image: RawImage, rule: InputRule): Promise<RawImage> {
+  return toSquare(openFile(toTiff(image), { limitInputPixels: false }), rule);
+}
+
+/**
+ * Makes the square that the bundle's models take: sRGB, without alpha, of all pixels or what a shrunk JPEG has left.
+ */
+export function toSquare(source: Sharp, { size, fit, kernel, background }: InputRule): Promise<RawImage> {
+  const options = { fit, kernel, background: toColour(background), fastShrinkOnLoad: false };
+  return readPixels(source.resize(size, size, options), { background });
+}
+
+/** The same of CMYK without a profile, which browsers take for light that four filters let through. */
+export async function toSquareOfInks(source: Sharp, rule: InputRule): Promise<RawImage> {
+  const { size, kernel } = rule;
+  const fit = rule.fit === 'contain' ? 'inside' : rule.fit; // a background has no inks
+  const inks = source.pipelineColourspace('cmyk').toColourspace('cmyk').resize(size, size, { fit, kernel });
+  const { data, info } = await inks.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  if (info.channels !== 4) throw new AppError('corrupt-image', `decoded to ${info.channels} channels, expected 4`);
+  const pixels = Uint8Array.from({ length: 3 * info.width * info.height }, (_, i) => {
+    const at = 4 * Math.floor(i / 3);
+    const [ink, black] = [data[at + (i % 3)] as number, data[at + 3] as number];
+    return Math.round(((255 - ink) * (255 - black)) / 255);
+  });
+  return pixelsToSquare({ pixels, width: info.width, height: info.height }, rule);
+}
+
+type Colour = { r: number; g: number; b: number };
+
+function toColour([r, g, b]: InputRule['background']): Colour {
+  return { r, g, b } as Colour;
+}
+
+/** sRGB, without alpha. */
+export async function readPixels(source: Sharp, { background }: Pick<InputRule, 'background'>): Promise<RawImage> {
+  const { data, info } = await source
+    .toColourspace('srgb')
+    .flatten({ background: toColour(background) })
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  if (info.channels !== 3) throw new AppError('corrupt-image', `decoded to ${info.channels} channels, expected 3`);
+  return { pixels: new Uint8Array(data.buffer, data.byteOffset, data.length), width: info.width, height: info.height };
+}

@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { BundleError } from '../bundle/bundle-error.ts';
+import type { Bundle } from '../bundle/load.ts';
+import { decodeImage } from '../imaging/codec.ts';
+import type { Log } from '../observe/log.ts';
+import type { InferencePool } from './pool.ts';
+import type { RunnableModel } from './runnable.ts';
+
+/** Of the bundle's golden pictures so many are run before it serves: each costs every model one run. */
+const PICTURES = 2;
+
+/**
+ * Largest accepted error of logits against those that training recorded. Processors add in another order, and in a
+ * network of 8 bits one rounding that falls the other way moves all that comes after: up to 0.05 between x86-64 with
+ * VNNI, AVX2 or SSE alone and ARM, for the default bundle, whose experts are 0.14 and more apart.
+ */
+export const LARGEST_GOLDEN_ERROR = 0.1;
+
+const goldenSchema = z.object({
+  /** Of exactly the models' input size, base64. */
+  png: z.array(z.string()).min(1),
+  /** Logits of each model, by its id, on each picture, by onnxruntime on the machine that exported it. */
+  models: z.record(z.string(), z.object({ served: z.array(z.array(z.number())) })),
+});
+
+interface Golden {
+  path: string;
+  /** Pixels of the first pictures. */
+  pictures: Uint8Array[];
+  models: z.infer<typeof goldenSchema>['models'];
+}
+
+/**
+ * Loads and warms the models in every process of the pool, on the bundle's golden pictures: logits that are not those
+ * that training recorded mean weights, a runtime or hardware that cannot be trusted. A bundle without golden pictures
+ * is warmed on a blank one, with a warning. Throws BundleError naming the model.
+ */
+export async function warmGolden(pool: InferencePool, models: RunnableModel[], bundle: Bundle, log: Log) {
+  const golden = await readGolden(bundle);
+  if (golden === undefined) {
+    log.warn({ models: models.map(({ id }) => id) }, 'the bundle has no golden inputs: its models start unchecked');
+  }
+  for (const model of models) {
+    try {
+      if (golden === undefined) await pool.warm(model);
+      else await check(pool, model, golden);
+    } catch (error) {
+      throw error instanceof BundleError ? error : new BundleError((error as Error).message, { cause: error });
+    }
+  }
+}
+
+/** Root mean square of the difference over that of what was expected. */
+export function relativeError(actual: ArrayLike<number>, expected: number[]): number {
+  let difference = 0;
+  let size = 0;
+  expected.forEach((value, i) => {
+    difference += ((actual[i] as number) - value) ** 2;
+    size += value ** 2;
+  });
+  return Math.sqrt(difference / size);
+}
+
+async function check(pool: InferencePool, model: RunnableModel, { path, pictures, models }: Golden): Promise<void> {
+  for (const [i, pixels] of pictures.entries()) {
+    const expected = models[model.id]?.served[i] ?? [];
+    if (expected.length !== model.outputs.logits) {
+      throw new BundleError(`model ${model.id}: ${path} lacks its ${model.outputs.logits} logits for picture ${i}`);
+    }
+    for (const { outputs } of await pool.warm(model, pixels)) {
+      const error = relativeError(outputs.logits as Float32Array, expected);
+      if (error <= LARGEST_GOLDEN_ERROR) continue; // not a number is not, either
+      const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+      throw new BundleError(
+        `model ${model.id}: its logits for picture ${i} of ${path} deviate by ${percent(error)} from the recorded ones, ` +
+          `at most ${percent(LARGEST_GOLDEN_ERROR)} is accepted`,
+      );
+    }
+  }
+}
+
+async function readGolden({ directory, manifest }: Bundle): Promise<Golden | undefined> {
+  if (manifest.golden === undefined) return undefined;
+  const path = join(directory, manifest.golden.file);
+  try {
+    const bytes = await readFile(path);
+    const digest = createHash('sha256').update(bytes).digest('hex');
+    if (digest !== manifest.golden.sha256) {
+      throw new BundleError(`${path} has sha256 ${digest}, the manifest says ${manifest.golden.sha256}`);
+    }
+    const { png, models } = goldenSchema.parse(JSON.parse(bytes.toString('utf8')));
+    const pictures = png.slice(0, PICTURES).map(async (base64) => {
+      const { pixels } = await decodeImage(Buffer.from(base64, 'base64'), manifest.input, manifest.input.size ** 2);
+      return pixels;
+    });
+    return { path, pictures: await Promise.all(pictures), models };
+  } catch (error) {
+    if (error instanceof BundleError) throw error;
+    throw new BundleError(`${path} cannot be used: ${(error as Error).message}`, { cause: error });
+  }
+}

@@ -1,0 +1,155 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { getPriority, setPriority } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { Loaded, WorkerReply, WorkerRequest } from './messages.ts';
+import type { RunLimit } from './run-limit.ts';
+import type { RunnableModel } from './runnable.ts';
+
+export interface ProcessOptions {
+  /** The program that runs it. Default: this very Node. */
+  execPath?: string;
+  /** Threads of onnxruntime in it. */
+  threads: number;
+  /** Onnxruntime's execution providers, the preferred first. Default: cpu. */
+  providers?: string[];
+  /** What its sessions may take; the least recently used is released. Default: no limit. */
+  memoryBytes?: number;
+}
+
+export interface ProcessEvents {
+  /** It is up and takes runs. */
+  onReady(): void;
+  onError(error: Error): void;
+  /** It is gone, or never started; a run that was under way is rejected with ProcessDied before. */
+  onExit(code: number | null, signal: string | null): void;
+}
+
+/** What a run gave: each output's values, picture after picture. */
+export interface RunResult {
+  outputs: Record<string, Float32Array>;
+  runMs: number;
+  /** If the model had to be loaded first. */
+  loaded: Loaded | undefined;
+}
+
+/** The model could not be loaded or run; the message says why and which, for the operator: it shows paths. */
+export class ModelFailed extends Error {}
+
+/** The process died under a run: another may succeed. */
+export class ProcessDied extends Error {}
+
+interface Run {
+  id: number;
+  model: RunnableModel;
+  timer: NodeJS.Timeout;
+  settled: PromiseWithResolvers<RunResult>;
+}
+
+// Runs give way to whoever must take requests and answers in and out, and fill the time that this leaves.
+const YIELDING = 5;
+const GRACE_MS = 50;
+
+/** A process of `inference.worker.ts`: one run at a time; one that hangs is killed. */
+export class ModelProcess {
+  readonly #child: ChildProcess;
+  readonly #limit: RunLimit;
+  readonly #exited: Promise<void>;
+  #ready = false;
+  #run: Run | undefined;
+  #runs = 0;
+  /** Digests of the models that it has loaded. */
+  #holds = new Set<string>();
+
+  /** Throws if the system refuses the process at once; other failures to start are told by `events`. */
+  constructor(options: ProcessOptions, limit: RunLimit, events: ProcessEvents) {
+    this.#limit = limit;
+    this.#child = startWorker(options);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#exited = promise;
+    const gone = (code: number | null, signal: string | null) => {
+      this.#end()?.settled.reject(new ProcessDied());
+      resolve();
+      events.onExit(code, signal);
+    };
+    this.#child.on('message', (reply: WorkerReply) => {
+      if (!('ready' in reply)) return this.#settle(reply);
+      this.#ready = true;
+      events.onReady();
+    });
+    this.#child.on('error', (error) => {
+      events.onError(error);
+      if (this.#child.pid === undefined) gone(null, null); // never started: there will be no 'exit'
+    });
+    this.#child.on('exit', gone);
+  }
+
+  get idle(): boolean {
+    return this.#ready && this.#run === undefined;
+  }
+
+  /** pictures: squares of 8-bit RGB. Only when idle. Rejects with ModelFailed or ProcessDied. */
+  run(model: RunnableModel, pictures: Uint8Array[]): Promise<RunResult> {
+    const id = this.#runs++;
+    const settled = Promise.withResolvers<RunResult>();
+    this.#run = { id, model, timer: this.#watch(model), settled };
+    const pixels = pictures.length === 1 ? (pictures[0] as Uint8Array) : Buffer.concat(pictures);
+    const request: WorkerRequest = { job: id, model, pixels, count: pictures.length };
+    this.#child.send(request);
+    return settled.promise;
+  }
+
+  /** Lets it finish and go; resolves when it has gone. */
+  stop(): Promise<void> {
+    if (this.#child.connected) this.#child.disconnect();
+    return this.#exited;
+  }
+
+  #settle(reply: Exclude<WorkerReply, { ready: true }>): void {
+    if (this.#run?.id !== reply.job) return;
+    const { model, settled } = this.#end() as Run;
+    if ('failure' in reply) {
+      settled.reject(new ModelFailed(`model ${model.id}: ${reply.failure}`));
+      return;
+    }
+    const { outputs, runMs, loaded } = reply;
+    if (loaded) this.#holds = new Set(loaded.holds);
+    this.#limit.ended(runMs);
+    settled.resolve({ outputs, runMs, loaded });
+  }
+
+  #end(): Run | undefined {
+    const run = this.#run;
+    clearTimeout(run?.timer);
+    this.#run = undefined;
+    return run;
+  }
+
+  /** Kills the process if the run takes so long that it must be hung. */
+  #watch({ sha256 }: RunnableModel): NodeJS.Timeout {
+    // If this process itself was stopped, the reply is there already and is read within the grace.
+    const doubt = () => {
+      if (this.#run) this.#run.timer = setTimeout(() => this.#child.kill('SIGKILL'), GRACE_MS);
+    };
+    return setTimeout(doubt, this.#limit.allow(this.#holds.has(sha256)));
+  }
+}
+
+function startWorker(options: ProcessOptions): ChildProcess {
+  const { threads, providers = ['cpu'], memoryBytes = Number.MAX_SAFE_INTEGER, execPath = process.execPath } = options;
+  const file = fileURLToPath(new URL('./worker.ts', import.meta.url));
+  const child = fork(file, [String(threads), String(memoryBytes), ...providers], {
+    execPath,
+    execArgv: [],
+    serialization: 'advanced',
+  });
+  if (child.pid !== undefined) giveWay(child.pid);
+  return child;
+}
+
+function giveWay(pid: number): void {
+  try {
+    setPriority(pid, Math.max(YIELDING, getPriority()));
+  } catch {
+    // Gone already, or not allowed: it runs at this process's priority.
+  }
+}

@@ -1,0 +1,92 @@
+import type { Log } from '../observe/log.ts';
+import { type Say, sparing } from '../observe/sparing.ts';
+import { ModelProcess, type ProcessOptions } from './model-process.ts';
+import type { RunLimit } from './run-limit.ts';
+
+export interface ProcessesOptions extends ProcessOptions {
+  workers: number;
+  log: Log;
+}
+
+export interface ProcessesEvents {
+  /** One is up and takes runs. */
+  onReady(): void;
+  /** One is gone; another takes its place. */
+  onGone(process: ModelProcess): void;
+  /** So many in a row never came up that nothing should wait for the next. */
+  onHopeless(deaths: number): void;
+}
+
+const HOPELESS = 5;
+
+/** Keeps so many model processes running; iterates over those there are. */
+export class ModelProcesses implements Iterable<ModelProcess> {
+  readonly #options: ProcessesOptions;
+  readonly #say: Say;
+  readonly #limit: RunLimit;
+  readonly #events: ProcessesEvents;
+  readonly #processes = new Set<ModelProcess>();
+  /** In a row, none having come up since. */
+  #deaths = 0;
+  #stopping = false;
+
+  constructor(options: ProcessesOptions, limit: RunLimit, events: ProcessesEvents) {
+    this.#options = options;
+    this.#say = sparing(options.log);
+    this.#limit = limit;
+    this.#events = events;
+    for (let i = 0; i < options.workers; i++) this.#spawn();
+  }
+
+  get size(): number {
+    return this.#processes.size;
+  }
+
+  get hopeless(): boolean {
+    return this.#deaths >= HOPELESS;
+  }
+
+  [Symbol.iterator](): Iterator<ModelProcess> {
+    return this.#processes.values();
+  }
+
+  /** Lets all finish and go, and replaces none. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(Array.from(this.#processes, (process) => process.stop()));
+  }
+
+  #spawn(): void {
+    const onError = (error: unknown) => this.#say('error', 'error', { err: error }, 'model process');
+    try {
+      const process: ModelProcess = new ModelProcess(this.#options, this.#limit, {
+        onReady: () => {
+          this.#deaths = 0;
+          this.#events.onReady();
+        },
+        onError,
+        onExit: (code, signal) => {
+          this.#processes.delete(process);
+          this.#events.onGone(process);
+          this.#replace(code, signal);
+        },
+      });
+      this.#processes.add(process);
+    } catch (error) {
+      onError(error);
+      this.#replace(null, null);
+    }
+  }
+
+  #replace(code: number | null, signal: string | null): void {
+    this.#deaths += 1;
+    if (this.hopeless) this.#events.onHopeless(this.#deaths);
+    if (this.#stopping) return;
+    this.#say('error', `${code} ${signal}`, { code, signal }, 'model process died, starting another');
+    // A process that dies at once, again and again, must not take the machine with it.
+    const delay = Math.min(5000, 25 * 2 ** this.#deaths);
+    setTimeout(() => {
+      if (!this.#stopping) this.#spawn();
+    }, delay);
+  }
+}

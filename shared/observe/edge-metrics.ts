@@ -1,0 +1,176 @@
+import { Counter, Gauge, Histogram } from 'prom-client';
+import { errorCodes } from '../request/errors.ts';
+import { damages } from '../wire/damage.ts';
+import { begin, createRegistry, pairs, seconds } from './registry.ts';
+
+const shares = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
+
+const degradations = ['timeout', 'no-expert', 'overloaded', 'expert-error', 'circuit-open'];
+
+/** Why an expert's answer did not come, beyond what it says itself. */
+const silences = [
+  ...['no-responders', 'disconnected', 'timeout', 'too-large', 'unreadable'],
+  ...['absent', 'circuit-open', 'no-time', 'not-packed', 'shed'],
+];
+
+/** What is known at the start, and what is read when the metrics are. */
+export interface EdgeState {
+  strategies: readonly string[];
+  /** The bundle's. */
+  labels: readonly string[];
+  experts: readonly string[];
+  /** Names of those who may call. */
+  holders(): string[];
+  waiting(): number;
+  circuits(): { expert: string; state: 'closed' | 'open' | 'absent' }[];
+}
+
+/** Every metric of the edge, by name. */
+export function createEdgeMetrics(
+  { strategies, labels, experts, holders, waiting, circuits }: EdgeState,
+  registry = createRegistry(),
+) {
+  const registers = [registry];
+  const metrics = {
+    registry,
+    answers: new Counter({
+      name: 'ask_answers_total',
+      help: 'Answers, by who gave them and why an expert did not',
+      labelNames: ['strategy', 'route', 'degraded'],
+      registers,
+    }),
+    byLabel: new Counter({
+      name: 'ask_answers_by_label_total',
+      help: 'Answers, by their label',
+      labelNames: ['label'],
+      registers,
+    }),
+    confidence: new Histogram({
+      name: 'ask_answer_confidence',
+      help: 'Confidence of the answers, by who gave them',
+      labelNames: ['route'],
+      buckets: shares,
+      registers,
+    }),
+    errors: new Counter({
+      name: 'ask_errors_total',
+      help: 'Requests that got an error, by its code',
+      labelNames: ['code'],
+      registers,
+    }),
+    keys: new Counter({
+      name: 'ask_keyed_requests_total',
+      help: "Requests with an accepted API key, by the key's name and outcome (accepted, rate-limited)",
+      labelNames: ['key', 'outcome'],
+      registers,
+      collect() {
+        begin(this, pairs('key', holders(), 'outcome', ['accepted', 'rate-limited'])); // their file may change
+      },
+    }),
+    duration: new Histogram({
+      name: 'ask_answer_duration_seconds',
+      help: 'Time from the complete request to the answer',
+      labelNames: ['route'],
+      buckets: seconds,
+      registers,
+    }),
+    stages: new Histogram({
+      name: 'ask_stage_duration_seconds',
+      help: 'Time of one stage: decode, edge, expert-round-trip',
+      labelNames: ['stage'],
+      buckets: seconds,
+      registers,
+    }),
+    damaged: new Counter({
+      name: 'ask_damaged_pictures_total',
+      help: 'Pictures of which a part is missing or broken, by what is wrong and outcome (answered, refused)',
+      labelNames: ['reason', 'outcome'],
+      registers,
+    }),
+    escalations: new Counter({
+      name: 'ask_escalations_total',
+      help: 'Questions to experts, by expert and outcome (answered, cancelled, or the reason for degrading)',
+      labelNames: ['expert', 'outcome'],
+      registers,
+    }),
+    failures: new Counter({
+      name: 'ask_escalation_failures_total',
+      help: 'Questions that no expert answered, by the reason: what the bus or the expert says, or why none was asked',
+      labelNames: ['reason'],
+      registers,
+    }),
+    openings: new Counter({
+      name: 'ask_expert_circuit_openings_total',
+      help: 'Times that an expert was not asked any more, by the reason',
+      labelNames: ['expert', 'reason'],
+      registers,
+    }),
+    probes: new Counter({
+      name: 'ask_expert_probes_total',
+      help: 'Copies of questions sent to experts whose circuit is open, by outcome',
+      labelNames: ['expert', 'outcome'],
+      registers,
+    }),
+    circuits: new Gauge({
+      name: 'ask_expert_circuit_open',
+      help: '1 while an expert is not asked because it failed (open) or was not there (absent)',
+      labelNames: ['expert', 'state'],
+      registers,
+      collect() {
+        for (const { expert, state } of circuits()) {
+          for (const one of ['open', 'absent'] as const) this.set({ expert, state: one }, state === one ? 1 : 0);
+        }
+      },
+    }),
+    bytesSent: new Counter({ name: 'ask_bus_bytes_sent_total', help: 'Bytes sent to experts', registers }),
+    cache: new Counter({
+      name: 'ask_cache_lookups_total',
+      help: 'Look-ups in the answer cache',
+      labelNames: ['result'],
+      registers,
+    }),
+    waiting: new Gauge({
+      name: 'ask_edge_waiting',
+      help: 'Pictures waiting for the generalist',
+      registers,
+      collect() {
+        this.set(waiting());
+      },
+    }),
+  };
+  const routes = [
+    ...degradations.map((degraded) => ({ route: 'edge', degraded })),
+    { route: 'edge', degraded: 'no' },
+    { route: 'expert', degraded: 'no' },
+  ];
+  begin(
+    metrics.answers,
+    strategies.flatMap((strategy) => routes.map((route) => ({ strategy, ...route }))),
+  );
+  begin(
+    metrics.byLabel,
+    labels.map((label) => ({ label })),
+  );
+  begin(
+    metrics.errors,
+    errorCodes.map((code) => ({ code })),
+  );
+  begin(metrics.escalations, pairs('expert', experts, 'outcome', ['answered', 'cancelled', ...degradations]));
+  begin(
+    metrics.failures,
+    [...silences, ...errorCodes].map((reason) => ({ reason })),
+  );
+  begin(metrics.openings, pairs('expert', experts, 'reason', ['timeout', 'no-expert', 'expert-error']));
+  const probed = ['answered', ...degradations.filter((reason) => reason !== 'circuit-open')];
+  begin(metrics.probes, pairs('expert', experts, 'outcome', probed));
+  begin(metrics.damaged, pairs('reason', [...damages], 'outcome', ['answered', 'refused']));
+  begin(metrics.cache, [{ result: 'hit' }, { result: 'miss' }]);
+  for (const route of ['edge', 'expert']) {
+    metrics.duration.zero({ route });
+    metrics.confidence.zero({ route });
+  }
+  for (const stage of ['decode', 'edge', 'expert-round-trip']) metrics.stages.zero({ stage });
+  return metrics;
+}
+
+export type EdgeMetrics = ReturnType<typeof createEdgeMetrics>;

@@ -1,0 +1,28 @@
+import { showSetting } from './clean.ts';
+import { describeSettings } from './help.ts';
+
+/** For who gives a service flags, as `--port 18201` or `PORT=18201`: the settings that are probably meant. */
+export function adviseSettings(command: string, args: string[]): string {
+  const names = describeSettings().map(({ name }) => name);
+  const meant = args.flatMap((arg, i) => {
+    const [, flag, inline] = /^-*([\w-]+)(?:=(.*))?$/.exec(arg) ?? [];
+    const upper = flag?.toUpperCase().replaceAll('-', '_');
+    const name = names.find((one) => one === upper || one === `ASK_${upper}`);
+    if (name === undefined) return [];
+    const shown = showSetting(name, inline ?? args[i + 1]);
+    return shown === name ? `${name}=...` : shown;
+  });
+  const example = meant.length > 0 ? meant.join(' ') : 'PORT=8080';
+  return `settings are given in the environment, before the command: ${example} ${command}`;
+}
+
+/** Flags meant for a service that npm has taken for its own, for want of `--` before them. */
+export function flagsTakenByNpm(env: Record<string, string | undefined> = process.env): string[] {
+  const names = describeSettings().flatMap(({ name }) => [name, name.replace(/^ASK_/, '')]);
+  return [...new Set(names)].flatMap((name) => {
+    const value = env[`npm_config_${name.toLowerCase()}`];
+    if (value === undefined) return [];
+    const flag = `--${name.toLowerCase().replaceAll('_', '-')}`;
+    return [value === 'true' ? flag : `${flag}=${value}`];
+  });
+}
