@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Answer } from '../edge/classify.ts';
-import { answerSchema, problemSchema } from '../edge/schemas.ts';
+import { answerSchema, problemSchema } from '../edge/http/schemas.ts';
 
 export interface Remote {
   /** Of `/classify`, with the query. */

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Damage } from '../../shared/wire/damage.ts';
-import type { Outcome } from './strategy.ts';
+import type { Outcome } from './strategies/strategy.ts';
 
 /** What is remembered of an answer. */
 export interface Known extends Outcome {

@@ -10,8 +10,8 @@ import type { Pace } from '../../shared/request/pace.ts';
 import type { Damage } from '../../shared/wire/damage.ts';
 import type { RawImage } from '../../shared/wire/expert-protocol.ts';
 import type { AnswerCache } from './cache.ts';
-import { type StrategyName, strategies } from './strategies.ts';
-import type { Outcome, Tools } from './strategy.ts';
+import { type StrategyName, strategies } from './strategies/list.ts';
+import type { Outcome, Tools } from './strategies/strategy.ts';
 
 export interface ClassifyOptions {
   /** At least 1. */

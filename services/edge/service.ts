@@ -10,19 +10,19 @@ import { createEdgeMetrics } from '../../shared/observe/edge-metrics.ts';
 import type { Log } from '../../shared/observe/log.ts';
 import { createPace } from '../../shared/request/pace.ts';
 import { batchOf, type Config } from '../../shared/settings/settings.ts';
-import { createAdmission } from './admission.ts';
-import { type AppDependencies, buildApp } from './app.ts';
-import { type ArrivalsOptions, watchArrivals } from './arrivals.ts';
 import { createCache } from './cache.ts';
-import { createDirectory } from './directory.ts';
-import { type CircuitChange, createExpertHealth, type ExpertHealth } from './expert-health.ts';
-import { openKeys } from './guard.ts';
-import { createDrain } from './http-drain.ts';
-import { createJournal } from './journal.ts';
-import { choosePayload, choosePixels } from './payload.ts';
-import { createReception } from './reception.ts';
-import { createHedgeBudget } from './second-choice.ts';
-import { strategyNames } from './strategies.ts';
+import { type ArrivalsOptions, watchArrivals } from './experts/arrivals.ts';
+import { type CircuitChange, createExpertHealth, type ExpertHealth } from './experts/circuit.ts';
+import { createDirectory } from './experts/directory.ts';
+import { createHedgeBudget } from './experts/hedge.ts';
+import { createJournal } from './experts/journal.ts';
+import { choosePayload, choosePixels } from './experts/payload.ts';
+import { type AppDependencies, buildApp } from './http/app.ts';
+import { createDrain } from './http/drain.ts';
+import { openKeys } from './keys/guard.ts';
+import { createAdmission } from './load/admission.ts';
+import { createReception } from './load/reception.ts';
+import { strategyNames } from './strategies/list.ts';
 
 export interface EdgeService {
   /** Where the HTTP server listens, e.g. `http://127.0.0.1:8080`. */

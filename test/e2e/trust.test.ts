@@ -164,6 +164,6 @@ function modelProcesses(parent: number): number[] {
   const lines = execFileSync('ps', ['-eo', 'ppid=,pid=,args='], { encoding: 'utf8' }).split('\n');
   return lines.flatMap((line) => {
     const [ppid, pid] = line.trim().split(/\s+/).map(Number);
-    return ppid === parent && line.includes('inference.worker') ? [pid as number] : [];
+    return ppid === parent && line.includes('inference/worker') ? [pid as number] : [];
   });
 }

@@ -1,4 +1,4 @@
-import type { Degraded } from '../../services/edge/experts.ts';
+import type { Degraded } from '../../services/edge/experts/ask.ts';
 import type { World, WorldOptions } from './world.ts';
 
 /** One thing that goes wrong, and what may be seen of it from outside. */

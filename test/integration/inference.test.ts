@@ -51,7 +51,7 @@ function children(): number[] {
   const lines = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], { encoding: 'utf8' });
   return lines
     .split('\n')
-    .filter((line) => line.includes('inference.worker'))
+    .filter((line) => line.includes('inference/worker'))
     .map((line) => Number.parseInt(line, 10));
 }
 

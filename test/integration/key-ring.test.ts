@@ -2,7 +2,7 @@ import { mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { openKeys } from '../../services/edge/guard.ts';
+import { openKeys } from '../../services/edge/keys/guard.ts';
 import { createLog } from '../../shared/observe/log.ts';
 import { readConfig } from '../../shared/settings/settings.ts';
 import { KEY, keyLine, makeKeyFile, SLOW_KEY } from '../support/key-file.ts';

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { receive } from '../../services/edge/receive.ts';
+import { receive } from '../../services/edge/http/body/receive.ts';
 import { startTinySystem } from '../support/system.ts';
 import { flatPng, SURE_RED } from '../support/tiny-bundle.ts';
 import { waitFor } from '../support/wait.ts';

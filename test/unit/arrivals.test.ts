@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { watchArrivals } from '../../services/edge/arrivals.ts';
-import { createDirectory } from '../../services/edge/directory.ts';
+import { watchArrivals } from '../../services/edge/experts/arrivals.ts';
+import { createDirectory } from '../../services/edge/experts/directory.ts';
 import { createMemoryBus } from '../../shared/bus/memory.ts';
 import { keepLines } from '../support/log-lines.ts';
 import { waitFor } from '../support/wait.ts';

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { decodeBase64, explainBase64 } from '../../services/edge/base64.ts';
+import { decodeBase64, explainBase64 } from '../../services/edge/http/body/base64.ts';
 
 const bytes = Buffer.from(Array.from({ length: 500 }, (_, i) => (i * i * 31 + i * 17 + 251) % 256));
 const plain = bytes.toString('base64');
@@ -86,7 +86,7 @@ describe('20 MB of text that is meant to take long', () => {
     ['data:a;base64,AA', '%2b%2F', 'is not base64: its length or its padding is wrong, it may have been cut off'],
     ['data:a;base64,', '%', 'is not base64: character 1 of it is "%"'],
   ])('%j and then %j is read in little memory', async (head, filler, expected) => {
-    const { href } = new URL('../../services/edge/base64.ts', import.meta.url);
+    const { href } = new URL('../../services/edge/http/body/base64.ts', import.meta.url);
     const flags = [`--max-old-space-size=${MEGABYTES}`, '--input-type=module', '--eval', DECODE];
     const { stdout } = await promisify(execFile)(process.execPath, [...flags, href, head, filler, String(SIZE)]);
     expect(stdout).toBe(String(expected));

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { createExpertHealth } from '../../services/edge/expert-health.ts';
-import type { Degraded, ExpertAnswer } from '../../services/edge/experts.ts';
+import type { Degraded, ExpertAnswer } from '../../services/edge/experts/ask.ts';
+import { createExpertHealth } from '../../services/edge/experts/circuit.ts';
 
 const failed = (degraded: Degraded): ExpertAnswer => ({ reply: null, degraded, bytesSent: 1, roundTripMs: 1 });
 const answered = (roundTripMs = 10): ExpertAnswer => ({

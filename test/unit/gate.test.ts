@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { rankByGain } from '../../services/edge/gain.ts';
-import { decideRouting, metrics, rankExperts } from '../../services/edge/gate.ts';
-import { mergeLogLinear } from '../../services/edge/merge.ts';
+import { rankByGain } from '../../shared/policy/expected-gain.ts';
+import { decideRouting, metrics, rankExperts } from '../../shared/policy/gate.ts';
+import { mergeLogLinear } from '../../shared/policy/merge.ts';
 
 const experts = [
   { id: 'b', classes: [0, 1] },

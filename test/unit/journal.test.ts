@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { createExpertHealth } from '../../services/edge/expert-health.ts';
-import type { Degraded, ExpertAnswer } from '../../services/edge/experts.ts';
-import { createJournal } from '../../services/edge/journal.ts';
+import type { Degraded, ExpertAnswer } from '../../services/edge/experts/ask.ts';
+import { createExpertHealth } from '../../services/edge/experts/circuit.ts';
+import { createJournal } from '../../services/edge/experts/journal.ts';
 import { keepLines } from '../support/log-lines.ts';
 
 const cost = { bytesSent: 1, roundTripMs: 1 };

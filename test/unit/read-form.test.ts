@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
-import { readForm } from '../../services/edge/read-form.ts';
+import { readForm } from '../../services/edge/http/body/read-form.ts';
 import { flatPng } from '../support/tiny-bundle.ts';
 
 /** What is claimed while a form with that picture is read. */

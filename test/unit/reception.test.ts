@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { describe, expect, test } from 'vitest';
-import { createReception } from '../../services/edge/reception.ts';
+import { createReception } from '../../services/edge/load/reception.ts';
 import type { AppError } from '../../shared/request/errors.ts';
 import { waitFor } from '../support/wait.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { decodeBase64, explainBase64 } from '../../services/edge/base64.ts';
-import { kindOf } from '../../services/edge/read-image.ts';
+import { decodeBase64, explainBase64 } from '../../services/edge/http/body/base64.ts';
+import { kindOf } from '../../services/edge/http/body/read-picture.ts';
 import { decodeImage } from '../../shared/imaging/codec.ts';
 import { decimal } from '../../shared/settings/decimal.ts';
 import { readConfig } from '../../shared/settings/settings.ts';

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import type { Consultation } from '../../services/edge/consult.ts';
-import type { Degraded } from '../../services/edge/experts.ts';
-import { askEither, createHedgeBudget } from '../../services/edge/second-choice.ts';
+import type { Degraded } from '../../services/edge/experts/ask.ts';
+import type { Consultation } from '../../services/edge/experts/consult.ts';
+import { askEither, createHedgeBudget } from '../../services/edge/experts/hedge.ts';
 
 const answer = (expert: string): Consultation => ({
   expert,

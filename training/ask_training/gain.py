@@ -1,5 +1,5 @@
 """The expected gain of asking an expert, in nats of the truth's log-probability: a ridge regression on what the
-generalist says. The services compute the same features (services/edge/gain.ts)."""
+generalist says. The services compute the same features (shared/policy/expected-gain.ts)."""
 
 import math
 

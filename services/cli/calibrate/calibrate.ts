@@ -1,5 +1,5 @@
 import { type Bundle, type Calibration, loadBundle } from '../../../shared/bundle/load.ts';
-import { encodingName } from '../../edge/payload.ts';
+import { encodingName } from '../../edge/experts/payload.ts';
 import { changeManifest } from '../change-manifest.ts';
 import { print } from '../output.ts';
 import { UsageError } from '../usage.ts';

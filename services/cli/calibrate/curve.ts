@@ -1,7 +1,7 @@
 import type { Manifest, ModelEntry } from '../../../shared/bundle/load.ts';
+import { decideRouting } from '../../../shared/policy/gate.ts';
+import { mergeLogLinear } from '../../../shared/policy/merge.ts';
 import { softmax, topK } from '../../../shared/policy/probabilities.ts';
-import { decideRouting } from '../../edge/gate.ts';
-import { mergeLogLinear } from '../../edge/merge.ts';
 import { lowerBound, upperBound } from './binomial.ts';
 import type { Predictions } from './predictions.ts';
 

@@ -1,5 +1,5 @@
 import type { Manifest } from '../../../shared/bundle/load.ts';
-import { type Metric, metrics } from '../../edge/gate.ts';
+import { type Metric, metrics } from '../../../shared/policy/gate.ts';
 import { UsageError } from '../usage.ts';
 import type { Goal } from './choose.ts';
 import { candidates, curve, type Point, replay } from './curve.ts';

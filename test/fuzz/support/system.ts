@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { answerSchema, problemSchema } from '../../../services/edge/schemas.ts';
+import { answerSchema, problemSchema } from '../../../services/edge/http/schemas.ts';
 import type { Manifest } from '../../../shared/bundle/load.ts';
 import { isErrorCode } from '../../../shared/request/errors.ts';
 import { startNats } from '../../support/nats-server.ts';

@@ -1,0 +1,132 @@
+import { type Bus, BusError } from '../../../shared/bus/bus.ts';
+import { type CallersTrace, inSpan, SpanKind, traceHeaders } from '../../../shared/observe/telemetry.ts';
+import { elapsed } from '../../../shared/request/deadline.ts';
+import { AppError } from '../../../shared/request/errors.ts';
+import {
+  type ClassifyReply,
+  cancelSubject,
+  classifySubject,
+  decodeReply,
+  type EncodedImage,
+  encodeCancel,
+  encodeRequest,
+  isAnswer,
+  type RawImage,
+  sizeOnBus,
+} from '../../../shared/wire/expert-protocol.ts';
+
+/** Why an answer that should have been an expert's is the generalist's. */
+export type Degraded = 'timeout' | 'no-expert' | 'overloaded' | 'expert-error' | 'circuit-open';
+
+export interface Question {
+  expert: string;
+  image: RawImage | EncodedImage;
+  requestId: string;
+  /** The trace that the caller sent, if any. */
+  trace?: CallersTrace | undefined;
+  /** Milliseconds to wait for the answer. */
+  timeoutMs: number;
+  /** Length of the logits to expect. */
+  labels: number;
+  /** The model that must answer: another one's logits would be merged with the wrong temperature and classes. */
+  digest: string;
+  /** Aborts when nobody waits for the answer any more. */
+  signal: AbortSignal;
+  /** How many members of the queue group to ask at most, one after the other, if they serve another model. */
+  tries: number;
+}
+
+export type ExpertAnswer = { bytesSent: number; roundTripMs: number } & (
+  | { reply: ClassifyReply; degraded: null }
+  /**
+   * `reason`: an error code or what the bus says, `detail` for the log. `cause` where it is not the expert's: a picture
+   * that cannot get there or that it refuses, or another model there.
+   */
+  | { reply: null; degraded: Degraded; cause?: 'picture' | 'other-model'; reason?: string; detail?: string }
+);
+
+const DIGITS = 16; // of a digest tell any two models apart
+
+/**
+ * Asks one expert. Whatever goes wrong is a `degraded` reason, not an exception. Aborted, it tells the expert not to go
+ * on and resolves at once, with a reason that means nothing.
+ *
+ * While a bundle is rolled out, the members of an expert's queue group serve different models, and the bus chooses
+ * which member is asked: one with another model refuses at once, and while there is time somebody else is asked.
+ */
+export async function askExpert(bus: Bus, question: Question): Promise<ExpertAnswer> {
+  const begun = performance.now();
+  let bytesSent = 0;
+  for (let tries = 1; ; tries++) {
+    const answer = await askOnce(bus, { ...question, timeoutMs: question.timeoutMs - elapsed(begun) });
+    bytesSent += answer.bytesSent;
+    const over = answer.reply !== null || answer.cause !== 'other-model' || tries === question.tries;
+    if (over || elapsed(begun) > question.timeoutMs - 1) return { ...answer, bytesSent, roundTripMs: elapsed(begun) };
+  }
+}
+
+async function askOnce(bus: Bus, question: Question): Promise<ExpertAnswer> {
+  const begun = performance.now();
+  const subject = classifySubject(question.expert);
+  return inSpan('send ask.v1.expert.{id}.classify', SpanKind.PRODUCER, async (span) => {
+    const { requestId, image, timeoutMs, digest } = question;
+    const modelDigest = digest.slice(0, DIGITS);
+    const message = encodeRequest({ requestId, deadlineMs: timeoutMs, modelDigest, image });
+    const headers = { ...message.headers, ...traceHeaders(requestId, question.trace) };
+    const bytesSent = sizeOnBus({ payload: message.payload, headers });
+    span.setAttributes({
+      'messaging.system': bus.kind,
+      'messaging.operation.name': 'send',
+      'messaging.destination.name': subject,
+      'messaging.message.envelope.size': bytesSent,
+    });
+    try {
+      const { signal } = question;
+      const reply = decodeReply(
+        await bus.request(subject, message.payload, { headers, timeoutMs, accepts: isAnswer, signal }),
+        question.labels,
+      );
+      if (reply.modelDigest !== question.digest) {
+        throw new AppError('other-model', `expert runs model ${reply.modelDigest || '(unnamed)'}, not the bundle's`);
+      }
+      return { reply, degraded: null, bytesSent, roundTripMs: elapsed(begun) };
+    } catch (error) {
+      if (error instanceof BusError && error.failure === 'aborted') {
+        bus.publish(cancelSubject(question.expert), encodeCancel(requestId));
+        return { reply: null, degraded: 'timeout', bytesSent, roundTripMs: elapsed(begun) };
+      }
+      const degraded = toDegraded(error);
+      span.setAttribute('routing.degraded', degraded);
+      span.recordException(error as Error);
+      const nothingSent = error instanceof BusError && error.failure !== 'timeout' && error.failure !== 'unreadable';
+      const cost = { bytesSent: nothingSent ? 0 : bytesSent, roundTripMs: elapsed(begun) };
+      return { reply: null, degraded, ...toCause(error), ...toReason(error), ...cost };
+    }
+  });
+}
+
+function toCause(error: unknown): { cause?: 'picture' | 'other-model' } {
+  if (error instanceof BusError) return error.failure === 'too-large' ? { cause: 'picture' } : {};
+  if (!(error instanceof AppError) || error.status >= 500 || error.code === 'overloaded') return {};
+  return { cause: error.code === 'other-model' ? 'other-model' : 'picture' };
+}
+
+function toReason(error: unknown): { reason: string; detail: string } {
+  const detail = (error as Error).message.slice(0, 200);
+  if (error instanceof BusError) return { reason: error.failure, detail };
+  return { reason: error instanceof AppError ? error.code : 'internal', detail };
+}
+
+function toDegraded(error: unknown): Degraded {
+  if (error instanceof BusError) {
+    if (error.failure === 'no-responders' || error.failure === 'disconnected') return 'no-expert';
+    if (error.failure === 'too-large' || error.failure === 'unreadable') return 'expert-error';
+    return 'timeout';
+  }
+  if (error instanceof AppError) {
+    if (error.code === 'overloaded') return 'overloaded';
+    if (error.code === 'deadline-exceeded') return 'timeout';
+    if (error.code === 'stopping') return 'no-expert';
+  }
+  return 'expert-error';
+}

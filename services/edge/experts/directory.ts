@@ -1,0 +1,46 @@
+import { z } from 'zod';
+import type { Bus } from '../../../shared/bus/bus.ts';
+import { SERVICE_NAME } from '../../../shared/wire/expert-protocol.ts';
+
+const WAIT_MS = 200;
+const ping = z.object({ id: z.string(), metadata: z.object({ expert: z.string(), digest: z.string() }) });
+
+export interface Instance {
+  id: string;
+  expert: string;
+  digest: string;
+}
+
+export interface Directory {
+  look(): Promise<Instance[]>;
+}
+
+/** Asks who is there (ADR-32 ping). Concurrent callers share one question. No bus: nobody. */
+export function createDirectory(bus: Bus): Directory {
+  let asking: Promise<Instance[]> | undefined;
+
+  async function ask(): Promise<Instance[]> {
+    const replies = await bus.requestMany(`$SRV.PING.${SERVICE_NAME}`, WAIT_MS).catch(() => []);
+    return replies.flatMap(({ payload }) => {
+      const parsed = ping.safeParse(parseJson(payload));
+      return parsed.success ? [{ id: parsed.data.id, ...parsed.data.metadata }] : [];
+    });
+  }
+
+  return {
+    look() {
+      asking ??= ask().finally(() => {
+        asking = undefined;
+      });
+      return asking;
+    },
+  };
+}
+
+function parseJson(payload: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(payload).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}

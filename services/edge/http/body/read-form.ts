@@ -1,0 +1,159 @@
+import type { IncomingMessage } from 'node:http';
+import { Busboy, type BusboyFileStream, type BusboyHeaders } from '@fastify/busboy';
+import { AppError } from '../../../../shared/request/errors.ts';
+import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../../../shared/wire/media-type.ts';
+import { decodeBase64, explainBase64, TEXT_COPIES } from './base64.ts';
+import type { Submission } from './read-picture.ts';
+import { type Reader, receive } from './receive.ts';
+
+const PICTURES = ['image', 'file'];
+const MOST_PARTS = 100;
+const MOST_HEADERS = 50;
+/** Of all there is beside the picture: names, headers, boundaries, other fields. */
+const MOST_BESIDE = 65_536;
+const MOST_OPTION = 1000;
+
+/**
+ * A form with one picture: the part `image` or `file`, a file or not, of any type, as bytes or as base64. Of the other
+ * parts those named in `options` are read, as text, before or after it. A part without a byte, which browsers send for
+ * a file that was not chosen or a field that was not filled, is none. Throws AppError.
+ */
+export async function readForm(
+  request: IncomingMessage,
+  { type, most, options, claim, signal }: Omit<Reader, 'take'> & { type: string; options: string[] },
+): Promise<Submission> {
+  const failure = new AbortController();
+  const fail = (error: AppError) => failure.abort(error);
+  const form = openForm(type, most);
+  const pictures: Buffer[][] = [];
+  const fields: Record<string, string> = {};
+  const others: string[] = [];
+
+  function onPart(name: string | undefined, part: BusboyFileStream): void {
+    part.on('error', (cause) => fail(unreadable(cause)));
+    if (name !== undefined && PICTURES.includes(name)) readPicture(part);
+    else if (name !== undefined && options.includes(name)) readOption(name, part);
+    else {
+      others.push(String(name).slice(0, 40));
+      part.resume();
+    }
+  }
+
+  function readPicture(part: BusboyFileStream): void {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    part.on('limit', () =>
+      fail(new AppError('payload-too-large', `the picture has more than ${most} bytes (ASK_MAX_BODY_BYTES)`)),
+    );
+    part.on('data', (chunk: Buffer) => {
+      if (length === 0 && pictures.push(chunks) > 1) {
+        fail(new AppError('too-many-pictures', "send one picture in each request, as the part 'image' or 'file'"));
+      }
+      const before = length;
+      chunks.push(chunk);
+      length += chunk.length;
+      if (before < ENOUGH_BYTES && length >= ENOUGH_BYTES)
+        attempt(() => refuseOthers(Buffer.concat(chunks, ENOUGH_BYTES)));
+    });
+  }
+
+  function readOption(name: string, part: BusboyFileStream): void {
+    if (Object.hasOwn(fields, name))
+      fail(new AppError('invalid-parameter', `the form has two fields '${name}'; send one`));
+    fields[name] = '';
+    part.setEncoding('utf8');
+    part.on('data', (text: string) => {
+      fields[name] += text;
+      if ((fields[name]?.length ?? 0) > MOST_OPTION)
+        fail(new AppError('invalid-parameter', `the field '${name}' is too long`));
+    });
+  }
+
+  function attempt(check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      fail(error as AppError);
+    }
+  }
+
+  form.on('file', onPart);
+  form.on('partsLimit', () =>
+    fail(new AppError('invalid-body', `the form has more than ${MOST_PARTS} parts; send fewer`)),
+  );
+  form.on('error', (cause) => fail(unreadable(cause as Error)));
+  const finished = new Promise<void>((resolve, reject) => {
+    form.on('finish', resolve);
+    failure.signal.addEventListener('abort', () => reject(failure.signal.reason));
+  });
+  let begun = false;
+  const take = (chunk: Buffer) => {
+    if (!begun) requireForm(chunk);
+    begun = true;
+    form.write(chunk);
+  };
+  // Both are awaited from here on: either may be the one to fail.
+  await Promise.all([
+    receive(request, {
+      most: most + MOST_BESIDE,
+      take,
+      claim,
+      signal: AbortSignal.any([signal, failure.signal]),
+    }).then(() => {
+      if (begun) form.end();
+      else fail(new AppError('empty-body', 'the form is empty'));
+    }),
+    finished,
+  ]);
+  const [chunks] = pictures;
+  if (!chunks) {
+    const seen = others.length > 0 ? `it has ${others.slice(0, 5).join(', ')}` : 'it has no other part either';
+    throw new AppError('empty-body', `the form has no picture in a part named 'image' or 'file'; ${seen}`);
+  }
+  const filled = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''));
+  return { picture: toPicture(Buffer.concat(chunks), claim), fields: filled };
+}
+
+function openForm(type: string, most: number): InstanceType<typeof Busboy> {
+  if (!/^multipart\/form-data *(;|$)/i.test(type)) {
+    throw new AppError(
+      'unsupported-media-type',
+      `'${type.slice(0, 40)}' is not taken: send the form as multipart/form-data`,
+    );
+  }
+  const limits = { fileSize: most, parts: MOST_PARTS, headerPairs: MOST_HEADERS };
+  try {
+    const headers: BusboyHeaders = { 'content-type': type };
+    return new Busboy({ headers, limits, isPartAFile: () => true });
+  } catch (error) {
+    throw unreadable(error as Error);
+  }
+}
+
+function unreadable(cause: Error): AppError {
+  return new AppError('invalid-body', `the form cannot be read: ${cause.message}`, { cause });
+}
+
+function requireForm(beginning: Buffer): void {
+  const type = mediaTypeOf(beginning);
+  if (type) throw new AppError('invalid-body', `the body is ${type}, not the form that content-type says: say ${type}`);
+  refuseOthers(beginning);
+}
+
+/** Text is base64 if it stands for a picture, or for another format that is known: many a word could be. */
+function toPicture(bytes: Buffer, claim: (bytes: number) => void): Uint8Array {
+  if (mediaTypeOf(bytes)) return bytes;
+  claim(TEXT_COPIES * bytes.length);
+  const text = bytes.toString('latin1');
+  const decoded = decodeBase64(text);
+  if (decoded && mediaTypeOf(decoded)) return decoded;
+  if (decoded) refuseOthers(decoded);
+  else if (isMeant(text.slice(0, 64))) throw new AppError('not-an-image', `the picture ${explainBase64(text)}`);
+  requireImage(bytes);
+  return bytes;
+}
+
+/** A text that begins so is not just any. */
+function isMeant(beginning: string): boolean {
+  return /^\s*(data|https?):/i.test(beginning) || mediaTypeOf(Buffer.from(beginning, 'base64')) !== undefined;
+}

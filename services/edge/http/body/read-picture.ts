@@ -1,0 +1,69 @@
+import type { FastifyRequest } from 'fastify';
+import { AppError } from '../../../../shared/request/errors.ts';
+import { PIXELS_TYPE, type RawImage, readPixels } from '../../../../shared/wire/expert-protocol.ts';
+import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../../../shared/wire/media-type.ts';
+import { TEXT_COPIES } from './base64.ts';
+import { readForm } from './read-form.ts';
+import { type ParseJson, readJson } from './read-json.ts';
+import { type Reader, receiveAll } from './receive.ts';
+
+/** What a request brings. */
+export interface Submission {
+  picture: Uint8Array | RawImage;
+  /** What a form or JSON says beside the picture; of the form, only options. */
+  fields: Record<string, unknown>;
+}
+
+export interface Limits {
+  maxBodyBytes: number;
+  /** Names of the fields of a form that are read. */
+  options: string[];
+  parseJson: ParseJson;
+}
+
+/**
+ * The one picture of a request: a form, JSON, or pixels, where its `type` says so; else the body is the picture,
+ * whatever the type: the bytes say what it is. Ends with `signal`, and tells `claim` how many bytes it needs. Throws
+ * AppError, for a format that is not taken as soon as its first bytes are here.
+ */
+export async function readImage(
+  { raw }: FastifyRequest,
+  { type, signal, claim }: Pick<Reader, 'signal' | 'claim'> & { type: string },
+  { maxBodyBytes: most, options, parseJson }: Limits,
+): Promise<Submission> {
+  const reader = { most, signal, claim };
+  const read = (enough: number, look: (beginning: Uint8Array) => void) => receiveAll(raw, { ...reader, enough, look });
+  switch (kindOf(type)) {
+    case 'form':
+      return readForm(raw, { ...reader, type, options });
+    case 'json': {
+      const body = await read(ENOUGH_BYTES, requireJson);
+      claim(TEXT_COPIES * body.length);
+      return readJson(raw, body, parseJson);
+    }
+    case 'pixels':
+      return { picture: toPixels(type, await read(0, () => {})), fields: {} };
+    default:
+      return { picture: await read(ENOUGH_BYTES, requireImage), fields: {} };
+  }
+}
+
+/** What a body is by its type, as far as that counts. */
+export function kindOf(type: string): 'form' | 'json' | 'pixels' | 'file' {
+  const [name = ''] = type.toLowerCase().split(';', 1);
+  if (/^\s*multipart\//.test(name)) return 'form';
+  if (/^\s*(application|text)\/([^,]*\+)?json\s*$/.test(name)) return 'json';
+  return name.trim() === PIXELS_TYPE ? 'pixels' : 'file';
+}
+
+function toPixels(type: string, body: Uint8Array): RawImage {
+  const image = readPixels(type, body);
+  if (image) return image;
+  throw new AppError('unsupported-media-type', `expected '${PIXELS_TYPE}; width=W; height=H', got '${type}'`);
+}
+
+function requireJson(beginning: Uint8Array): void {
+  const type = mediaTypeOf(beginning);
+  if (type) throw new AppError('invalid-body', `the body is ${type}, not the JSON that content-type says: say ${type}`);
+  refuseOthers(beginning);
+}

@@ -1,0 +1,131 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex, Readable } from 'node:stream';
+import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
+import { AppError } from '../../../../shared/request/errors.ts';
+
+const ZSTD_WINDOW_LOG = 23; // 8 MB: what RFC 8878 asks of everyone; more would be memory before any byte comes out
+
+const decoders: Record<string, () => Duplex> = {
+  gzip: createGunzip,
+  'x-gzip': createGunzip,
+  deflate: createInflate,
+  br: createBrotliDecompress,
+  zstd: () => createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG } }),
+};
+
+/** The content codings of which `receive` undoes one, as `Accept-Encoding` names them. */
+export const CODINGS = 'gzip, deflate, br, zstd';
+
+export interface Reader {
+  /** The most bytes that the body may have, on its way and when its coding is undone. */
+  most: number;
+  /** Gets the body, chunk by chunk. What it throws ends the reading. */
+  take(chunk: Buffer): void;
+  /** Is told how many bytes a body that is unpacked has, before they are taken. What it throws ends the reading. */
+  claim(bytes: number): void;
+  /** Ends the reading, also of what has all come and is being unpacked, with its reason. */
+  signal: AbortSignal;
+}
+
+/**
+ * Reads a request's body with its content coding undone; resolves at its end. Rejects with AppError
+ * `unsupported-encoding`, `payload-too-large` or `invalid-body`, with the request's own error, or with the signal's
+ * reason. A body that is given up flows away: a caller that writes first and reads later must get to his answer.
+ */
+export function receive(request: IncomingMessage, { most, take, claim, signal }: Reader): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const tooLarge = () => new AppError('payload-too-large', `the body has more than ${most} bytes (ASK_MAX_BODY_BYTES)`);
+  let decoder: Duplex | undefined;
+  let source: Readable = request;
+  let arrived = 0;
+  let length = 0;
+  let finished = false;
+
+  function finish(error?: Error): void {
+    if (finished) return;
+    finished = true;
+    source.off('data', onData);
+    signal.removeEventListener('abort', abort);
+    request.unpipe();
+    request.resume();
+    decoder?.destroy();
+    if (error) reject(error);
+    else resolve();
+  }
+  const abort = () => finish(signal.reason);
+  function onArrival(chunk: Buffer): void {
+    arrived += chunk.length;
+    if (arrived > most) finish(tooLarge());
+  }
+  function onData(chunk: Buffer): void {
+    length += chunk.length;
+    if (length > most) return void finish(tooLarge());
+    try {
+      if (decoder) claim(length);
+      take(chunk);
+    } catch (error) {
+      finish(error as Error);
+    }
+  }
+
+  request.on('error', finish);
+  request.once('close', () => {
+    if (!request.readableEnded) finish(new AppError('client-closed', 'the caller hung up'));
+  });
+  try {
+    const coding = codingOf(request);
+    if (coding !== undefined) {
+      decoder = (decoders[coding] as () => Duplex)();
+      decoder.on('error', (cause) => {
+        finish(
+          new AppError('invalid-body', `the body is not ${coding}, as content-encoding says, or is damaged`, { cause }),
+        );
+      });
+    }
+    if (Number(request.headers['content-length']) > most) throw tooLarge();
+    if (signal.aborted) throw signal.reason;
+    signal.addEventListener('abort', abort);
+    if (decoder) {
+      request.on('data', onArrival);
+      source = request.pipe(decoder);
+    }
+    source.on('data', onData);
+    source.once('end', () => finish());
+  } catch (error) {
+    finish(error as Error);
+  }
+  return promise;
+}
+
+/** What is to be undone. One coding over another is not: a small body in several could keep a core for hours. */
+function codingOf(request: IncomingMessage): string | undefined {
+  const [coding, ...others] = codingsOf(request);
+  if (others.length === 0 && (coding === undefined || Object.hasOwn(decoders, coding))) return coding;
+  const named = `content-encoding '${request.headers['content-encoding']?.slice(0, 80)}'`;
+  throw new AppError('unsupported-encoding', `${named} is not undone: send one of ${CODINGS}, or the body as it is`);
+}
+
+/** What was done to a body. */
+export function codingsOf({ headers }: IncomingMessage): string[] {
+  const named = (headers['content-encoding'] ?? '').toLowerCase().split(',');
+  return named.map((name) => name.trim()).filter((name) => name !== '' && name !== 'identity');
+}
+
+/** Reads a body into one buffer. `look` sees its first `enough` bytes, or all of a shorter one, once they are there. */
+export async function receiveAll(
+  request: IncomingMessage,
+  { enough, look, ...rest }: Omit<Reader, 'take'> & { enough: number; look(beginning: Buffer): void },
+): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  const take = (chunk: Buffer) => {
+    const before = length;
+    chunks.push(chunk);
+    length += chunk.length;
+    if (before < enough && length >= enough) look(Buffer.concat(chunks, enough));
+  };
+  await receive(request, { ...rest, take });
+  const body = Buffer.concat(chunks, length);
+  if (length < enough) look(body);
+  return body;
+}
