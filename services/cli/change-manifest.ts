@@ -1,20 +1,21 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Manifest } from '../../shared/bundle/load.ts';
-import { manifestSchema } from '../../shared/bundle/manifest.ts';
+import type { Cascade } from '../../shared/bundle/cascade.ts';
+import { readManifest } from '../../shared/bundle/load.ts';
 import { signaturePath } from '../../shared/bundle/signature.ts';
 import { replaceFile } from './replace-file.ts';
 
 /**
- * Rewrites a bundle's manifest as a whole or not at all; what the services do not know of it stays. A signature of the
- * old one is removed. Says on standard error what was written and removed.
+ * Rewrites a bundle's manifest, in the newest version, as a whole or not at all. A signature of the old one is removed.
+ * Says on standard error what was written and removed. `change` alters the settings of the cascade `ask`. Throws
+ * BundleError.
  */
-export async function changeManifest(directory: string, change: (manifest: Manifest) => void): Promise<void> {
+export async function changeManifest(directory: string, change: (cascade: Cascade) => void): Promise<void> {
   const path = join(directory, 'manifest.json');
   const before = await readFile(path, 'utf8');
-  const manifest = JSON.parse(before);
-  change(manifest);
-  manifestSchema.parse(manifest); // a bundle that no service starts with must not be left behind
+  const manifest = readManifest(JSON.parse(before), path);
+  change(manifest.strategies.ask as unknown as Cascade);
+  readManifest(structuredClone(manifest), path); // a bundle that no service starts with must not be left behind
   const after = `${JSON.stringify(manifest, null, 1)}\n`;
   await replaceFile(path, after);
   process.stderr.write(`written: ${path}\n`);

@@ -3,8 +3,7 @@ import { buffer } from 'node:stream/consumers';
 import { createLog } from '../../shared/observe/log.ts';
 import type { Config } from '../../shared/settings/settings.ts';
 import { makeVisible } from '../../shared/settings/visible.ts';
-import type { Answer } from '../edge/classify.ts';
-import { startSystem } from '../local/system.ts';
+import { type Answer, startSystem } from '../local/api.ts';
 import { findPictures, STDIN } from './find-pictures.ts';
 import { print } from './output.ts';
 import { showProgress } from './progress.ts';
@@ -83,7 +82,8 @@ export function render(file: string, answer: Answer): string {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const { decision, timings } = answer;
   const others = answer.topK.slice(1, 4).map(({ label, confidence }) => `${label} ${percent(confidence)}`);
-  const because = `${decision.reason}, ${decision.metric} ${decision.value.toFixed(3)} against ${decision.threshold}`;
+  const { reason, metric, value, threshold }: Partial<Answer['decision']> = decision; // other strategies say other things
+  const because = value === undefined ? reason : `${reason}, ${metric} ${value.toFixed(3)} against ${threshold}`;
   const route =
     answer.route === 'expert'
       ? `${answer.expert} (${because}; expert ${timings.expertRoundTripMs.toFixed(1)} ms, ${answer.bytesSent} bytes sent)`

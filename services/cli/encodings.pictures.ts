@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import type { Bundle } from '../../shared/bundle/load.ts';
+import { viewCascade } from '../../shared/bundle/view.ts';
 import { fitPixels } from '../../shared/imaging/codec.ts';
 import type { InferencePool } from '../../shared/inference/pool.ts';
-import { toRunnable } from '../../shared/inference/runnable.ts';
-import type { RawImage } from '../../shared/wire/expert-protocol.ts';
+import { toInputs, toRunnable } from '../../shared/inference/runnable.ts';
+import type { RawImage } from '../../shared/wire/picture.ts';
 import { readPredictions } from './calibrate/predictions.ts';
 import { isFolder, type Labelled, readLabelled } from './labelled.ts';
 import { showProgress } from './progress.ts';
@@ -46,19 +47,20 @@ export async function openPictures(bundle: Bundle, options: PictureOptions): Pro
 }
 
 async function judge(bundle: Bundle, pool: InferencePool, pictures: Labelled[]): Promise<Judged[]> {
-  const generalist = toRunnable(bundle, bundle.manifest.generalist);
+  const generalist = toRunnable(bundle, viewCascade(bundle.manifest).generalist.id);
   using progress = showProgress(pictures.length, 'pictures');
   return each(pictures, async ({ label, load }): Promise<Judged> => {
     const { image } = await load();
-    const { outputs } = await pool.run(generalist, image.pixels);
+    const { outputs } = await pool.run(generalist, toInputs(generalist, image.pixels));
     progress.step();
-    return { image, label, logits: outputs.logits as Float32Array };
+    return { image, label, logits: outputs.logits?.data as Float32Array };
   });
 }
 
 /** Found by the rows that training stored. */
 async function readValidation(bundle: Bundle, { data, limit }: PictureOptions): Promise<Judged[]> {
   const { manifest } = bundle;
+  const { generalist } = viewCascade(manifest);
   const { rows, labels, logits } = await readPredictions(bundle);
   if (rows === undefined)
     throw new UsageError("the bundle's predictions do not say which pictures they are of; train it again");
@@ -69,13 +71,13 @@ async function readValidation(bundle: Bundle, { data, limit }: PictureOptions): 
     throw new UsageError(`${data} has sha256 ${digest}, the bundle was trained on ${manifest.provenance.dataSha256}`);
   }
   const records = await readRecords(data, manifest.labels.length, Number.POSITIVE_INFINITY);
-  const said = logits.get(manifest.generalist.id) as Float32Array[];
+  const said = logits.get(generalist.id) as Float32Array[];
   return Promise.all(
     Array.from(rows.subarray(0, limit), async (row, i): Promise<Judged> => {
       const record = records[row];
       if (!record || record.label !== labels[i])
         throw new UsageError(`${data}: record ${row} is not validation picture ${i}`);
-      const image = await fitPixels(record.image, manifest.input);
+      const image = await fitPixels(record.image, generalist.rule);
       return { image, label: record.label, logits: said[i] as Float32Array };
     }),
   );

@@ -1,15 +1,16 @@
 import { availableParallelism } from 'node:os';
-import { type Encoding, type Encodings, loadBundle, type Manifest, type ModelEntry } from '../../shared/bundle/load.ts';
-import { decodeImage } from '../../shared/imaging/codec.ts';
+import type { Encoding, Encodings } from '../../shared/bundle/cascade.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
+import { type CascadeView, type Member, viewCascade } from '../../shared/bundle/view.ts';
+import { decodeImage, encodeImage, encodingName } from '../../shared/imaging/codec.ts';
 import { InferencePool } from '../../shared/inference/pool.ts';
-import { type RunnableModel, toRunnable } from '../../shared/inference/runnable.ts';
+import { type RunnableModel, toInputs, toRunnable } from '../../shared/inference/runnable.ts';
 import { createLog } from '../../shared/observe/log.ts';
-import { decideRouting } from '../../shared/policy/gate.ts';
-import { mergeLogLinear } from '../../shared/policy/merge.ts';
-import { softmax, topK } from '../../shared/policy/probabilities.ts';
+import { judge, mergeExpert } from '../../shared/policy/cascade.ts';
+import { isSure } from '../../shared/policy/gate.ts';
+import { topK } from '../../shared/policy/probabilities.ts';
 import type { Config } from '../../shared/settings/settings.ts';
-import type { RawImage } from '../../shared/wire/expert-protocol.ts';
-import { choosePayload, encodingName } from '../edge/experts/payload.ts';
+import type { RawImage } from '../../shared/wire/picture.ts';
 import { changeManifest } from './change-manifest.ts';
 import { each, type Judged, openPictures } from './encodings.pictures.ts';
 import { print } from './output.ts';
@@ -39,7 +40,7 @@ interface Escalated {
   image: RawImage;
   label: number;
   edge: Float64Array;
-  expert: ModelEntry;
+  expert: Member;
 }
 
 /**
@@ -55,28 +56,27 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
   if (!Number.isInteger(limit) || limit < 1) throw new UsageError(`--limit ${options.limit} is not a positive number`);
   const directory = config.ASK_MODELS_DIR;
   const bundle = await loadBundle(directory);
-  const { manifest } = bundle;
+  const cascade = viewCascade(bundle.manifest);
   const { data } = options;
   const source = await openPictures(bundle, { data, limit, maxPixels: config.ASK_MAX_PIXELS });
   const workers = availableParallelism();
   await using pool = new InferencePool({ workers, threads: 1, queueLimit: 1e9, log: createLog('error', 'ask') });
   const pictures = await source.judge(pool);
-  const { escalated, edgeRight } = replay(manifest, pictures);
+  const { escalated, edgeRight } = replay(cascade, pictures);
   if (escalated.length === 0) throw new InputError('none of these pictures would be escalated');
-  const models = new Map(manifest.experts.map((expert) => [expert.id, toRunnable(bundle, expert)]));
+  const models = new Map(cascade.experts.map(({ id }) => [id, toRunnable(bundle, id)]));
   using progress = showProgress(candidates.length * escalated.length, 'escalations');
   const table: Row[] = [];
   for (const encoding of candidates) {
     const tries = await each(escalated, async ({ image, edge, expert, label }) => {
       const begun = performance.now();
-      const { picture } = await choosePayload(image, undefined, encoding);
+      const picture = encoding.format === 'rgb8' ? image : await encodeImage(image, encoding);
       const encodeMs = performance.now() - begun;
       const sent = 'pixels' in picture ? picture.pixels : picture.bytes;
-      const { pixels } =
-        'pixels' in picture ? picture : await decodeImage(sent, manifest.input, Number.MAX_SAFE_INTEGER);
-      const { outputs } = await pool.run(models.get(expert.id) as RunnableModel, pixels);
-      const answer = softmax(outputs.logits as Float32Array, expert.temperature);
-      const merged = mergeLogLinear(edge, answer, manifest.routing.merge);
+      const { pixels } = 'pixels' in picture ? picture : await decodeImage(sent, expert.rule, Number.MAX_SAFE_INTEGER);
+      const model = models.get(expert.id) as RunnableModel;
+      const { outputs } = await pool.run(model, toInputs(model, pixels));
+      const merged = mergeExpert(cascade, edge, expert.id, outputs.logits?.data as Float32Array);
       progress.step();
       return { bytes: sent.length, encodeMs, right: topK(merged, 1)[0] === label };
     });
@@ -118,17 +118,17 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
 }
 
 /** Gate and routing: what would be escalated, and how many of the others are right. */
-function replay(manifest: Manifest, pictures: Judged[]) {
+function replay(cascade: CascadeView, pictures: Judged[]) {
+  const { gate, experts } = cascade;
   const escalated: Escalated[] = [];
   let edgeRight = 0;
   for (const { image, label, logits } of pictures) {
-    const edge = softmax(logits, manifest.generalist.temperature);
-    const { value, candidates: experts } = decideRouting(edge, manifest);
-    if (value >= manifest.routing.threshold) {
+    const { edge, value, candidates: ranked } = judge(cascade, logits);
+    if (isSure(value, gate.threshold, gate.escalates)) {
       edgeRight += Number(topK(edge, 1)[0] === label);
       continue;
     }
-    const expert = manifest.experts.find(({ id }) => id === experts[0]?.expert) as ModelEntry;
+    const expert = experts.find(({ id }) => id === ranked[0]?.expert) as Member;
     escalated.push({ image, label, edge, expert });
   }
   return { escalated, edgeRight };

@@ -1,19 +1,18 @@
 import { availableParallelism } from 'node:os';
 import { loadBundle } from '../../shared/bundle/load.ts';
+import { viewCascade } from '../../shared/bundle/view.ts';
 import { createLog } from '../../shared/observe/log.ts';
 import { topK } from '../../shared/policy/probabilities.ts';
 import { Deadline } from '../../shared/request/deadline.ts';
-import { createPace } from '../../shared/request/pace.ts';
 import type { Config } from '../../shared/settings/settings.ts';
-import { createHedgeBudget } from '../edge/experts/hedge.ts';
-import { type StrategyName, strategies } from '../edge/strategies/list.ts';
-import type { Outcome, Tools } from '../edge/strategies/strategy.ts';
-import { startSystem } from '../local/system.ts';
+import { type Outcome, runStrategy, startSystem } from '../local/api.ts';
 import { evaluationNames } from './evaluation-names.ts';
 import { type Labelled, readLabelled } from './labelled.ts';
 import { print } from './output.ts';
 import { type Progress, showProgress } from './progress.ts';
 import { UsageError } from './usage.ts';
+
+type System = Awaited<ReturnType<typeof startSystem>>;
 
 /** Enough to keep the models busy, few enough for every queue. */
 const CLIENTS = Math.min(32, 2 * availableParallelism());
@@ -48,13 +47,12 @@ export async function evaluate(options: EvalOptions, config: Config): Promise<vo
   const { manifest } = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
   const pictures = await readLabelled(options.data, manifest, { limit, maxPixels: config.ASK_MAX_PIXELS });
   const settings = { ...config, HOST: '127.0.0.1', PORT: 0, ASK_API_KEYS_FILE: undefined };
-  const system = await startSystem(settings, createLog('error', 'eval'), { near: false });
+  // A runner-up asked because the machine was slow just then would answer for the routed expert.
+  const system = await startSystem(settings, createLog('error', 'eval'), { near: false, hedges: false });
   try {
-    // A runner-up asked because the machine was slow just then would answer for the routed expert.
-    const tools = { ...system.dependencies, hedges: createHedgeBudget(0) };
     using progress = showProgress(names.length * pictures.length, 'answers');
     const results = [];
-    for (const name of names) results.push(await measure(tools, name, pictures, progress));
+    for (const name of names) results.push(await measure(system, name, pictures, progress));
     progress.hide();
     await print(options.json ? `${JSON.stringify(results[0])}\n` : table(results));
   } finally {
@@ -62,9 +60,9 @@ export async function evaluate(options: EvalOptions, config: Config): Promise<vo
   }
 }
 
-async function measure(tools: Tools, name: string, pictures: Labelled[], progress: Progress): Promise<Evaluation> {
-  const strategy: StrategyName = name === 'oracle' ? 'expert' : (name as StrategyName);
-  const outcomes = await runAll(tools, strategy, pictures, progress);
+async function measure(system: System, name: string, pictures: Labelled[], progress: Progress): Promise<Evaluation> {
+  const strategy = name === 'oracle' ? 'expert' : name;
+  const outcomes = await runAll(system, strategy, pictures, progress);
   const degraded = outcomes.find((outcome) => outcome.degraded !== null);
   if (degraded) throw new Error(`an answer was degraded (${degraded.degraded}); the figures would not be the models'`);
   const right = (probabilities: Float64Array, i: number) => topK(probabilities, 1)[0] === pictures[i]?.label;
@@ -75,7 +73,7 @@ async function measure(tools: Tools, name: string, pictures: Labelled[], progres
   const asked = outcomes.map((outcome) => outcome.route === 'expert');
   const escalations = asked.filter(Boolean).length;
   const among = (flags: boolean[]) => (escalations === 0 ? null : mean(flags.filter((_, i) => asked[i])));
-  const bytes = outcomes.reduce((sum, outcome) => sum + outcome.bytesSent, 0);
+  const bytes = outcomes.flatMap(({ hops }) => hops).reduce((sum, hop) => sum + hop.bytes, 0);
   return {
     n: pictures.length,
     strategy: name,
@@ -85,29 +83,20 @@ async function measure(tools: Tools, name: string, pictures: Labelled[], progres
     escalatedEdgeAccuracy: among(edge),
     escalatedAccuracy: among(final),
     bytesPerEscalation: escalations === 0 ? null : Math.round(bytes / escalations),
-    threshold: tools.bundle.manifest.routing.threshold,
+    threshold: viewCascade(system.dependencies.bundle.manifest).gate.threshold,
   };
 }
 
 /** As many pictures at a time as keep the models busy; outcomes in the order of the pictures. */
-async function runAll(
-  tools: Tools,
-  strategy: StrategyName,
-  pictures: Labelled[],
-  progress: Progress,
-): Promise<Outcome[]> {
-  const { routing } = tools.bundle.manifest;
+async function runAll(system: System, strategy: string, pictures: Labelled[], progress: Progress): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   const caller = new AbortController().signal;
-  const pace = createPace(1);
   let next = 0;
   async function work(): Promise<void> {
     for (let i = next++; i < pictures.length; i = next++) {
       const { image, original } = await (pictures[i] as Labelled).load();
       using deadline = new Deadline(60_000);
-      using work = pace.begin();
-      const task = { image, original, requestId: String(i), deadline, caller, threshold: routing.threshold, work };
-      outcomes[i] = await strategies[strategy](tools, task);
+      outcomes[i] = await runStrategy(system, strategy, { image, original, requestId: String(i), deadline, caller });
       progress.step();
     }
   }

@@ -1,4 +1,4 @@
-import { strategyNames } from '../edge/strategies/list.ts';
+import { strategyNames } from '../local/api.ts';
 
 /** The strategies, and the oracle: right if the generalist or the routed expert's answer is. */
 export const evaluationNames = [...strategyNames, 'oracle'];

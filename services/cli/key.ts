@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { appendFile, readFile } from 'node:fs/promises';
-import { formatKey, KEY_NAME, parseKeys, parseLimit } from '../edge/keys/key-file.ts';
+import { formatKey, KEY_NAME, parseKeys, parseLimit } from '../../shared/settings/key-file.ts';
 import { print } from './output.ts';
 import { UsageError } from './usage.ts';
 

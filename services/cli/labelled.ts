@@ -1,11 +1,13 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, relative, sep } from 'node:path';
-import type { Manifest } from '../../shared/bundle/load.ts';
+import type { Manifest } from '../../shared/bundle/manifest.ts';
+import type { PictureRule } from '../../shared/bundle/model.ts';
+import { viewCascade } from '../../shared/bundle/view.ts';
 import { encodeImage, fitPixels } from '../../shared/imaging/codec.ts';
 import { createDecoder } from '../../shared/imaging/decoder.ts';
 import { AppError } from '../../shared/request/errors.ts';
 import { nearest } from '../../shared/settings/nearest.ts';
-import type { RawImage } from '../../shared/wire/expert-protocol.ts';
+import type { RawImage } from '../../shared/wire/picture.ts';
 import { walkPictures } from './find-pictures.ts';
 import { type LabelledImage, readRecords } from './records.ts';
 import { InputError } from './usage.ts';
@@ -30,7 +32,8 @@ export async function readLabelled(
 ): Promise<Labelled[]> {
   if (await isFolder(path)) return readFolders(path, manifest, { limit, maxPixels });
   const records = await readRecords(path, manifest.labels.length, limit);
-  return records.map((record) => fromRecord(record, manifest));
+  const { rule } = viewCascade(manifest).generalist;
+  return records.map((record) => fromRecord(record, rule));
 }
 
 export async function isFolder(path: string): Promise<boolean> {
@@ -42,9 +45,9 @@ export async function isFolder(path: string): Promise<boolean> {
   return kind.isDirectory();
 }
 
-function fromRecord({ image, label }: LabelledImage, { input }: Manifest): Labelled {
+function fromRecord({ image, label }: LabelledImage, rule: PictureRule): Labelled {
   const load = async () => ({
-    image: await fitPixels(image, input),
+    image: await fitPixels(image, rule),
     original: (await encodeImage(image, { format: 'png' })).bytes,
   });
   return { label, load };
@@ -55,9 +58,11 @@ function fromRecord({ image, label }: LabelledImage, { input }: Manifest): Label
  */
 async function readFolders(
   root: string,
-  { labels, input }: Manifest,
+  manifest: Manifest,
   { limit, maxPixels }: { limit: number; maxPixels: number },
 ): Promise<Labelled[]> {
+  const { labels } = manifest;
+  const { rule } = viewCascade(manifest).generalist;
   const classes = new Map(labels.map((name, index) => [plain(name), index]));
   const found = new Map(labels.map((_, label): [number, string[]] => [label, []]));
   const unknown = new Set<string>();
@@ -68,21 +73,21 @@ async function readFolders(
     else found.get(classes.get(plain(named)) as number)?.push(path);
   }
   if (unknown.size > 0) throw new InputError(`${root}: ${explain([...unknown], labels)}`);
-  const decode = createDecoder(input, maxPixels);
+  const decode = createDecoder(maxPixels);
   const inTurn = [...found].flatMap(([label, paths]) => paths.map((path, turn) => ({ label, path, turn })));
   if (inTurn.length === 0)
     throw new InputError(`${root} holds no picture; it must have a folder of them for each class`);
   return inTurn
     .sort((a, b) => a.turn - b.turn)
     .slice(0, limit)
-    .map(({ label, path }) => ({ label, load: () => loadFile(path, decode) }));
+    .map(({ label, path }) => ({ label, load: () => loadFile(path, rule, decode) }));
 }
 
 const noDeadline = { signal: new AbortController().signal, left: Infinity, milliseconds: Infinity };
 
-async function loadFile(path: string, decode: ReturnType<typeof createDecoder>) {
+async function loadFile(path: string, rule: PictureRule, decode: ReturnType<typeof createDecoder>) {
   const original = await readFile(path);
-  const image = await decode(original, noDeadline).catch((error: Error) => {
+  const image = await decode(original, rule, noDeadline).catch((error: Error) => {
     throw error instanceof AppError ? new InputError(`${path}: ${error.code}: ${error.message}`) : error;
   });
   return { image, original };

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { BundleError } from '../../shared/bundle/load.ts';
+import { BundleError } from '../../shared/bundle/bundle-error.ts';
 import { ModelFailed } from '../../shared/inference/model-process.ts';
 import { AppError } from '../../shared/request/errors.ts';
 import { ConfigError, callersFolder, readConfig } from '../../shared/settings/settings.ts';

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { helpText } from '../../shared/settings/help.ts';
 import { readConfig } from '../../shared/settings/settings.ts';
 import { VERSION } from '../../shared/settings/version.ts';
-import { strategyNames } from '../edge/strategies/list.ts';
+import { strategyNames } from '../local/api.ts';
 import type { CalibrateOptions, numericOptions } from './calibrate/calibrate.ts';
 import type { ClassifyOptions } from './classify.ts';
 import type { EncodingsOptions } from './encodings.ts';

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { RawImage } from '../../shared/wire/expert-protocol.ts';
+import type { RawImage } from '../../shared/wire/picture.ts';
 import { UsageError } from './usage.ts';
 
 const SIDE = 32;

@@ -1,25 +1,28 @@
 import { randomUUID } from 'node:crypto';
 import { trace } from '@opentelemetry/api';
-import type { Decoder } from '../../shared/imaging/decoder.ts';
+import type { Bundle } from '../../shared/bundle/load.ts';
+import type { PictureRule } from '../../shared/bundle/model.ts';
+import type { DecodedImage } from '../../shared/imaging/codec.ts';
 import type { EdgeMetrics } from '../../shared/observe/edge-metrics.ts';
+import { ATTRIBUTES } from '../../shared/observe/names.ts';
 import { type CallersTrace, inSpan, SpanKind, traceIdOf } from '../../shared/observe/telemetry.ts';
 import { topK } from '../../shared/policy/probabilities.ts';
 import { Deadline, elapsed, unlessAborted } from '../../shared/request/deadline.ts';
 import { AppError } from '../../shared/request/errors.ts';
 import type { Pace } from '../../shared/request/pace.ts';
 import type { Damage } from '../../shared/wire/damage.ts';
-import type { RawImage } from '../../shared/wire/expert-protocol.ts';
+import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Answer, Ranked } from './answer.ts';
 import type { AnswerCache } from './cache.ts';
-import { type StrategyName, strategies } from './strategies/list.ts';
-import type { Outcome, Tools } from './strategies/strategy.ts';
+import type { Experts } from './experts/experts.ts';
+import type { PreparedStrategy } from './strategies/prepare.ts';
+import type { Models, Outcome } from './strategies/strategy.ts';
 
 export interface ClassifyOptions {
   /** At least 1. */
   topK: number;
   deadlineMs: number;
-  /** Default: the manifest's. */
-  threshold?: number | undefined;
-  strategy: StrategyName;
+  strategy: string;
   /** The generalist's own labels are part of the answer. */
   explain?: boolean;
   /** What becomes of a picture of which a part is missing or broken. */
@@ -28,37 +31,21 @@ export interface ClassifyOptions {
   caller: AbortSignal;
   /** The trace that the caller sent, if any. */
   trace?: CallersTrace | undefined;
+  /** The strategy's own parameters, among others. */
+  [parameter: string]: unknown;
 }
 
-export interface ClassifyDependencies extends Tools {
+export interface ClassifyDependencies {
+  bundle: Bundle;
+  strategies: Map<string, PreparedStrategy>;
+  here: Models;
+  there: Experts;
   cache: AnswerCache;
+  metrics: EdgeMetrics;
   /** Of decoding and the generalist together. */
   pace: Pace;
-  /** A picture -> the models' square. Rejects with AppError. */
-  decode: Decoder;
-}
-
-interface Ranked {
-  label: string;
-  index: number;
-  confidence: number;
-}
-
-/** The body of a successful answer; `schemas.ts` describes it for callers. */
-export interface Answer extends Ranked {
-  id: string;
-  topK: Ranked[];
-  /** The generalist's own, before any expert. */
-  edge?: { topK: Ranked[] };
-  route: Outcome['route'];
-  expert: string | null;
-  degraded: Outcome['degraded'];
-  decision: Outcome['decision'];
-  timings: { decodeMs: number; totalMs: number } & Outcome['timings'];
-  bytesSent: number;
-  encoding: Outcome['encoding'];
-  picture: { damaged: boolean; reason?: Damage };
-  traceId: string;
+  /** A picture -> the square of a rule. Rejects with AppError. */
+  decode(picture: Uint8Array | RawImage, rule: PictureRule, deadline: Deadline): Promise<DecodedImage>;
 }
 
 /**
@@ -72,13 +59,14 @@ export async function classify(
 ): Promise<Answer> {
   const begun = performance.now();
   const { bundle, cache, metrics } = dependencies;
-  const { labels, routing } = bundle.manifest;
-  const threshold = options.threshold ?? routing.threshold;
+  const { labels } = bundle.manifest;
+  const strategy = dependencies.strategies.get(options.strategy) as PreparedStrategy;
+  const query = strategy.settle(options);
   using deadline = new Deadline(options.deadlineMs, options.caller);
   const id = randomUUID();
 
   const [bytes, size] = 'pixels' in picture ? [picture.pixels, `${picture.width} x ${picture.height}`] : [picture, ''];
-  const key = cache.key(bytes, `${options.strategy} ${threshold} ${size}`);
+  const key = cache.key(bytes, `${options.strategy} ${JSON.stringify(query)} ${size}`);
   const known = cache.get(key);
   metrics.cache.inc({ result: known ? 'hit' : 'miss' });
   let decodeMs = 0;
@@ -87,24 +75,20 @@ export async function classify(
   if (known) {
     damage = known.damage;
     heed(damage, options, metrics);
-    const timings = { edgeMs: 0, encodeMs: 0, expertRoundTripMs: 0, expertMs: 0 };
-    const decision: Outcome['decision'] = {
-      ...known.decision,
-      reason: 'cache-hit',
-      firstReason: known.decision.reason,
-    };
-    outcome = { ...known, decision, timings, bytesSent: 0, encoding: null };
+    const { reason } = known.decision;
+    const decision = { ...known.decision, reason: 'cache-hit', firstReason: reason };
+    outcome = { ...known, decision, timings: { edgeMs: 0, encodeMs: 0 }, hops: [] };
   } else {
     using work = dependencies.pace.begin();
-    const decode = () => unlessAborted(deadline.signal, dependencies.decode(picture, deadline));
-    const image = await inSpan('decode', SpanKind.INTERNAL, decode);
+    const view = (rule: PictureRule) => unlessAborted(deadline.signal, dependencies.decode(picture, rule, deadline));
+    const image = await inSpan('decode', SpanKind.INTERNAL, () => view(strategy.rule));
     decodeMs = performance.now() - begun;
     damage = image.damage;
     heed(damage, options, metrics);
     const original = 'pixels' in picture ? {} : { original: picture };
     const { caller, trace } = options;
-    const task = { image, ...original, requestId: id, deadline, caller, trace, threshold, work };
-    outcome = await strategies[options.strategy](dependencies, task);
+    const task = { image, ...original, view, requestId: id, deadline, caller, trace, query, work };
+    outcome = await strategy.run(dependencies.here, dependencies.there, task);
     if (outcome.degraded === null) cache.set(key, { ...outcome, damage });
   }
 
@@ -112,25 +96,27 @@ export async function classify(
   const [best] = ranked as [Ranked];
   const totalMs = elapsed(begun);
   setImmediate(observe, metrics, outcome, { decodeMs, totalMs, ...best }); // the caller need not wait for it
+  const [decisive] = outcome.hops;
   return {
     id,
     ...best,
     topK: ranked,
     ...(options.explain && { edge: { topK: rank(outcome.edgeProbabilities, labels, options.topK) } }),
     route: outcome.route,
-    expert: outcome.expert,
+    expert: outcome.answeredBy,
     degraded: outcome.degraded,
     decision: outcome.decision,
     timings: {
       decodeMs: round(decodeMs, 3),
       edgeMs: round(outcome.timings.edgeMs, 3),
       encodeMs: outcome.timings.encodeMs,
-      expertRoundTripMs: outcome.timings.expertRoundTripMs,
-      expertMs: outcome.timings.expertMs,
+      expertRoundTripMs: decisive?.ms ?? 0,
+      expertMs: decisive?.computeMs ?? 0,
       totalMs,
     },
-    bytesSent: outcome.bytesSent,
-    encoding: outcome.encoding,
+    bytesSent: outcome.hops.reduce((sum, { bytes }) => sum + bytes, 0),
+    encoding: outcome.hops.find(({ encoding }) => encoding !== null)?.encoding ?? null,
+    hops: outcome.hops,
     picture: damage ? { damaged: true, reason: damage } : { damaged: false },
     traceId: traceIdOf(id, options.trace),
   };
@@ -142,7 +128,7 @@ export async function classify(
  */
 function heed(damage: Damage | undefined, { damaged }: ClassifyOptions, metrics: EdgeMetrics): void {
   if (damage === undefined) return;
-  trace.getActiveSpan()?.setAttributes({ 'ask.picture.damaged': true, 'ask.picture.damage': damage });
+  trace.getActiveSpan()?.setAttributes({ [ATTRIBUTES.pictureDamaged]: true, [ATTRIBUTES.pictureDamage]: damage });
   metrics.damaged.inc({ reason: damage, outcome: damaged === 'refuse' ? 'refused' : 'answered' });
   if (damaged === 'accept') return;
   throw new AppError(

@@ -10,13 +10,12 @@ const usage = 'npm run edge: the generalist behind HTTP; asks experts over NATS'
 
 await runProcess({ name: 'ask-edge', usage }, async (config, log) => {
   const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
-  const { experts } = bundle.manifest;
   const bus = connectNats(natsOptions(config, 'ask-edge', log));
   await using started = new AsyncDisposableStack();
   started.defer(() => bus.close());
   const pool = started.use(createPool(config, config.ASK_EDGE_QUEUE, log));
   const { startEdge } = await import('./service.ts'); // loaded while the model processes start
-  const edge = await startEdge({ bus, bundle, config, log, pool, expected: { experts, graceMs: GRACE_MS } });
+  const edge = await startEdge({ bus, bundle, config, log, pool, expected: { experts: bundle.there, graceMs: GRACE_MS } });
   started.defer(() => edge.stop());
   const running = started.move();
   return { stop: () => running.disposeAsync() };

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { ModelEntry } from '../../shared/bundle/load.ts';
 import type { Bus, BusMessage, Subscription } from '../../shared/bus/bus.ts';
 import { VERSION } from '../../shared/settings/version.ts';
 import { classifySubject, EXPERT_QUEUE, SERVICE_NAME } from '../../shared/wire/expert-protocol.ts';
+import type { HostedModel } from './handler.ts';
 
 export interface ExpertStats {
   requests: number;
@@ -12,11 +12,15 @@ export interface ExpertStats {
   processingMs: number;
 }
 
+interface Announced extends HostedModel {
+  classes: number[];
+}
+
 /**
  * Answers `$SRV.PING|INFO|STATS` for one expert as ADR-32 (NATS services) says; the metadata holds what a router
  * wants to know of it.
  */
-export function announce(bus: Bus, expert: ModelEntry, stats: ExpertStats): { stop(): Promise<void> } {
+export function announce(bus: Bus, expert: Announced, stats: ExpertStats): { stop(): Promise<void> } {
   const subject = classifySubject(expert.id);
   const started = new Date().toISOString();
   const identity = {
@@ -26,9 +30,9 @@ export function announce(bus: Bus, expert: ModelEntry, stats: ExpertStats): { st
     metadata: {
       expert: expert.id,
       classes: expert.classes.join(','),
-      digest: expert.sha256,
-      precision: expert.precision,
-      accuracy: String(expert.figures.validationAccuracyOwnClasses ?? ''),
+      digest: expert.model.sha256,
+      precision: expert.model.precision,
+      accuracy: String(expert.model.figures.validationAccuracyOwnClasses ?? ''),
     },
   };
   const endpoint = { name: 'classify', subject, queue_group: EXPERT_QUEUE };

@@ -1,21 +1,30 @@
 import { trace } from '@opentelemetry/api';
-import type { ModelEntry } from '../../shared/bundle/load.ts';
-import type { Bus, BusMessage, Reply } from '../../shared/bus/bus.ts';
+import { pictureInput } from '../../shared/bundle/inputs.ts';
+import type { ModelEntry, PictureRule } from '../../shared/bundle/model.ts';
+import type { Bus, BusMessage } from '../../shared/bus/bus.ts';
 import type { Inference } from '../../shared/inference/job.ts';
+import { findMistake } from '../../shared/inference/match-inputs.ts';
 import type { ExpertMetrics } from '../../shared/observe/expert-metrics.ts';
 import { inSpan, SpanKind } from '../../shared/observe/telemetry.ts';
 import { Deadline, elapsed, unlessAborted } from '../../shared/request/deadline.ts';
 import { AppError, toAppError } from '../../shared/request/errors.ts';
 import type { Pace } from '../../shared/request/pace.ts';
-import { decodeCancel, decodeRequest, encodeReply, type RawImage } from '../../shared/wire/expert-protocol.ts';
+import type { Body } from '../../shared/wire/body.ts';
+import { decodeCancel, decodeRequest, encodeReply } from '../../shared/wire/expert-protocol.ts';
+import type { Message } from '../../shared/wire/message.ts';
+import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Tensors } from '../../shared/wire/tensor.ts';
+
+export interface HostedModel {
+  id: string;
+  model: ModelEntry;
+}
 
 export interface HandlerOptions {
-  expert: ModelEntry;
-  /** Side of the square of pixels that the bundle's models take. */
-  inputSize: number;
-  /** A file's bytes -> that square. Rejects with AppError. */
-  decode(bytes: Uint8Array, deadline: Deadline): Promise<RawImage>;
-  infer(pixels: Uint8Array, deadline: Deadline): Promise<Inference>;
+  expert: HostedModel;
+  /** A file's bytes -> the square of a rule. Rejects with AppError. */
+  decode(bytes: Uint8Array, rule: PictureRule, deadline: Deadline): Promise<RawImage>;
+  infer(inputs: Tensors, deadline: Deadline): Promise<Inference>;
   /** Of all experts of this process together. */
   pace: Pace;
   /** What kind of bus the requests come from. */
@@ -25,27 +34,25 @@ export interface HandlerOptions {
 
 export interface Handler {
   /** One request: check, compute unless the deadline has passed, answer with the logits. */
-  handle(message: BusMessage): Promise<Reply>;
+  handle(message: BusMessage): Promise<Message>;
   /** Nobody waits for the answer to this request any more: unless it is being computed already, it never is. */
   cancel(message: BusMessage): void;
 }
 
 /** The requests to one expert. */
 export function createHandler(options: HandlerOptions): Handler {
-  const { expert, inputSize, decode, infer, pace, system, metrics } = options;
+  const { expert, decode, infer, pace, system, metrics } = options;
+  const input = pictureInput(expert.model);
   const working = new Map<string, AbortController>();
 
-  async function classify(message: BusMessage): Promise<Reply> {
+  async function classify(message: BusMessage): Promise<Message> {
     const arrived = performance.now();
-    const { image: sent, deadlineMs, modelDigest, requestId } = decodeRequest(message);
+    const { body, deadlineMs, modelDigest, requestId } = decodeRequest(message);
     trace.getActiveSpan()?.setAttribute('ask.request_id', requestId);
-    if (modelDigest !== undefined && !expert.sha256.startsWith(modelDigest)) {
-      throw new AppError('other-model', `this is model ${expert.sha256}, ${modelDigest} is wanted`);
+    if (modelDigest !== undefined && !expert.model.sha256.startsWith(modelDigest)) {
+      throw new AppError('other-model', `this is model ${expert.model.sha256}, ${modelDigest} is wanted`);
     }
-    if ('pixels' in sent && (sent.width !== inputSize || sent.height !== inputSize)) {
-      const sizes = `${sent.width} x ${sent.height} pixels, expected ${inputSize} x ${inputSize}`;
-      throw new AppError('invalid-parameter', sizes);
-    }
+    check(expert, body);
     if (deadlineMs <= 0) throw new AppError('deadline-exceeded', 'the deadline had passed on arrival');
     if (pace.waitMs > deadlineMs) {
       const backlog = `about ${Math.ceil(pace.waitMs)} ms of work are waiting`;
@@ -56,16 +63,22 @@ export function createHandler(options: HandlerOptions): Handler {
     using _ = { [Symbol.dispose]: () => working.delete(requestId) };
     using deadline = new Deadline(deadlineMs, wanted.signal);
     using work = pace.begin();
-    const image = 'pixels' in sent ? sent : await unlessAborted(deadline.signal, decode(sent.bytes, deadline));
-    const { outputs, queueMs, runMs } = await infer(image.pixels, deadline);
+    const { outputs, queueMs, runMs } = await infer(await toInputs(body, deadline), deadline);
     work.done();
     metrics.duration.observe({ expert: expert.id, stage: 'queue' }, queueMs / 1000);
     metrics.duration.observe({ expert: expert.id, stage: 'compute' }, runMs / 1000);
-    const logits = outputs.logits as Float32Array;
-    return encodeReply({ logits, expertMs: elapsed(arrived), modelDigest: expert.sha256 });
+    return encodeReply({ outputs, expertMs: elapsed(arrived), modelDigest: expert.model.sha256 }, body);
   }
 
-  const handle = (message: BusMessage): Promise<Reply> =>
+  async function toInputs(body: Body, deadline: Deadline): Promise<Tensors> {
+    if ('tensors' in body) return body.tensors;
+    const { name, rule } = input as { name: string; rule: PictureRule };
+    const { pixels } =
+      'pixels' in body ? body : await unlessAborted(deadline.signal, decode(body.bytes, rule, deadline));
+    return { [name]: { type: 'uint8', shape: [1, rule.side, rule.side, 3], data: pixels } };
+  }
+
+  const handle = (message: BusMessage): Promise<Message> =>
     inSpan(
       'process ask.v1.expert.{id}.classify',
       SpanKind.CONSUMER,
@@ -94,4 +107,20 @@ export function createHandler(options: HandlerOptions): Handler {
       working.get(decodeCancel(message))?.abort(new AppError('client-closed', 'the answer is not wanted any more'));
     },
   };
+}
+
+/** Throws AppError `invalid-parameter` where the model cannot take what came. */
+function check({ id, model }: HostedModel, body: Body): void {
+  const wrong = (what: string) => new AppError('invalid-parameter', `model ${id}: ${what}`);
+  if ('tensors' in body) {
+    const mistake = findMistake(body.tensors, model.inputs);
+    if (mistake) throw wrong(mistake);
+    return;
+  }
+  const input = pictureInput(model);
+  if (input === undefined) throw wrong(`it takes no picture but the tensors ${Object.keys(model.inputs).join(', ')}`);
+  const { side } = input.rule;
+  if ('pixels' in body && (body.width !== side || body.height !== side)) {
+    throw wrong(`${body.width} x ${body.height} pixels, expected ${side} x ${side}`);
+  }
 }

@@ -1,4 +1,6 @@
-import { type Bundle, BundleError, type ModelEntry } from '../../shared/bundle/load.ts';
+import { BundleError } from '../../shared/bundle/bundle-error.ts';
+import type { Bundle } from '../../shared/bundle/load.ts';
+import { classesOf } from '../../shared/bundle/view.ts';
 import type { Bus, BusMessage, Subscription } from '../../shared/bus/bus.ts';
 import { createResponder } from '../../shared/bus/responder.ts';
 import { createDecoder } from '../../shared/imaging/decoder.ts';
@@ -15,7 +17,7 @@ import { createPace } from '../../shared/request/pace.ts';
 import { batchOf, type Config } from '../../shared/settings/settings.ts';
 import { cancelSubject, classifySubject, EXPERT_QUEUE } from '../../shared/wire/expert-protocol.ts';
 import { announce, type ExpertStats } from './discovery.ts';
-import { createHandler } from './handler.ts';
+import { createHandler, type HostedModel } from './handler.ts';
 
 export interface ExpertService {
   experts: string[];
@@ -39,7 +41,7 @@ export interface ExpertDependencies {
 export async function startExpert(dependencies: ExpertDependencies): Promise<ExpertService> {
   const { bus, bundle, config, log, pool: given } = dependencies;
   const experts = chooseExperts(bundle, config.ASK_EXPERTS);
-  const models = experts.map((expert) => toRunnable(bundle, expert));
+  const models = experts.map(({ id }) => toRunnable(bundle, id));
   const batch = batchOf(config, 'expert');
   const pool = given ?? createPool(config, config.ASK_EXPERT_QUEUE, log, expertMemory(config));
   const stopPool = async () => {
@@ -58,16 +60,14 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
   metrics.askInFlight(() => responder.inFlight);
   const say = sparing(log);
   const pace = createPace(config.ASK_WORKERS, batch);
-  const { input } = bundle.manifest;
-  const decode = createDecoder(input, config.ASK_MAX_PIXELS);
+  const decode = createDecoder(config.ASK_MAX_PIXELS);
   const cancellations: Subscription[] = [];
   const announcements = experts.map((expert, i) => {
     const model = models[i] as (typeof models)[number];
     const { handle, cancel } = createHandler({
       expert,
-      inputSize: input.size,
       decode,
-      infer: (pixels, deadline) => pool.run(model, pixels, { batch, deadline }),
+      infer: (inputs, deadline) => pool.run(model, inputs, { batch, deadline }),
       pace,
       system: bus.kind,
       metrics,
@@ -89,7 +89,7 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
       },
     );
     cancellations.push(bus.subscribe(cancelSubject(expert.id), cancel));
-    return announce(bus, expert, stats);
+    return announce(bus, { ...expert, classes: classesOf(bundle.manifest, expert.id) }, stats);
   });
   let stopped: Promise<void> | undefined;
   const stop = async () => {
@@ -130,13 +130,11 @@ async function counted<T>(
 }
 
 /** Those of the bundle that a process hosts. Throws BundleError. */
-export function chooseExperts(bundle: Bundle, ids: string | undefined): ModelEntry[] {
-  const { experts } = bundle.manifest;
-  if (ids === undefined) return experts;
-  return [...new Set(ids.split(','))].map((id) => {
-    const expert = experts.find((candidate) => candidate.id === id);
-    if (expert) return expert;
-    const known = experts.map((candidate) => candidate.id).join(', ');
-    throw new BundleError(`ASK_EXPERTS: the bundle has no expert '${id}', it has ${known || 'none'}`);
+export function chooseExperts({ manifest, there }: Bundle, ids: string | undefined): HostedModel[] {
+  const wanted = ids === undefined ? there : [...new Set(ids.split(','))];
+  return wanted.map((id) => {
+    const model = there.includes(id) ? manifest.models[id] : undefined;
+    if (model) return { id, model };
+    throw new BundleError(`ASK_EXPERTS: the bundle has no expert '${id}', it has ${there.join(', ') || 'none'}`);
   });
 }

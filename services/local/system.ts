@@ -1,4 +1,4 @@
-import { loadBundle } from '../../shared/bundle/load.ts';
+import { type Bundle, loadBundle } from '../../shared/bundle/load.ts';
 import { createMemoryBus } from '../../shared/bus/memory.ts';
 import { createPool, expertMemory } from '../../shared/inference/create-pool.ts';
 import { createExpertMetrics } from '../../shared/observe/expert-metrics.ts';
@@ -6,14 +6,18 @@ import type { Log } from '../../shared/observe/log.ts';
 import type { Config } from '../../shared/settings/settings.ts';
 import type { EdgeService } from '../edge/service.ts';
 
-/**
- * Edge and experts on the bus inside this process. Ready when this resolves. `near`: pictures go from one to the other
- * as they are; otherwise packed as for a link, which is what evaluations ask about.
- */
-export async function startSystem(config: Config, log: Log, { near }: { near: boolean }): Promise<EdgeService> {
+export interface SystemOptions {
+  /** Pictures go to experts as they are; otherwise packed as for a link, which is what evaluations ask about. */
+  near: boolean;
+  /** Whether the runner-up may be asked for slowness. Default: unless `near`. */
+  hedges?: boolean;
+}
+
+/** Edge and experts on the bus inside this process. Ready when this resolves. */
+export async function startSystem(config: Config, log: Log, options: SystemOptions): Promise<EdgeService> {
   const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
   // Shared: as many processes as cores run to the end what others would interrupt, with cold caches for both.
-  const memory = expertMemory(config, bundle.manifest.generalist.bytes);
+  const memory = expertMemory(config, bytesOf(bundle));
   const pool = createPool(config, config.ASK_EDGE_QUEUE + config.ASK_EXPERT_QUEUE, log, memory);
   await using started = new AsyncDisposableStack();
   started.use(pool);
@@ -22,10 +26,15 @@ export async function startSystem(config: Config, log: Log, { near }: { near: bo
   const { chooseExperts, startExpert } = await import('../expert/service.ts');
   const bus = createMemoryBus();
   const common = { bus, bundle, config, log, pool };
-  const experts = chooseExperts(bundle, config.ASK_EXPERTS);
-  const metrics = createExpertMetrics(experts.map(({ id }) => id)); // there, at 0, before the experts are
+  const ids = chooseExperts(bundle, config.ASK_EXPERTS).map(({ id }) => id);
+  const metrics = createExpertMetrics(ids); // there, at 0, before the experts are
   const { registry } = metrics;
-  const edge = await startEdge({ ...common, near, registry, expected: { experts, graceMs: Number.POSITIVE_INFINITY } });
+  const edge = await startEdge({
+    ...common,
+    ...options,
+    registry,
+    expected: { experts: ids, graceMs: Number.POSITIVE_INFINITY },
+  });
   started.defer(edge.stop);
   const hosted = await startExpert({ ...common, metrics });
   started.move();
@@ -38,4 +47,9 @@ export async function startSystem(config: Config, log: Log, { near }: { near: bo
       await bus.close();
     },
   };
+}
+
+/** Of the files of the models that stay loaded. */
+function bytesOf({ here, manifest }: Bundle): number {
+  return here.reduce((sum, id) => sum + (manifest.models[id]?.bytes ?? 0), 0);
 }

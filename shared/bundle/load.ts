@@ -1,26 +1,38 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { z } from 'zod';
 import { BundleError } from './bundle-error.ts';
-import { type Manifest, manifestSchema } from './manifest.ts';
+import { findDuplicateKey } from './duplicate-keys.ts';
+import { createManifestSchema, type Manifest } from './manifest.ts';
+import { manifestV1Schema } from './manifest-v1.ts';
 import { checkSignature } from './signature.ts';
+import { type Roles, type SettingsKind, type SettingsKinds, settingsKinds } from './strategies.ts';
+import { upgrade } from './upgrade.ts';
 
-export { BundleError } from './bundle-error.ts';
-export type { Calibration, Encoding, Encodings, GainWeights, Manifest, ModelEntry } from './manifest.ts';
+const NEWEST = 2;
 
 export interface Bundle {
   directory: string;
   manifest: Manifest;
-  /** Names this exact routing policy: the first 12 hex digits of its sha256. */
+  /** Names exactly how the strategies are set: the first 12 hex digits of its sha256. */
   policyVersion: string;
+  /** Ids of the models that the strategies run on the edge's device, and of those that they ask elsewhere. */
+  here: string[];
+  there: string[];
 }
 
 /**
- * Reads and checks `manifest.json`. With `keyFile`, public keys in PEM, its exact bytes must be signed by one of them.
- * The files it names are not read here: whoever reads one holds it against the manifest's digest then, so that nothing
- * can change in between. Throws BundleError, and ConfigError for a file without such keys.
+ * Reads and checks `manifest.json`, of version 1 or 2. With `keyFile`, public keys in PEM, its exact bytes must be signed
+ * by one of them. `kinds`: what its strategies may be. The files it names are not read here: whoever reads one holds it
+ * against the manifest's digest then, so that nothing can change in between. Throws BundleError, and ConfigError for a
+ * file without such keys.
  */
-export async function loadBundle(directory: string, keyFile?: string): Promise<Bundle> {
+export async function loadBundle(
+  directory: string,
+  keyFile?: string,
+  kinds: SettingsKinds = settingsKinds,
+): Promise<Bundle> {
   const path = resolve(directory, 'manifest.json');
   const bytes = await readFile(path).catch((error: Error) => {
     throw new BundleError(`${path} cannot be read: ${error.message}`, { cause: error });
@@ -32,11 +44,32 @@ export async function loadBundle(directory: string, keyFile?: string): Promise<B
   } catch (error) {
     throw new BundleError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
-  const parsed = manifestSchema.safeParse(content);
-  if (!parsed.success) {
-    const lines = parsed.error.issues.map((issue) => `  ${issue.path.join('.') || '(root)'}: ${issue.message}`);
-    throw new BundleError(`${path} is not a usable manifest:\n${lines.join('\n')}`);
+  const twice = findDuplicateKey(bytes.toString('utf8'));
+  if (twice !== undefined) throw new BundleError(`${path}: '${twice}' stands twice in one object`);
+  const manifest = readManifest(content, path, kinds);
+  const policy = createHash('sha256').update(JSON.stringify(manifest.strategies)).digest('hex');
+  return { directory, manifest, policyVersion: policy.slice(0, 12), ...assignRoles(manifest, kinds) };
+}
+
+/** The content of `path`, of either version, as a manifest of version 2. Throws BundleError naming the fields. */
+export function readManifest(content: unknown, path: string, kinds: SettingsKinds = settingsKinds): Manifest {
+  const version = z.looseObject({ schemaVersion: z.number() }).safeParse(content).data?.schemaVersion;
+  if (version !== undefined && version > NEWEST) {
+    throw new BundleError(`${path} has schemaVersion ${version}, this program reads up to ${NEWEST}: use a newer one`);
   }
-  const policy = createHash('sha256').update(JSON.stringify(parsed.data.routing)).digest('hex');
-  return { directory, manifest: parsed.data, policyVersion: policy.slice(0, 12) };
+  if (version !== 1) return parse(createManifestSchema(kinds), content, path);
+  return parse(createManifestSchema(kinds), upgrade(parse(manifestV1Schema, content, path)), path);
+}
+
+function assignRoles({ strategies }: Manifest, kinds: SettingsKinds): Roles {
+  const roles = Object.values(strategies).map((settings) => (kinds[settings.kind] as SettingsKind).roles(settings));
+  const unique = (ids: string[][]) => [...new Set(ids.flat())];
+  return { here: unique(roles.map(({ here }) => here)), there: unique(roles.map(({ there }) => there)) };
+}
+
+function parse<T>(schema: z.ZodType<T>, content: unknown, path: string): T {
+  const parsed = schema.safeParse(content);
+  if (parsed.success) return parsed.data;
+  const lines = parsed.error.issues.map((issue) => `  ${issue.path.join('.') || '(root)'}: ${issue.message}`);
+  throw new BundleError(`${path} is not a usable manifest:\n${lines.join('\n')}`);
 }

@@ -1,3 +1,5 @@
+import type { Message } from '../wire/message.ts';
+
 /** What the services need of a message bus. `bus-nats.ts` and `bus-memory.ts` implement it. */
 export interface Bus {
   readonly kind: 'nats' | 'memory';
@@ -7,11 +9,11 @@ export interface Bus {
   /** Subjects of subscriptions that the broker refuses at present; they are tried again until it accepts them. */
   readonly refused: string[];
   /** One request, the first reply that it accepts. Rejects with BusError. */
-  request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Reply>;
+  request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Message>;
   /** Every reply that arrives within `waitMs`; none is an empty list, not an error. Rejects if disconnected. */
-  requestMany(subject: string, waitMs: number): Promise<Reply[]>;
+  requestMany(subject: string, waitMs: number): Promise<Message[]>;
   /** A message without a reply, lost if nobody listens or the bus is away. */
-  publish(subject: string, message: Reply): void;
+  publish(subject: string, message: Message): void;
   /** `handler` must return at once and must not throw; members of one `queue` share the messages. */
   subscribe(subject: string, handler: (message: BusMessage) => void, queue?: string): Subscription;
   /** Resolves when all replies handed over so far have left, or after a second if the broker does not say so. */
@@ -26,16 +28,11 @@ export interface RequestOptions {
   headers: BusHeaders;
   timeoutMs: number;
   /** Of a reply that is none: it is passed over, and the next is waited for. Default: every reply is the answer. */
-  accepts?: (reply: Reply) => boolean;
+  accepts?: (reply: Message) => boolean;
   signal?: AbortSignal;
 }
 
-export interface Reply {
-  payload: Uint8Array;
-  headers: BusHeaders;
-}
-
-export interface BusMessage extends Reply {
+export interface BusMessage extends Message {
   subject: string;
   /** Never throws. Of a reply that the bus cannot carry, for its size, the asker gets an error message instead. */
   respond(payload: Uint8Array, headers: BusHeaders): void;

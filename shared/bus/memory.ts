@@ -1,4 +1,5 @@
-import { type Bus, BusError, type BusHeaders, type BusMessage, type Reply, type RequestOptions } from './bus.ts';
+import type { Message } from '../wire/message.ts';
+import { type Bus, BusError, type BusHeaders, type BusMessage, type RequestOptions } from './bus.ts';
 
 type Handler = (message: BusMessage) => void;
 
@@ -26,7 +27,12 @@ export function createMemoryBus(): Bus {
     return chosen;
   }
 
-  function deliver(subject: string, payload: Uint8Array, headers: BusHeaders, onReply: (reply: Reply) => void): number {
+  function deliver(
+    subject: string,
+    payload: Uint8Array,
+    headers: BusHeaders,
+    onReply: (reply: Message) => void,
+  ): number {
     const chosen = receivers(subject);
     for (const { handler } of chosen) {
       const respond = (reply: Uint8Array, replyHeaders: BusHeaders) =>
@@ -36,7 +42,7 @@ export function createMemoryBus(): Bus {
     return chosen.length;
   }
 
-  function request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Reply> {
+  function request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Message> {
     return new Promise((resolve, reject) => {
       if (closed) return reject(new BusError('disconnected'));
       if (options.signal?.aborted) return reject(new BusError('aborted'));
@@ -55,9 +61,9 @@ export function createMemoryBus(): Bus {
     });
   }
 
-  async function requestMany(subject: string, waitMs: number): Promise<Reply[]> {
+  async function requestMany(subject: string, waitMs: number): Promise<Message[]> {
     if (closed) throw new BusError('disconnected');
-    const replies: Reply[] = [];
+    const replies: Message[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
     const expected = deliver(subject, new Uint8Array(), {}, (reply) => {
       replies.push(reply);

@@ -1,6 +1,7 @@
 import { AppError } from '../request/errors.ts';
 import { encodeError } from '../wire/expert-protocol.ts';
-import type { Bus, BusMessage, Reply, Subscription } from './bus.ts';
+import type { Message } from '../wire/message.ts';
+import type { Bus, BusMessage, Subscription } from './bus.ts';
 
 export interface ResponderOptions {
   bus: Bus;
@@ -12,7 +13,7 @@ export interface ResponderOptions {
 export interface Responder {
   readonly inFlight: number;
   /** `handle` may reject: the caller then gets the error as headers. `refused`: one came when there was no room. */
-  serve(subject: string, handle: (message: BusMessage) => Promise<Reply>, refused?: (why: AppError) => void): void;
+  serve(subject: string, handle: (message: BusMessage) => Promise<Message>, refused?: (why: AppError) => void): void;
   /** Takes nothing new, waits until everything in flight is answered and the answers have left. */
   stop(): Promise<void>;
 }
@@ -22,7 +23,7 @@ export function createResponder({ bus, queue, capacity }: ResponderOptions): Res
   const subscriptions: Subscription[] = [];
   const working = new Set<Promise<void>>();
 
-  async function answer(message: BusMessage, handle: (message: BusMessage) => Promise<Reply>): Promise<void> {
+  async function answer(message: BusMessage, handle: (message: BusMessage) => Promise<Message>): Promise<void> {
     const reply = await handle(message).catch(encodeError);
     message.respond(reply.payload, reply.headers);
   }

@@ -1,9 +1,9 @@
 import sharp from 'sharp';
-import type { Encoding } from '../bundle/load.ts';
+import type { Encoding } from '../bundle/cascade.ts';
 import { AppError } from '../request/errors.ts';
 import type { Damage } from '../wire/damage.ts';
-import type { EncodedImage, RawImage } from '../wire/expert-protocol.ts';
 import { mediaTypeOf, requireImage } from '../wire/media-type.ts';
+import type { EncodedImage, RawImage } from '../wire/picture.ts';
 import { decodeWebp } from './decode-webp.ts';
 import { decodeJpeg } from './jpeg/decode-jpeg.ts';
 import { decodePng } from './png/decode-png.ts';
@@ -33,8 +33,8 @@ const decoders: Record<
  */
 export async function decodeImage(bytes: Uint8Array, rule: InputRule, maxPixels: number): Promise<DecodedImage> {
   requireImage(bytes);
-  const ready = rule.size ** 2 <= maxPixels ? readPlainPng(bytes, rule.size) : undefined;
-  if (ready) return { pixels: ready, width: rule.size, height: rule.size };
+  const ready = rule.side ** 2 <= maxPixels ? readPlainPng(bytes, rule.side) : undefined;
+  if (ready) return { pixels: ready, width: rule.side, height: rule.side };
   const decode = decoders[mediaTypeOf(bytes) as EncodedImage['type']];
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return decode(file, rule, maxPixels).catch((error) => refuse(error, bytes, maxPixels));
@@ -43,8 +43,8 @@ export async function decodeImage(bytes: Uint8Array, rule: InputRule, maxPixels:
 /** Pixels of any size -> the square that the bundle's models take. */
 export async function fitPixels(image: RawImage, rule: InputRule): Promise<RawImage> {
   const { width, height } = image;
-  if (width === rule.size && height === rule.size) return image;
-  return isLarge(width, height, rule.size)
+  if (width === rule.side && height === rule.side) return image;
+  return isLarge(width, height, rule.side)
     ? shrunkToSquare(openFile(toTiff(image), { limitInputPixels: false }), rule, 1)
     : pixelsToSquare(image, rule);
 }
@@ -64,6 +64,11 @@ export async function encodeImage(
   const options =
     encoding.format === 'webp' ? { quality: encoding.quality, smartSubsample: true } : { lossless: true, effort: 1 };
   return { bytes: await source.webp(options).toBuffer(), type: 'image/webp' };
+}
+
+/** What an encoding is called: `rgb8`, `png`, `webp-80` and the like. */
+export function encodingName(encoding: Encoding): string {
+  return 'quality' in encoding ? `${encoding.format}-${encoding.quality}` : encoding.format;
 }
 
 async function refuse(error: Error, bytes: Uint8Array, maxPixels: number): Promise<never> {

@@ -1,5 +1,5 @@
 import { AppError } from '../request/errors.ts';
-import type { EncodedImage } from '../wire/expert-protocol.ts';
+import type { EncodedImage } from '../wire/picture.ts';
 import { isOneScan, type JpegHeader, kindOf, MOST_SEGMENTS, readJpegHeader } from './jpeg/jpeg-header.ts';
 import { chunksOf, IDAT, readPngHeader } from './png/png-header.ts';
 import { firstStep, isLarge } from './shrunk.ts';

@@ -1,4 +1,4 @@
-import type { RawImage } from '../wire/expert-protocol.ts';
+import type { RawImage } from '../wire/picture.ts';
 import { decodeCost, memoryFor } from './decode-cost.ts';
 import { isLarge, shrunkToSquare } from './shrunk.ts';
 import { type InputRule, openFile, toSquare } from './square.ts';
@@ -6,7 +6,7 @@ import { type InputRule, openFile, toSquare } from './square.ts';
 /** The square of a WebP. Throws what libvips throws. */
 export async function decodeWebp(file: Buffer, rule: InputRule, maxPixels: number): Promise<RawImage> {
   const source = openFile(file, { failOn: 'error', limitInputPixels: maxPixels });
-  const cost = decodeCost(file, 'image/webp', rule.size, memoryFor(maxPixels));
-  if (cost === undefined || !isLarge(cost.width, cost.height, rule.size)) return toSquare(source, rule);
+  const cost = decodeCost(file, 'image/webp', rule.side, memoryFor(maxPixels));
+  if (cost === undefined || !isLarge(cost.width, cost.height, rule.side)) return toSquare(source, rule);
   return shrunkToSquare(source, rule, 1, cost.shrunk === true);
 }

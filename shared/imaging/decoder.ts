@@ -1,7 +1,7 @@
 import type { Deadline } from '../request/deadline.ts';
 import { AppError } from '../request/errors.ts';
-import type { RawImage } from '../wire/expert-protocol.ts';
 import { mediaTypeOf } from '../wire/media-type.ts';
+import type { RawImage } from '../wire/picture.ts';
 import { type DecodedImage, decodeImage, fitPixels, type InputRule } from './codec.ts';
 import { type DecodeCost, decodeCost, memoryFor } from './decode-cost.ts';
 import { createDecodePace } from './decode-pace.ts';
@@ -14,6 +14,7 @@ const LEAST_MS = 20;
 
 export type Decoder = (
   picture: Uint8Array | RawImage,
+  rule: InputRule,
   deadline: Pick<Deadline, 'left' | 'milliseconds' | 'signal'>,
 ) => Promise<DecodedImage>;
 
@@ -23,13 +24,13 @@ export type Decoder = (
  * and so is one with more pixels unless it can be shrunk while it is read; one that would take longer than its deadline
  * is `too-slow-to-decode`, before it is begun. Rejects when aborted before its turn with the signal's reason.
  */
-export function createDecoder(rule: InputRule, maxPixels: number): Decoder {
+export function createDecoder(maxPixels: number): Decoder {
   const total = memoryFor(maxPixels);
   const least = total / DECODERS;
   const budget = new Budget(total);
   const pace = createDecodePace();
 
-  return async (picture, deadline) => {
+  return async (picture, rule, deadline) => {
     const { signal } = deadline;
     if ('pixels' in picture) {
       const { width, height } = picture;
@@ -37,7 +38,7 @@ export function createDecoder(rule: InputRule, maxPixels: number): Decoder {
       return budget.use(least, signal, () => fitPixels(picture, rule));
     }
     const type = mediaTypeOf(picture);
-    const cost = type && decodeCost(picture, type, rule.size, total);
+    const cost = type && decodeCost(picture, type, rule.side, total);
     if (cost === undefined) return budget.use(least, signal, () => decodeImage(picture, rule, maxPixels));
     requireAffordable(cost, total, maxPixels);
     const { kind, milliseconds, memory } = cost;

@@ -1,5 +1,5 @@
 import type { Sharp } from 'sharp';
-import type { RawImage } from '../wire/expert-protocol.ts';
+import type { RawImage } from '../wire/picture.ts';
 import { type InputRule, pixelsToSquare, readPixels } from './square.ts';
 
 /** A picture that has so many pixels in each direction for one of the square's is shrunk in steps. */
@@ -49,7 +49,7 @@ export async function shrunkToSquare(source: Sharp, rule: InputRule, block: numb
   const across = toAxis(turned ? height : width, [2, 3, 6, 7]);
   const down = toAxis(turned ? width : height, [3, 4, 7, 8]);
   const [x, y] = toParts(across.length, down.length, rule);
-  const step = firstStep(width, height, rule.size);
+  const step = firstStep(width, height, rule.side);
   const resized = source.resize(Math.round(across.length / step), Math.round(down.length / step), {
     fit: 'fill',
     fastShrinkOnLoad: fast,
@@ -59,10 +59,10 @@ export async function shrunkToSquare(source: Sharp, rule: InputRule, block: numb
 }
 
 /** What libvips would make of a picture before it crops: it rounds, and its middle stays the middle. */
-function toParts(width: number, height: number, { size, fit }: InputRule): [Part, Part] {
-  const shared = (fit === 'cover' ? Math.min(width, height) : Math.max(width, height)) / size;
+function toParts(width: number, height: number, { side, fit }: InputRule): [Part, Part] {
+  const shared = (fit === 'cover' ? Math.min(width, height) : Math.max(width, height)) / side;
   const toPart = (length: number): Part => {
-    const scale = fit === 'fill' ? length / size : shared;
+    const scale = fit === 'fill' ? length / side : shared;
     const count = Math.round(length / scale);
     return { from: (length - scale * count) / 2, scale, count };
   };

@@ -1,13 +1,13 @@
 import sharp, { type Sharp, type SharpOptions } from 'sharp';
-import type { Manifest } from '../bundle/load.ts';
+import type { PictureRule } from '../bundle/model.ts';
 import { AppError } from '../request/errors.ts';
-import type { RawImage } from '../wire/expert-protocol.ts';
+import type { RawImage } from '../wire/picture.ts';
 import { toTiff } from './tiff.ts';
 
 sharp.concurrency(1); // one decode uses one thread: several run side by side, and glibc's arenas stay few
 sharp.cache(false);
 
-export type InputRule = Manifest['input'];
+export type InputRule = Pick<PictureRule, 'side' | 'fit' | 'kernel' | 'background'>;
 
 /** How libvips reads a file: row by row. What it must not, whoever calls has ruled out. */
 export function openFile(file: Uint8Array, options: SharpOptions): Sharp {
@@ -26,16 +26,16 @@ export function pixelsToSquare(image: RawImage, rule: InputRule): Promise<RawIma
 /**
  * Makes the square that the bundle's models take: sRGB, without alpha, of all pixels or what a shrunk JPEG has left.
  */
-export function toSquare(source: Sharp, { size, fit, kernel, background }: InputRule): Promise<RawImage> {
+export function toSquare(source: Sharp, { side, fit, kernel, background }: InputRule): Promise<RawImage> {
   const options = { fit, kernel, background: toColour(background), fastShrinkOnLoad: false };
-  return readPixels(source.resize(size, size, options), { background });
+  return readPixels(source.resize(side, side, options), { background });
 }
 
 /** The same of CMYK without a profile, which browsers take for light that four filters let through. */
 export async function toSquareOfInks(source: Sharp, rule: InputRule): Promise<RawImage> {
-  const { size, kernel } = rule;
+  const { side, kernel } = rule;
   const fit = rule.fit === 'contain' ? 'inside' : rule.fit; // a background has no inks
-  const inks = source.pipelineColourspace('cmyk').toColourspace('cmyk').resize(size, size, { fit, kernel });
+  const inks = source.pipelineColourspace('cmyk').toColourspace('cmyk').resize(side, side, { fit, kernel });
   const { data, info } = await inks.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
   if (info.channels !== 4) throw new AppError('corrupt-image', `decoded to ${info.channels} channels, expected 4`);
   const pixels = Uint8Array.from({ length: 3 * info.width * info.height }, (_, i) => {

@@ -1,4 +1,4 @@
-import type { RawImage } from '../wire/expert-protocol.ts';
+import type { RawImage } from '../wire/picture.ts';
 
 /** By number: 16 or 32 bits. */
 const SHORT = 3;

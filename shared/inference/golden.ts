@@ -3,11 +3,13 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BundleError } from '../bundle/bundle-error.ts';
+import { outputLength, pictureInput } from '../bundle/inputs.ts';
 import type { Bundle } from '../bundle/load.ts';
+import type { ModelEntry } from '../bundle/model.ts';
 import { decodeImage } from '../imaging/codec.ts';
 import type { Log } from '../observe/log.ts';
 import type { InferencePool } from './pool.ts';
-import type { RunnableModel } from './runnable.ts';
+import { type RunnableModel, toInputs } from './runnable.ts';
 
 /** Of the bundle's golden pictures so many are run before it serves: each costs every model one run. */
 const PICTURES = 2;
@@ -28,8 +30,8 @@ const goldenSchema = z.object({
 
 interface Golden {
   path: string;
-  /** Pixels of the first pictures. */
-  pictures: Uint8Array[];
+  /** The first pictures, as files. */
+  pictures: Buffer[];
   models: z.infer<typeof goldenSchema>['models'];
 }
 
@@ -46,7 +48,7 @@ export async function warmGolden(pool: InferencePool, models: RunnableModel[], b
   for (const model of models) {
     try {
       if (golden === undefined) await pool.warm(model);
-      else await check(pool, model, golden);
+      else await check(pool, model, golden, bundle);
     } catch (error) {
       throw error instanceof BundleError ? error : new BundleError((error as Error).message, { cause: error });
     }
@@ -64,15 +66,23 @@ export function relativeError(actual: ArrayLike<number>, expected: number[]): nu
   return Math.sqrt(difference / size);
 }
 
-async function check(pool: InferencePool, model: RunnableModel, { path, pictures, models }: Golden): Promise<void> {
-  for (const [i, pixels] of pictures.entries()) {
+async function check(pool: InferencePool, model: RunnableModel, golden: Golden, { manifest }: Bundle): Promise<void> {
+  const { path, pictures, models } = golden;
+  const entry = manifest.models[model.id] as ModelEntry;
+  const count = outputLength(entry, 'logits');
+  const rule = pictureInput(entry)?.rule;
+  if (count === undefined || rule === undefined) return void (await pool.warm(model)); // there is nothing to compare
+  for (const [i, picture] of pictures.entries()) {
     const expected = models[model.id]?.served[i] ?? [];
-    if (expected.length !== model.outputs.logits) {
-      throw new BundleError(`model ${model.id}: ${path} lacks its ${model.outputs.logits} logits for picture ${i}`);
+    if (expected.length !== count) {
+      throw new BundleError(`model ${model.id}: ${path} lacks its ${count} logits for picture ${i}`);
     }
-    for (const { outputs } of await pool.warm(model, pixels)) {
-      const error = relativeError(outputs.logits as Float32Array, expected);
-      if (error <= LARGEST_GOLDEN_ERROR) continue; // not a number is not, either
+    const { pixels } = await decodeImage(picture, rule, rule.side ** 2).catch((error: Error) => {
+      throw new BundleError(`${path} cannot be used: ${error.message}`, { cause: error });
+    });
+    for (const { outputs } of await pool.warm(model, toInputs(model, pixels))) {
+      const error = relativeError(outputs.logits?.data as Float32Array, expected);
+      if (error <= LARGEST_GOLDEN_ERROR) continue; // NaN fails too
       const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
       throw new BundleError(
         `model ${model.id}: its logits for picture ${i} of ${path} deviate by ${percent(error)} from the recorded ones, ` +
@@ -92,11 +102,7 @@ async function readGolden({ directory, manifest }: Bundle): Promise<Golden | und
       throw new BundleError(`${path} has sha256 ${digest}, the manifest says ${manifest.golden.sha256}`);
     }
     const { png, models } = goldenSchema.parse(JSON.parse(bytes.toString('utf8')));
-    const pictures = png.slice(0, PICTURES).map(async (base64) => {
-      const { pixels } = await decodeImage(Buffer.from(base64, 'base64'), manifest.input, manifest.input.size ** 2);
-      return pixels;
-    });
-    return { path, pictures: await Promise.all(pictures), models };
+    return { path, pictures: png.slice(0, PICTURES).map((base64) => Buffer.from(base64, 'base64')), models };
   } catch (error) {
     if (error instanceof BundleError) throw error;
     throw new BundleError(`${path} cannot be used: ${(error as Error).message}`, { cause: error });

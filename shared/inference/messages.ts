@@ -1,22 +1,24 @@
+import type { Tensors } from '../wire/tensor.ts';
 import type { RunnableModel } from './runnable.ts';
 
 /** What the pool and its processes say to each other. */
 export interface WorkerRequest {
   job: number;
   model: RunnableModel;
-  pixels: Uint8Array;
+  inputs: Tensors;
+  /** How many items the inputs hold. */
   count: number;
 }
 
 export type WorkerReply =
   | { ready: true }
-  | { job: number; outputs: Record<string, Float32Array>; runMs: number; loaded?: Loaded }
+  | { job: number; outputs: Tensors; runMs: number; loaded?: Loaded }
   | { job: number; failure: string };
 
 /** Told with the first run of a model that had to be loaded for it. */
 export interface Loaded {
   /** Digests of the models that the process has loaded. */
   holds: string[];
-  /** The graph takes several pictures in one run. */
+  /** The graph takes several items in one run. */
   takesSeveral: boolean;
 }

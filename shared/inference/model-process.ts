@@ -1,6 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { getPriority, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import type { Tensors } from '../wire/tensor.ts';
+import { joinInputs } from './batching/join.ts';
 import type { Loaded, WorkerReply, WorkerRequest } from './messages.ts';
 import type { RunLimit } from './run-limit.ts';
 import type { RunnableModel } from './runnable.ts';
@@ -24,9 +26,9 @@ export interface ProcessEvents {
   onExit(code: number | null, signal: string | null): void;
 }
 
-/** What a run gave: each output's values, picture after picture. */
+/** What a run gave: each output, item after item. */
 export interface RunResult {
-  outputs: Record<string, Float32Array>;
+  outputs: Tensors;
   runMs: number;
   /** If the model had to be loaded first. */
   loaded: Loaded | undefined;
@@ -87,13 +89,12 @@ export class ModelProcess {
     return this.#ready && this.#run === undefined;
   }
 
-  /** pictures: squares of 8-bit RGB. Only when idle. Rejects with ModelFailed or ProcessDied. */
-  run(model: RunnableModel, pictures: Uint8Array[]): Promise<RunResult> {
+  /** The inputs of each item. Only when idle. Rejects with ModelFailed or ProcessDied. */
+  run(model: RunnableModel, items: Tensors[]): Promise<RunResult> {
     const id = this.#runs++;
     const settled = Promise.withResolvers<RunResult>();
     this.#run = { id, model, timer: this.#watch(model), settled };
-    const pixels = pictures.length === 1 ? (pictures[0] as Uint8Array) : Buffer.concat(pictures);
-    const request: WorkerRequest = { job: id, model, pixels, count: pictures.length };
+    const request: WorkerRequest = { job: id, model, inputs: joinInputs(items), count: items.length };
     this.#child.send(request);
     return settled.promise;
   }

@@ -1,14 +1,16 @@
 import { type Say, sparing } from '../observe/sparing.ts';
 import { unlessAborted } from '../request/deadline.ts';
 import { AppError } from '../request/errors.ts';
+import type { Tensors } from '../wire/tensor.ts';
+import { outputsOf } from './batching/join.ts';
 import { type BatchSizes, createBatchSizes } from './batching/sizes.ts';
-import { outputsOf, takeBatch } from './batching/take-batch.ts';
+import { takeBatch } from './batching/take-batch.ts';
 import { DueQueue } from './due-queue.ts';
-import { blank, createJob, type Inference, type PoolJob, type RunOptions } from './job.ts';
+import { createJob, type Inference, type PoolJob, type RunOptions } from './job.ts';
 import { ModelHealth } from './model-health.ts';
 import { ModelFailed, type ModelProcess, ProcessDied } from './model-process.ts';
 import { createRunLimit } from './run-limit.ts';
-import type { RunnableModel } from './runnable.ts';
+import { blank, type RunnableModel } from './runnable.ts';
 import { ModelProcesses, type ProcessesOptions } from './supervisor.ts';
 
 export interface PoolOptions extends ProcessesOptions {
@@ -61,13 +63,13 @@ export class InferencePool {
   }
 
   /**
-   * pixels: a square of 8-bit RGB. A job whose deadline aborts before it starts never runs. Rejects with AppError
+   * A job whose deadline aborts before it starts never runs. Rejects with AppError
    * `overloaded`, `stopping` or `model-failed`, and when aborted with the signal's reason. Why a model failed is for
    * the log: a caller must not see this machine's paths.
    */
-  async run(model: RunnableModel, pixels: Uint8Array, options: RunOptions = {}): Promise<Inference> {
+  async run(model: RunnableModel, inputs: Tensors, options: RunOptions = {}): Promise<Inference> {
     try {
-      return await this.#add(model, pixels, options, undefined);
+      return await this.#add(model, inputs, options, undefined);
     } catch (error) {
       if (!(error instanceof ModelFailed)) throw error;
       this.#say('error', `failed ${model.id}`, { model: model.id, reason: error.message }, 'model failed');
@@ -76,13 +78,13 @@ export class InferencePool {
   }
 
   /**
-   * Loads a model and runs it once in every process, on a blank picture unless there is another: rejects with
+   * Loads a model and runs it once in every process, on blank inputs unless there are others: rejects with
    * ModelFailed if the file or its shapes are not the manifest's. Resolves with what each process got.
    */
-  warm(model: RunnableModel, pixels: Uint8Array = blank(model)): Promise<Inference[]> {
+  warm(model: RunnableModel, inputs: Tensors = blank(model)): Promise<Inference[]> {
     // With none yet, whichever starts first: to succeed without a run would say that the model is what it should be.
     const processes = this.#processes.size > 0 ? [...this.#processes] : [undefined];
-    return Promise.all(processes.map((process) => this.#add(model, pixels, {}, process)));
+    return Promise.all(processes.map((process) => this.#add(model, inputs, {}, process)));
   }
 
   /** Finishes what is queued, then ends the processes. */
@@ -97,7 +99,7 @@ export class InferencePool {
 
   async #add(
     model: RunnableModel,
-    pixels: Uint8Array,
+    inputs: Tensors,
     options: RunOptions,
     only: ModelProcess | undefined,
   ): Promise<Inference> {
@@ -107,7 +109,7 @@ export class InferencePool {
     if (only === undefined && this.#queue.length >= this.#options.queueLimit) {
       throw new AppError('overloaded', `${this.#queue.length} pictures are waiting for a model already`);
     }
-    const job = createJob(model, pixels, options, only);
+    const job = createJob(model, inputs, options, only);
     this.#queue.add(job);
     this.#dispatch();
     try {
@@ -143,13 +145,13 @@ export class InferencePool {
     const startedAt = performance.now();
     for (const job of jobs) job.attempts += 1;
     this.#running += 1;
-    const pictures = jobs.map(({ pixels }) => pixels);
+    const items = jobs.map(({ inputs }) => inputs);
     try {
-      const result = await process.run(model, pictures);
+      const result = await process.run(model, items);
       this.#health.succeeded(model);
       this.#sizes.record(model, jobs.length, result);
       jobs.forEach(({ settled, queuedAt }, i) => {
-        const outputs = outputsOf(result, i, jobs.length);
+        const outputs = outputsOf(result.outputs, i, jobs.length);
         settled.resolve({ outputs, queueMs: startedAt - queuedAt, runMs: result.runMs, loaded: !!result.loaded });
       });
     } catch (error) {

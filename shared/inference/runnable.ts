@@ -1,5 +1,8 @@
 import { join } from 'node:path';
-import type { Bundle, ModelEntry } from '../bundle/load.ts';
+import { pictureInput } from '../bundle/inputs.ts';
+import type { Bundle } from '../bundle/load.ts';
+import type { ModelEntry, TensorSpec } from '../bundle/model.ts';
+import { BATCH, type Tensors, tensorArrays } from '../wire/tensor.ts';
 
 /** What a model process must know of a model. */
 export interface RunnableModel {
@@ -8,9 +11,10 @@ export interface RunnableModel {
   /** Size and digest that the file must have when it is loaded. */
   bytes: number;
   sha256: string;
-  /** Side of the square of pixels that the graph takes. */
-  size: number;
-  outputs: Record<string, number>;
+  inputs: Record<string, TensorSpec>;
+  outputs: Record<string, TensorSpec>;
+  /** The input that a picture becomes, and the side of its square; undefined: it takes tensors alone. */
+  picture: { name: string; side: number } | undefined;
 }
 
 // Onnxruntime keeps packed copies of the weights beside the file's own: resident memory grows by about this factor.
@@ -22,7 +26,35 @@ export function sessionMemory(fileBytes: number): number {
 }
 
 /** Describes a bundle's model for the pool, whose processes check the file as they load it. */
-export function toRunnable({ directory, manifest }: Bundle, model: ModelEntry): RunnableModel {
-  const { id, file, bytes, sha256, outputs } = model;
-  return { id, path: join(directory, file), bytes, sha256, size: manifest.input.size, outputs };
+export function toRunnable({ directory, manifest }: Bundle, id: string): RunnableModel {
+  const model = manifest.models[id] as ModelEntry;
+  const { file, bytes, sha256, outputs } = model;
+  const inputs = Object.fromEntries(
+    Object.entries(model.inputs).map(([name, { type, shape }]) => [name, { type, shape }]),
+  );
+  const input = pictureInput(model);
+  const picture = input && { name: input.name, side: input.rule.side };
+  return { id, path: join(directory, file), bytes, sha256, inputs, outputs, picture };
+}
+
+/** A picture, as a square of 8-bit RGB of the model's side, as its inputs. */
+export function toInputs({ id, picture }: RunnableModel, pixels: Uint8Array): Tensors {
+  if (picture === undefined) throw new Error(`model ${id} takes no picture`);
+  return { [picture.name]: { type: 'uint8', shape: [1, picture.side, picture.side, 3], data: pixels } };
+}
+
+/** Inputs of zeros, for a run whose answer does not matter: `count` items, free dimensions of 1. */
+export function blank({ inputs }: RunnableModel, count = 1): Tensors {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, spec]) => {
+      const shape = spec.shape.map((side) => (typeof side === 'number' ? side : side === BATCH ? count : 1));
+      const length = shape.reduce((product, side) => product * side, 1);
+      return [name, { type: spec.type, shape, data: new tensorArrays[spec.type](length) }];
+    }),
+  );
+}
+
+/** Items of the model can run together: its inputs and outputs all begin with the free dimension for that. */
+export function isBatched({ inputs, outputs }: RunnableModel): boolean {
+  return [...Object.values(inputs), ...Object.values(outputs)].every(({ shape }) => shape[0] === BATCH);
 }

@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
+import type { TensorSpec } from '../bundle/model.ts';
+import type { TensorData, Tensors } from '../wire/tensor.ts';
+import { BATCH } from '../wire/tensor.ts';
 import type { WorkerReply, WorkerRequest } from './messages.ts';
 import { InferenceSession, listSupportedBackends, Tensor } from './onnxruntime.ts';
-import { type RunnableModel, sessionMemory } from './runnable.ts';
+import { blank, isBatched, type RunnableModel, sessionMemory } from './runnable.ts';
 
 /**
  * The child process that runs models: onnxruntime blocks the process of its `run`.
@@ -35,11 +38,11 @@ process.on('message', (request: WorkerRequest) => {
 
 async function answer(request: WorkerRequest): Promise<void> {
   try {
-    const { model, pixels, count } = request;
+    const { model, inputs, count } = request;
     const known = sessions.get(model.sha256)?.session;
     const session = known ?? (await open(model));
     const begun = performance.now();
-    const outputs = await run(session, model, pixels, count);
+    const outputs = await run(session, model, inputs, count);
     const runMs = performance.now() - begun;
     if (known) return send({ job: request.job, outputs, runMs });
     const several = takesSeveral.get(model.sha256) ?? (await tryTwo(session, model));
@@ -50,23 +53,32 @@ async function answer(request: WorkerRequest): Promise<void> {
   }
 }
 
-async function run(session: InferenceSession, model: RunnableModel, pixels: Uint8Array, count: number) {
-  const input = new Tensor('uint8', pixels, [count, model.size, model.size, 3]);
-  const results = await session.run({ pixels: input });
-  const outputs: Record<string, Float32Array> = {};
-  for (const [name, length] of Object.entries(model.outputs)) {
-    const data = results[name]?.data;
-    if (!(data instanceof Float32Array) || data.length !== count * length) {
-      throw new Error(`output '${name}' has ${data?.length ?? 'no'} values, expected ${count} x ${length} float32`);
+async function run(session: InferenceSession, model: RunnableModel, inputs: Tensors, count: number): Promise<Tensors> {
+  const feeds = Object.fromEntries(
+    Object.entries(inputs).map(([name, { type, shape, data }]) => [name, new Tensor(type, data as never, shape)]),
+  );
+  const results = await session.run(feeds, Object.keys(model.outputs));
+  const outputs: Tensors = {};
+  for (const [name, spec] of Object.entries(model.outputs)) {
+    const { type, dims, data } = results[name] as Tensor;
+    if (type !== spec.type || !fits(dims, spec.shape, count)) {
+      const wanted = spec.shape.map((side) => (side === BATCH ? count : side));
+      throw new Error(`output '${name}' is ${type} [${dims}], expected ${spec.type} [${wanted}]`);
     }
-    outputs[name] = data;
+    outputs[name] = { type: spec.type, shape: [...dims], data: data as TensorData };
   }
   return outputs;
 }
 
-/** What the graph declares does not tell: an exporter may fix the number of pictures in the midst of it. */
-function tryTwo(session: InferenceSession, model: RunnableModel): Promise<boolean> {
-  return run(session, model, new Uint8Array(2 * 3 * model.size ** 2), 2).then(
+function fits(dims: readonly number[], shape: TensorSpec['shape'], count: number): boolean {
+  const wanted = shape.map((side) => (side === BATCH ? count : side));
+  return dims.length === wanted.length && wanted.every((side, i) => typeof side === 'string' || side === dims[i]);
+}
+
+/** What the graph declares does not tell: an exporter may fix the number of items in the midst of it. */
+async function tryTwo(session: InferenceSession, model: RunnableModel): Promise<boolean> {
+  if (!isBatched(model)) return false;
+  return run(session, model, blank(model, 2), 2).then(
     () => true,
     () => false,
   );

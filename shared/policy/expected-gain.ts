@@ -1,8 +1,8 @@
-import type { GainWeights, Manifest } from '../bundle/load.ts';
-import type { Candidate } from './gate.ts';
+import type { Cascade, GainWeights } from '../bundle/cascade.ts';
+import type { Candidate } from './candidate.ts';
 import { topK } from './probabilities.ts';
 
-type Scoring = Extract<Manifest['routing']['scoring'], { method: 'expected-gain' }>;
+type Scoring = Extract<Cascade['routing']['scoring'], { method: 'expected-gain' }>;
 
 /**
  * Scores each expert by its expected gain: how much the log-probability of the truth rises, in nats, once its output is

@@ -1,26 +1,24 @@
-import type { Manifest } from '../bundle/load.ts';
+import type { Cascade, Measure } from '../bundle/cascade.ts';
+import type { Candidate } from './candidate.ts';
 import { normalisedEntropy, rankByGain } from './expected-gain.ts';
 import { largest, topK } from './probabilities.ts';
 
-export type Metric = Manifest['routing']['metric'];
-
-export interface Candidate {
-  expert: string;
-  /** Top-k probability mass, or expected gain in nats; see the manifest's `routing.scoring`. */
-  score: number;
+/** What of a cascade decides: its gate, its routing, and whose classes are whose. */
+export interface Policy extends Pick<Cascade, 'gate' | 'routing'> {
+  experts: { id: string; classes: number[] }[];
 }
 
 interface Routing {
-  /** The gate's metric, in 0..1: below the threshold the best candidate is worth asking. */
+  /** What the gate's measure gives. */
   value: number;
   /** Best first; never empty. */
   candidates: Candidate[];
 }
 
-type Measure = (probabilities: Float64Array, candidates: Candidate[]) => number;
+type Measurement = (probabilities: Float64Array, candidates: Candidate[]) => number;
 
 /** Confidence in 0..1, higher is surer, from calibrated probabilities [n]. */
-export const metrics: Record<Metric, Measure> = {
+export const measures: Record<Measure, Measurement> = {
   'max-probability': largest,
   margin: (p) => {
     const [first = 0, second = 0] = topK(p, 2);
@@ -32,13 +30,18 @@ export const metrics: Record<Metric, Measure> = {
 };
 
 /** Whom to ask, and how much asking is called for, from the generalist's calibrated probabilities [n]. */
-export function decideRouting(probabilities: Float64Array, manifest: Pick<Manifest, 'routing' | 'experts'>): Routing {
-  const { scoring, metric, k } = manifest.routing;
+export function decideRouting(probabilities: Float64Array, { gate, routing, experts }: Policy): Routing {
+  const { scoring, k } = routing;
   const candidates =
     scoring.method === 'expected-gain'
-      ? rankByGain(probabilities, scoring, manifest.experts)
-      : rankExperts(probabilities, k, manifest.experts);
-  return { value: metrics[metric](probabilities, candidates), candidates };
+      ? rankByGain(probabilities, scoring, experts)
+      : rankExperts(probabilities, k, experts);
+  return { value: measures[gate.measure](probabilities, candidates), candidates };
+}
+
+/** Whether the generalist's answer stands; a value at the threshold does. */
+export function isSure(value: number, threshold: number, escalates: Cascade['gate']['escalates']): boolean {
+  return escalates === 'below' ? value >= threshold : value <= threshold;
 }
 
 /**

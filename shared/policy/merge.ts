@@ -1,4 +1,4 @@
-import type { Manifest } from '../bundle/load.ts';
+import type { Cascade } from '../bundle/cascade.ts';
 
 const FLOOR = 1e-12; // a probability that underflowed to 0 must not veto the other model
 
@@ -9,7 +9,7 @@ const FLOOR = 1e-12; // a probability that underflowed to 0 must not veto the ot
 export function mergeLogLinear(
   generalist: Float64Array,
   expert: Float64Array,
-  weights: Manifest['routing']['merge'],
+  weights: Cascade['routing']['merge'],
 ): Float64Array {
   const merged = generalist.map((p, i) => {
     const q = expert[i] as number;

@@ -1,6 +1,6 @@
 import { isatty } from 'node:tty';
 import closeWithGrace from 'close-with-grace';
-import { BundleError } from '../bundle/load.ts';
+import { BundleError } from '../bundle/bundle-error.ts';
 import { openNatsAccess } from '../bus/nats/access.ts';
 import type { NatsOptions } from '../bus/nats/connection.ts';
 import { createLog, flushLog, type Log } from '../observe/log.ts';

@@ -1,5 +1,5 @@
 import { AppError } from '../request/errors.ts';
-import type { EncodedImage } from './expert-protocol.ts';
+import type { EncodedImage } from './picture.ts';
 
 /** Enough of a file's beginning for everything in this file; a shorter file is all of it. */
 export const ENOUGH_BYTES = 1024;

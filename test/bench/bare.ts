@@ -1,10 +1,11 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { loadBundle } from '../../shared/bundle/load.ts';
+import { viewCascade } from '../../shared/bundle/view.ts';
 import { decodeImage } from '../../shared/imaging/codec.ts';
 import { ModelProcess } from '../../shared/inference/model-process.ts';
 import { createRunLimit } from '../../shared/inference/run-limit.ts';
-import { toRunnable } from '../../shared/inference/runnable.ts';
+import { toInputs, toRunnable } from '../../shared/inference/runnable.ts';
 import { topK } from '../../shared/policy/probabilities.ts';
 
 /**
@@ -13,8 +14,9 @@ import { topK } from '../../shared/policy/probabilities.ts';
  * URL.
  */
 const bundle = await loadBundle(process.argv[2] as string);
-const { labels, input, generalist } = bundle.manifest;
-const model = toRunnable(bundle, generalist);
+const { labels } = bundle.manifest;
+const { generalist } = viewCascade(bundle.manifest);
+const model = toRunnable(bundle, generalist.id);
 const started = Promise.withResolvers<void>();
 const runner = new ModelProcess({ threads: 1 }, createRunLimit(), {
   onReady: started.resolve,
@@ -24,9 +26,9 @@ const runner = new ModelProcess({ threads: 1 }, createRunLimit(), {
 await started.promise;
 
 async function answer(picture: Buffer): Promise<string> {
-  const { pixels } = await decodeImage(picture, input, 1e9);
-  const { outputs } = await runner.run(model, [pixels]);
-  const [best] = topK(outputs.logits as Float32Array, 1) as [number];
+  const { pixels } = await decodeImage(picture, generalist.rule, 1e9);
+  const { outputs } = await runner.run(model, [toInputs(model, pixels)]);
+  const [best] = topK(outputs.logits?.data as Float32Array, 1) as [number];
   return JSON.stringify({ label: labels[best] });
 }
 

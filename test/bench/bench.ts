@@ -47,7 +47,7 @@ exitOnSignals();
 const wants = (part: keyof typeof parts) => options.all || options[part];
 
 const bundle = readConfig().ASK_MODELS_DIR;
-const { manifest } = await loadBundle(bundle);
+const bundled = await loadBundle(bundle);
 const settings: Settings = { bundle, seconds: Number(options.seconds), rounds: Number(options.rounds) };
 if (!(settings.seconds > 0) || !(settings.rounds >= 1)) refuse('bench', '--seconds and --rounds must be above 0');
 process.env.NATS_SERVER_BIN ??= await findNatsServer();
@@ -75,13 +75,7 @@ const measure = async (what: string, part: Promise<Record<string, number>>) => {
 await measure('start to first answer', start(settings));
 await measure('edge, one client', edgeLatency(settings));
 await measure('edge, saturated', throughput(settings));
-await measure(
-  'escalation over NATS, one client',
-  escalation(
-    settings,
-    manifest.experts.map(({ id }) => id),
-  ),
-);
+await measure('escalation over NATS, one client', escalation(settings, bundled.there));
 if (wants('overload')) await measure('twice saturation', overload({ ...settings, overloadSeconds: 60 }));
 if (wants('memory')) {
   const folder = await mkdtemp(join(tmpdir(), 'ask-memory-'));

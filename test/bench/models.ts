@@ -1,8 +1,9 @@
 import { loadavg } from 'node:os';
 import { loadBundle } from '../../shared/bundle/load.ts';
+import { viewCascade } from '../../shared/bundle/view.ts';
 import { ModelProcess } from '../../shared/inference/model-process.ts';
 import { createRunLimit } from '../../shared/inference/run-limit.ts';
-import { toRunnable } from '../../shared/inference/runnable.ts';
+import { toInputs, toRunnable } from '../../shared/inference/runnable.ts';
 import { readArguments } from '../../shared/service/arguments.ts';
 import { readConfig } from '../../shared/settings/settings.ts';
 import { type Distribution, summarise } from './statistics.ts';
@@ -25,7 +26,7 @@ const accelerated = providers[0] !== 'cpu';
 const TOGETHER = accelerated ? [1, 2, 4, 8, 16, 32] : [1, 2, 4, 8];
 
 const bundle = await loadBundle(ASK_MODELS_DIR);
-const { generalist, experts } = bundle.manifest;
+const { generalist, experts } = viewCascade(bundle.manifest);
 const entries = [generalist, ...experts];
 const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
 const worker = new ModelProcess({ threads: 1, providers }, createRunLimit(60_000), {
@@ -37,11 +38,15 @@ await ready;
 const times = entries.map(() => TOGETHER.map((): number[] => []));
 for (let block = 0; block < BLOCKS; block++) {
   for (const [i, entry] of entries.entries()) {
-    const model = toRunnable(bundle, entry);
+    const model = toRunnable(bundle, entry.id);
     for (const [j, count] of TOGETHER.entries()) {
       const runs = Math.max(LEAST_RUNS, Math.ceil(RUNS / count));
       for (let run = -WARM_UP; run < runs; run++) {
-        const noise = () => Uint8Array.from({ length: model.size ** 2 * 3 }, () => Math.random() * 256);
+        const noise = () =>
+          toInputs(
+            model,
+            Uint8Array.from({ length: entry.rule.side ** 2 * 3 }, () => Math.random() * 256),
+          );
         const { runMs } = await worker.run(model, Array.from({ length: count }, noise));
         if (run >= 0) times[i]?.[j]?.push(runMs / count);
       }
@@ -56,11 +61,11 @@ process.stdout.write(`${BLOCKS * RUNS} pictures alone, ${where}one thread, load 
 process.stdout.write('                                    ms a picture alone   p50 in runs of\n');
 const counts = TOGETHER.slice(1).map((count) => String(count).padStart(8));
 process.stdout.write(`model         pixels  precision       p50       p95${counts.join('')}\n`);
-for (const [i, { id, inputSize, precision }] of entries.entries()) {
+for (const [i, { id, rule, model }] of entries.entries()) {
   const [alone, ...together] = (times[i] as number[][]).map(summarise) as [Distribution, ...Distribution[]];
   const cells = [alone.p50, alone.p95].map((ms) => ms.toFixed(2).padStart(10));
   const more = together.map(({ p50 }) => p50.toFixed(2).padStart(8));
   process.stdout.write(
-    `${id.padEnd(14)}${String(inputSize).padEnd(8)}${precision.padEnd(9)}${[...cells, ...more].join('')}\n`,
+    `${id.padEnd(14)}${String(rule.networkSide).padEnd(8)}${model.precision.padEnd(9)}${[...cells, ...more].join('')}\n`,
   );
 }

@@ -1,4 +1,5 @@
 import { loadBundle } from '../../shared/bundle/load.ts';
+import { viewCascade } from '../../shared/bundle/view.ts';
 import { decodeImage } from '../../shared/imaging/codec.ts';
 import { InferenceSession, Tensor } from '../../shared/inference/onnxruntime.ts';
 import { distinct, type Picture, repeated } from './pictures.ts';
@@ -30,10 +31,10 @@ export interface RawResult {
 
 const spec = JSON.parse(process.argv[2] as string) as RawSpec;
 const { manifest, directory } = await loadBundle(spec.bundle);
-const { size } = manifest.input;
-const entries = [manifest.generalist, ...manifest.experts];
+const { rule } = viewCascade(manifest).generalist;
+const { side } = rule;
 const open = (id: string) => {
-  const entry = entries.find((candidate) => candidate.id === id);
+  const entry = manifest.models[id];
   if (!entry) throw new Error(`the bundle has no model '${id}'`);
   return InferenceSession.create(`${directory}/${entry.file}`, {
     intraOpNumThreads: spec.threads,
@@ -55,12 +56,12 @@ const times: { decode: number[]; compute: number[]; total: number[]; steps: numb
 for (let turn = 0; performance.now() < end; turn++) {
   const body = next();
   const start = performance.now();
-  const { pixels } = await decodeImage(body, manifest.input, 1e9);
+  const { pixels } = await decodeImage(body, rule, 1e9);
   const decoded = performance.now();
   const ran = [decoded];
   for (const sessions of steps) {
     const session = sessions[turn % sessions.length] as InferenceSession;
-    await session.run({ pixels: new Tensor('uint8', pixels, [1, size, size, 3]) });
+    await session.run({ pixels: new Tensor('uint8', pixels, [1, side, side, 3]) });
     ran.push(performance.now());
   }
   const done = performance.now();

@@ -2,6 +2,7 @@ import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadBundle } from '../../shared/bundle/load.ts';
+import { viewCascade } from '../../shared/bundle/view.ts';
 import { randomNumbers, writePredictions } from '../support/predictions.ts';
 import { spawnService } from '../support/service.ts';
 import { makeTinyBundle, type TinyBundle } from '../support/tiny-bundle.ts';
@@ -36,13 +37,13 @@ async function calibrate(...args: string[]) {
 test('a target accuracy is written into the manifest with its certificate and curve', async () => {
   const { status, output } = await calibrate('--target-accuracy', '0.85', '--json');
   expect(status).toBe(0);
-  const { manifest } = await loadBundle(bundle.directory);
-  expect(JSON.parse(output)).toEqual(manifest.calibration);
-  expect(manifest.calibration).toMatchObject({ goal: { 'target-accuracy': 0.85 }, confidence: 0.95, pictures: HELD });
-  expect(manifest.routing.threshold).toBe(manifest.calibration?.threshold);
-  expect(manifest.calibration?.accuracy.low).toBeGreaterThan(0.84);
-  expect(manifest.calibration?.accuracy.value).toBeLessThan(0.9);
-  const { curve } = manifest.calibration as { curve: { escalated: number; accuracy: { low: number } }[] };
+  const written = viewCascade((await loadBundle(bundle.directory)).manifest);
+  expect(JSON.parse(output)).toEqual(written.calibration);
+  expect(written.calibration).toMatchObject({ goal: { 'target-accuracy': 0.85 }, confidence: 0.95, pictures: HELD });
+  expect(written.gate.threshold).toBe(written.calibration?.threshold);
+  expect(written.calibration?.accuracy.low).toBeGreaterThan(0.84);
+  expect(written.calibration?.accuracy.value).toBeLessThan(0.9);
+  const { curve } = written.calibration as { curve: { escalated: number; accuracy: { low: number } }[] };
   expect(curve.length).toBeGreaterThan(10);
   expect([curve.at(0)?.escalated, curve.at(-1)?.escalated]).toEqual([0, 1]);
 });
@@ -51,10 +52,10 @@ test('the metric that is named, or found best, is written with the threshold', a
   for (const name of ['entropy', 'best']) {
     const { status, output } = await calibrate('--max-escalation', '0.4', '--metric', name, '--json');
     expect(status).toBe(0);
-    const { manifest } = await loadBundle(bundle.directory);
-    expect(JSON.parse(output).metric).toBe(manifest.routing.metric);
-    if (name !== 'best') expect(manifest.routing.metric).toBe(name);
-    expect(manifest.calibration?.escalated.high).toBeLessThan(0.42);
+    const written = viewCascade((await loadBundle(bundle.directory)).manifest);
+    expect(JSON.parse(output).metric).toBe(written.gate.measure);
+    if (name !== 'best') expect(written.gate.measure).toBe(name);
+    expect(written.calibration?.escalated.high).toBeLessThan(0.42);
   }
 });
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadBundle } from '../../shared/bundle/load.ts';
+import { viewCascade } from '../../shared/bundle/view.ts';
 import { spawnService, withoutProgress } from '../support/service.ts';
 import { flatPng, makeTinyBundle, SURE_RED, type TinyBundle, UNSURE_WARM } from '../support/tiny-bundle.ts';
 
@@ -106,9 +107,9 @@ describe('encodings on a folder of pictures for each class', () => {
   test('writes into the manifest that they were given', async () => {
     const { status, output } = await run('encodings', '--data', data, '--json');
     expect(status).toBe(0);
-    const { manifest } = await loadBundle(bundle.directory);
-    expect(manifest.encodings).toMatchObject({ given: true, pictures: 3, escalated: 2 });
-    expect(JSON.parse(output)).toEqual({ encoding: manifest.routing.encoding, ...manifest.encodings });
+    const { encodings, routing } = viewCascade((await loadBundle(bundle.directory)).manifest);
+    expect(encodings).toMatchObject({ given: true, pictures: 3, escalated: 2 });
+    expect(JSON.parse(output)).toEqual({ encoding: routing.encoding, ...encodings });
   });
 
   test('a folder that is not there is told before anything is started', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadBundle } from '../../shared/bundle/load.ts';
+import { viewCascade } from '../../shared/bundle/view.ts';
 import { startNats } from '../support/nats-server.ts';
 import { randomNumbers, writePredictions } from '../support/predictions.ts';
 import { postImage, spawnHttp, spawnService, waitForLog } from '../support/service.ts';
@@ -61,9 +62,9 @@ test('the cheapest encoding within the loss is chosen, written with its table, a
   const { status, output, errors } = await encodings('--data', data, '--max-loss', '0', '--json');
   expect(status, errors).toBe(0);
   const found = JSON.parse(output);
-  const { manifest } = await loadBundle(bundle.directory);
-  expect(manifest.encodings).toMatchObject({ pictures: COUNT, escalated: COUNT, maxLoss: 0, table: found.table });
-  expect(manifest.routing.encoding).toEqual(found.encoding);
+  const written = viewCascade((await loadBundle(bundle.directory)).manifest);
+  expect(written.encodings).toMatchObject({ pictures: COUNT, escalated: COUNT, maxLoss: 0, table: found.table });
+  expect(written.routing.encoding).toEqual(found.encoding);
   const row = found.table.find(
     ({ encoding }: { encoding: object }) => JSON.stringify(encoding) === JSON.stringify(found.encoding),
   );

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectNats } from '../../shared/bus/nats/connection.ts';
 import { createLog } from '../../shared/observe/log.ts';
-import { classifySubject, EXPERT_QUEUE, encodeReply } from '../../shared/wire/expert-protocol.ts';
+import { classifySubject, EXPERT_QUEUE } from '../../shared/wire/expert-protocol.ts';
+import { logitsReply } from '../support/protocol.ts';
 import type { ExpertName, World } from './world.ts';
 
 type Reply = { payload: Uint8Array; headers: Record<string, string> };
@@ -14,8 +15,8 @@ export function impostor(name: ExpertName, spoil: (right: Reply) => Reply | Prom
       world.experts[name].kill('SIGTERM');
       await world.experts[name].exited;
       bus = connectNats({ servers: [world.broker.url], name: 'impostor', log: createLog('silent', 'test') });
-      const modelDigest = world.bundle.manifest.experts.find(({ id }) => id === name)?.sha256 as string;
-      const right = () => encodeReply({ logits: Float32Array.of(0, 0, 0, 9), expertMs: 1, modelDigest });
+      const modelDigest = world.bundle.manifest.models[name]?.sha256 as string;
+      const right = () => logitsReply(Float32Array.of(0, 0, 0, 9), modelDigest);
       const answer = async (message: { respond(payload: Uint8Array, headers: Record<string, string>): void }) => {
         const { payload, headers } = await spoil(right());
         message.respond(payload, headers);

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { decodeImage, fitPixels, type InputRule } from '../../shared/imaging/codec.ts';
-import type { RawImage } from '../../shared/wire/expert-protocol.ts';
+import type { RawImage } from '../../shared/wire/picture.ts';
 import { profilePng } from '../support/embed-profile.ts';
 import { compare, open, openDeep, readPhoto } from '../support/photos.ts';
 import { makeProfile } from '../support/profile.ts';
@@ -14,7 +14,7 @@ if (!there) process.stderr.write(`SKIPPED: there are no photos in ${folder}; the
 
 const manifest = new URL('../../models/default/manifest.json', import.meta.url);
 const { threshold } = JSON.parse(readFileSync(manifest, 'utf8')).routing as { threshold: number };
-const rule: InputRule = { size: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
+const rule: InputRule = { side: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
 
 interface Seen {
   label: string;

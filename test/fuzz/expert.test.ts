@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { BusHeaders } from '../../shared/bus/bus.ts';
 import { type ErrorCode, isErrorCode } from '../../shared/request/errors.ts';
-import { classifySubject, decodeReply } from '../../shared/wire/expert-protocol.ts';
+import { classifySubject } from '../../shared/wire/expert-protocol.ts';
 import { startCollector } from '../support/collector.ts';
+import { readReply } from '../support/protocol.ts';
 import { busCase, NORMAL_MS, toMessage } from './support/bus-cases.ts';
 import { fuzz } from './support/cases.ts';
 import { connectRawNats, type RawMessage, type RawNats } from './support/raw-nats.ts';
@@ -54,7 +55,7 @@ function requireReply({ headers, payload }: RawMessage): ErrorCode | undefined {
   const fields: BusHeaders = {};
   for (const [, name, value] of headers.matchAll(/^([^:\r\n]+): ?(.*)\r$/gm)) fields[name as string] = value as string;
   const code = fields['Nats-Service-Error'];
-  if (code === undefined) return void decodeReply({ headers: fields, payload }, 4);
+  if (code === undefined) return void readReply({ headers: fields, payload }, 4);
   const ours: string[] = ['internal', 'model-failed', 'stopping', 'starting'] satisfies ErrorCode[];
   if (!isErrorCode(code) || ours.includes(code)) throw new Error(`error '${code}'`);
   return code;

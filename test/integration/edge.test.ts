@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import type { Reply } from '../../shared/bus/bus.ts';
 import { createResponder } from '../../shared/bus/responder.ts';
 import { AppError } from '../../shared/request/errors.ts';
-import { classifySubject, encodeError, encodeReply } from '../../shared/wire/expert-protocol.ts';
+import { classifySubject, encodeError } from '../../shared/wire/expert-protocol.ts';
+import type { Message } from '../../shared/wire/message.ts';
+import { logitsReply } from '../support/protocol.ts';
 import { postImage } from '../support/service.ts';
 import { buses, startTinySystem } from '../support/system.ts';
 import { flatPng, SURE_RED, UNSURE_COLD, UNSURE_WARM } from '../support/tiny-bundle.ts';
@@ -40,6 +41,7 @@ describe.each(buses)('over %s', (_, open) => {
       },
       bytesSent: 0,
       encoding: null,
+      hops: [],
       picture: { damaged: false },
       traceId: expect.stringMatching(/^[0-9a-f]{32}$/),
     });
@@ -65,15 +67,23 @@ describe.each(buses)('over %s', (_, open) => {
   ])('a picture is packed beside the generalist only where it will be sent whatever that says: %s', async (...of) => {
     await using system = await startTinySystem({ open });
     const { dependencies } = system.edge;
-    const { pack, generalist } = dependencies;
+    const { here, there } = dependencies;
+    const { pack } = there;
+    const { run } = here;
     const order: string[] = [];
-    dependencies.pack = (...picture) => {
-      order.push('packing');
-      return pack(...picture);
+    there.pack = (...picture) => {
+      const { open } = pack(...picture);
+      let made: ReturnType<typeof open> | undefined;
+      const opened = () => {
+        if (made === undefined) order.push('packing');
+        made ??= open();
+        return made;
+      };
+      return { open: opened, encodeMs: 0 };
     };
-    dependencies.generalist = (...picture) => {
+    here.run = (...input) => {
       order.push('generalist');
-      return generalist(...picture);
+      return run(...input);
     };
     const { body } = await postImage(system.url, await flatPng(UNSURE_WARM), of[1]);
     expect(body.degraded).toBeNull();
@@ -110,9 +120,9 @@ describe.each(buses)('over %s', (_, open) => {
     expect(body).toMatchObject({ label: 'red', route: 'edge', expert: null, degraded: 'no-expert', bytesSent: 0 });
   });
 
-  const good = (modelDigest: string) => encodeReply({ logits: Float32Array.of(0, 0, 9, 0), expertMs: 1, modelDigest });
-  const silent = () => new Promise<Reply>(() => {});
-  test.each<[string, string, (digest: string) => Promise<Reply>]>([
+  const good = (modelDigest: string) => logitsReply(Float32Array.of(0, 0, 9, 0), modelDigest);
+  const silent = () => new Promise<Message>(() => {});
+  test.each<[string, string, (digest: string) => Promise<Message>]>([
     ['silent', 'timeout', silent],
     ['full', 'overloaded', async () => encodeError(new AppError('overloaded', ''))],
     ['late itself', 'timeout', async () => encodeError(new AppError('deadline-exceeded', ''))],
@@ -124,7 +134,7 @@ describe.each(buses)('over %s', (_, open) => {
   ])('an expert that is %s: the generalist answers, marked %s', async (__, degraded, handle) => {
     await using system = await startTinySystem({ open, experts: null });
     createResponder({ bus: system.answerer, queue: 'experts', capacity: 9 }).serve(classifySubject('warm'), () =>
-      handle(system.bundle.manifest.experts[0]?.sha256 as string),
+      handle(system.bundle.manifest.models.warm?.sha256 as string),
     );
     await system.settled();
     const { status, body } = await postImage(

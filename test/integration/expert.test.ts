@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import type { Reply } from '../../shared/bus/bus.ts';
-import { classifySubject, decodeReply, encodeRequest } from '../../shared/wire/expert-protocol.ts';
+import { classifySubject, encodeRequest } from '../../shared/wire/expert-protocol.ts';
+import type { Message } from '../../shared/wire/message.ts';
 import { keepLines } from '../support/log-lines.ts';
+import { readReply } from '../support/protocol.ts';
 import { buses, startTinySystem } from '../support/system.ts';
 import { flatPng, SIZE } from '../support/tiny-bundle.ts';
 
 const image = { pixels: new Uint8Array(SIZE * SIZE * 3).fill(120), width: SIZE, height: SIZE };
-const question = (deadlineMs = 5000, picture = image) => encodeRequest({ requestId: 'r', deadlineMs, image: picture });
+const question = (deadlineMs = 5000, picture = image) => encodeRequest({ requestId: 'r', deadlineMs, body: picture });
 const colours: [number, number, number, number][] = [
   [1, 0, 0, 0],
   [0, 1, 0, 0],
@@ -15,7 +16,12 @@ const colours: [number, number, number, number][] = [
 ];
 const slow = { rows: [1, 2, 3, 4].map((bias): [number, number, number, number] => [0, 0, 0, bias]), work: 400 };
 
-const ask = (system: Awaited<ReturnType<typeof startTinySystem>>, message: Reply, expert = 'warm', timeoutMs = 5000) =>
+const ask = (
+  system: Awaited<ReturnType<typeof startTinySystem>>,
+  message: Message,
+  expert = 'warm',
+  timeoutMs = 5000,
+) =>
   system.edge.dependencies.bus.request(classifySubject(expert), message.payload, {
     headers: message.headers,
     timeoutMs,
@@ -24,20 +30,22 @@ const ask = (system: Awaited<ReturnType<typeof startTinySystem>>, message: Reply
 describe.each(buses)('over %s', (_, open) => {
   test('an expert answers with its logits, its time and its digest', async () => {
     await using system = await startTinySystem({ open });
-    const reply = decodeReply(await ask(system, question()), 4);
+    const reply = readReply(await ask(system, question()), 4);
     expect(Array.from(reply.logits)).toEqual([0, 0, 0, 9]);
-    expect(reply.modelDigest).toBe(system.bundle.manifest.experts[0]?.sha256);
+    expect(reply.modelDigest).toBe(system.bundle.manifest.models.warm?.sha256);
     expect(reply.expertMs).toBeGreaterThan(0);
   });
 
   test('what it cannot use it refuses by name, without computing', async () => {
     await using system = await startTinySystem({ open });
-    const errorOf = async (message: Reply) => (await ask(system, message)).headers['Nats-Service-Error'];
+    const errorOf = async (message: Message) => (await ask(system, message)).headers['Nats-Service-Error'];
     const small = { pixels: new Uint8Array(12), width: 2, height: 2 };
     expect(await errorOf(question(5000, small))).toBe('invalid-parameter');
     expect(await errorOf(question(0))).toBe('deadline-exceeded');
     const modelDigest = 'f'.repeat(64);
-    expect(await errorOf(encodeRequest({ requestId: 'r', deadlineMs: 5000, modelDigest, image }))).toBe('other-model');
+    expect(await errorOf(encodeRequest({ requestId: 'r', deadlineMs: 5000, modelDigest, body: image }))).toBe(
+      'other-model',
+    );
     expect(await errorOf({ payload: new Uint8Array(), headers: {} })).toBe('invalid-parameter');
     const metrics = await system.experts?.metrics.registry.metrics();
     expect(metrics).toContain('ask_expert_requests_total{expert="warm",outcome="deadline-exceeded"} 1');
@@ -51,9 +59,9 @@ describe.each(buses)('over %s', (_, open) => {
       env: { ASK_MAX_PIXELS: '9999' },
     });
     const send = async (bytes: Uint8Array) =>
-      ask(system, encodeRequest({ requestId: 'r', deadlineMs: 5000, image: { bytes, type: 'image/png' } }));
+      ask(system, encodeRequest({ requestId: 'r', deadlineMs: 5000, body: { bytes, type: 'image/png' } }));
     const file = await flatPng([120, 60, 30], 50, 40);
-    const { logits } = decodeReply(await send(file), 4);
+    const { logits } = readReply(await send(file), 4);
     expect(Array.from(logits, (value) => Math.round(value))).toEqual([120, 60, 30, 0]);
     const errorOf = async (bytes: Uint8Array) => (await send(bytes)).headers['Nats-Service-Error'];
     expect(await errorOf(file.subarray(0, 60))).toBe('corrupt-image');
@@ -64,7 +72,7 @@ describe.each(buses)('over %s', (_, open) => {
   test('only the experts named by ASK_EXPERTS are there', async () => {
     await using system = await startTinySystem({ open, experts: 'cold' });
     await expect(ask(system, question(), 'warm')).rejects.toMatchObject({ failure: 'no-responders' });
-    expect(decodeReply(await ask(system, question(), 'cold'), 4).logits[2]).toBe(9);
+    expect(readReply(await ask(system, question(), 'cold'), 4).logits[2]).toBe(9);
   });
 
   test('beyond its queue it refuses with overloaded; the rest is answered', async () => {
@@ -83,7 +91,7 @@ describe.each(buses)('over %s', (_, open) => {
     const patient = Array.from({ length: 10 }, () => ask(system, question(60_000), 'warm', 60_000));
     const reply = await ask(system, question(20), 'warm', 60_000);
     expect(reply.headers['Nats-Service-Error']).toBe('overloaded');
-    for (const answer of await Promise.all(patient)) expect(decodeReply(answer, 4).logits[3]).toBe(4);
+    for (const answer of await Promise.all(patient)) expect(readReply(answer, 4).logits[3]).toBe(4);
   });
 
   test('with batching each question gets its own answer', async () => {
@@ -94,7 +102,7 @@ describe.each(buses)('over %s', (_, open) => {
     const replies = await Promise.all(
       reds.map((red) => ask(system, question(5000, { ...image, pixels: image.pixels.map(() => red) }))),
     );
-    expect(replies.map((reply) => decodeReply(reply, 4).logits[1])).toEqual(
+    expect(replies.map((reply) => readReply(reply, 4).logits[1])).toEqual(
       reds.map((red) => expect.closeTo(red / 10, 1)),
     );
   });
@@ -115,7 +123,7 @@ describe.each(buses)('over %s', (_, open) => {
     expect(info.endpoints).toEqual([
       { name: 'classify', subject: 'ask.v1.expert.warm.classify', queue_group: 'experts', metadata: {} },
     ]);
-    expect(info.metadata).toMatchObject({ classes: '0,3', digest: system.bundle.manifest.experts[0]?.sha256 });
+    expect(info.metadata).toMatchObject({ classes: '0,3', digest: system.bundle.manifest.models.warm?.sha256 });
     const stats = (await collect('$SRV.STATS.ask-expert')).find((one) => one.metadata.expert === 'warm');
     expect(stats.endpoints[0]).toMatchObject({ num_requests: 2, num_errors: 1 });
     expect(stats.endpoints[0].last_error).toContain('deadline');
@@ -127,8 +135,8 @@ describe.each(buses)('over %s', (_, open) => {
     const first = await Promise.race(asked);
     await system.experts?.stop();
     const replies = await Promise.all(asked);
-    expect(decodeReply(first, 4).logits[3]).toBe(4);
-    expect(replies.map((reply) => decodeReply(reply, 4).logits[3])).toEqual(Array(6).fill(4));
+    expect(readReply(first, 4).logits[3]).toBe(4);
+    expect(replies.map((reply) => readReply(reply, 4).logits[3])).toEqual(Array(6).fill(4));
   });
 });
 

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import type { Reply } from '../../shared/bus/bus.ts';
 import { createResponder } from '../../shared/bus/responder.ts';
 import { AppError } from '../../shared/request/errors.ts';
-import { cancelSubject, classifySubject, decodeCancel, encodeReply } from '../../shared/wire/expert-protocol.ts';
+import { cancelSubject, classifySubject, decodeCancel } from '../../shared/wire/expert-protocol.ts';
+import type { Message } from '../../shared/wire/message.ts';
+import { logitsReply } from '../support/protocol.ts';
 import { postImage } from '../support/service.ts';
 import { buses, startTinySystem } from '../support/system.ts';
 import { flatPng, UNSURE_WARM } from '../support/tiny-bundle.ts';
@@ -14,23 +15,22 @@ const env = { ASK_CACHE_BYTES: '0', ASK_SECOND_CHOICE: 'false' };
 /** Edge, and in place of the experts whatever `handle` does. */
 async function setUp(
   open: (typeof buses)[number][1],
-  handle: (digest: string) => Promise<Reply>,
+  handle: (digest: string) => Promise<Message>,
   secondChoice = 'false',
 ) {
   const system = await startTinySystem({ open, experts: null, env: { ...env, ASK_SECOND_CHOICE: secondChoice } });
   const responder = createResponder({ bus: system.answerer, queue: 'experts', capacity: 99 });
   let asked = 0;
-  const { experts } = system.bundle.manifest;
   responder.serve(classifySubject('warm'), () => {
     asked += 1;
-    return handle(experts[0]?.sha256 as string);
+    return handle(system.bundle.manifest.models.warm?.sha256 as string);
   });
   await system.settled();
   return { system, responder, asked: () => asked };
 }
 
-const good = (modelDigest: string) => encodeReply({ logits: Float32Array.of(0, 0, 0, 9), expertMs: 1, modelDigest });
-const silent = () => new Promise<Reply>(() => {});
+const good = (modelDigest: string) => logitsReply(Float32Array.of(0, 0, 0, 9), modelDigest);
+const silent = () => new Promise<Message>(() => {});
 
 describe.each(buses)('over %s', (_, open) => {
   test('after three failures an expert is not asked any more, until a probe that nobody waits for is answered', async () => {

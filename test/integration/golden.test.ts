@@ -1,10 +1,11 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { BundleError, loadBundle } from '../../shared/bundle/load.ts';
+import { BundleError } from '../../shared/bundle/bundle-error.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
 import { warmGolden } from '../../shared/inference/golden.ts';
 import { InferencePool } from '../../shared/inference/pool.ts';
-import { toRunnable } from '../../shared/inference/runnable.ts';
+import { blank, toRunnable } from '../../shared/inference/runnable.ts';
 import { createLog } from '../../shared/observe/log.ts';
 import { flatPng, makeTinyBundle, SIZE, type TinyOptions } from '../support/tiny-bundle.ts';
 
@@ -15,12 +16,11 @@ async function warm(options: TinyOptions, spoil?: (directory: string) => Promise
   const bundle = await loadBundle(files.directory);
   const log = createLog('silent', 'test');
   await using pool = new InferencePool({ workers: 2, threads: 1, queueLimit: 100, log });
-  const models = [bundle.manifest.generalist, ...bundle.manifest.experts].map((model) => toRunnable(bundle, model));
+  const models = [...bundle.here, ...bundle.there].map((id) => toRunnable(bundle, id));
   const error = await warmGolden(pool, models, bundle, log).catch((thrown: Error) => thrown);
   if (error === undefined) {
     for (const model of models) {
-      const blank = new Uint8Array(SIZE * SIZE * 3);
-      const runs = await Promise.all([1, 2].map(() => pool.run(model, blank)));
+      const runs = await Promise.all([1, 2].map(() => pool.run(model, blank(model))));
       expect(runs.map(({ loaded }) => loaded)).toEqual([false, false]);
     }
     return undefined;

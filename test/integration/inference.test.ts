@@ -8,19 +8,21 @@ import { InferencePool, type PoolOptions } from '../../shared/inference/pool.ts'
 import { toRunnable } from '../../shared/inference/runnable.ts';
 import { createLog } from '../../shared/observe/log.ts';
 import { AppError } from '../../shared/request/errors.ts';
+import type { Tensors } from '../../shared/wire/tensor.ts';
 import { makeTinyBundle, SIZE, type TinyOptions } from '../support/tiny-bundle.ts';
 import type { TinyModel } from '../support/tiny-onnx.ts';
 import { waitFor } from '../support/wait.ts';
 
 const constant: TinyModel['rows'] = [1, 2, 3, 4].map((bias) => [0, 0, 0, bias]);
 const slow: TinyModel = { rows: constant, work: 400 };
-const blank = new Uint8Array(SIZE * SIZE * 3);
+const black = new Uint8Array(SIZE * SIZE * 3);
+const square = (data: Uint8Array): Tensors => ({ pixels: { type: 'uint8', shape: [1, SIZE, SIZE, 3], data } });
+const blank = square(black);
 
 async function setUp(options: Partial<PoolOptions> = {}, bundleOptions: TinyOptions = {}) {
   const files = await makeTinyBundle(bundleOptions);
   const bundle = await loadBundle(files.directory);
-  const { generalist, experts } = bundle.manifest;
-  const models = [generalist, ...experts].map((model) => toRunnable(bundle, model));
+  const models = [...bundle.here, ...bundle.there].map((id) => toRunnable(bundle, id));
   const log = createLog('silent', 'test');
   const pool = new InferencePool({ workers: 1, threads: 1, queueLimit: 100, memoryBytes: 1e9, log, ...options });
   return {
@@ -59,12 +61,14 @@ describe('running', () => {
   test('a model gives its outputs', async () => {
     await using context = await setUp();
     const { pool, generalist } = context;
-    const red = blank.map((_, i) => (i % 3 === 0 ? 250 : 10));
+    const red = square(black.map((_, i) => (i % 3 === 0 ? 250 : 10)));
     const one = await pool.run(generalist, red);
-    expect(Array.from(one.outputs.logits as Float32Array)).toEqual(
+    expect(Array.from(one.outputs.logits?.data as Float32Array)).toEqual(
       [24, -12, -12, 0.1].map((v) => expect.closeTo(v, 3)),
     );
-    expect(Array.from(one.outputs.attention as Float32Array)).toEqual([250, 10, 10].map((v) => expect.closeTo(v, 3)));
+    expect(Array.from(one.outputs.attention?.data as Float32Array)).toEqual(
+      [250, 10, 10].map((v) => expect.closeTo(v, 3)),
+    );
   });
 
   test('what waits for the same model is run together, and each picture gets its own outputs', async () => {
@@ -75,23 +79,17 @@ describe('running', () => {
     const reds = [0, 50, 100, 150, 200, 250];
     const [other, ...alike] = await Promise.all([
       pool.run(warm, blank),
-      ...reds.map((red) =>
-        pool.run(
-          generalist,
-          blank.map((_, i) => (i % 3 === 0 ? red : 0)),
-          { batch: 4 },
-        ),
-      ),
+      ...reds.map((red) => pool.run(generalist, square(black.map((_, i) => (i % 3 === 0 ? red : 0))), { batch: 4 })),
     ]);
     await first;
     const runs = alike.map(({ runMs }) => runMs);
     expect(new Set(runs.slice(0, 4)).size).toBe(1);
     expect(new Set(runs).size).toBe(2);
-    expect(other?.outputs.logits).toEqual(Float32Array.of(1, 2, 3, 4));
-    expect(alike.map(({ outputs }) => (outputs.logits as Float32Array)[0])).toEqual(
+    expect(other?.outputs.logits?.data).toEqual(Float32Array.of(1, 2, 3, 4));
+    expect(alike.map(({ outputs }) => (outputs.logits?.data as Float32Array)[0])).toEqual(
       reds.map((red) => expect.closeTo(red / 10, 3)),
     );
-    expect(alike.map(({ outputs }) => outputs.attention?.length)).toEqual(Array(6).fill(3));
+    expect(alike.map(({ outputs }) => outputs.attention?.data.length)).toEqual(Array(6).fill(3));
   });
 
   test.each(['declared', 'inside'] as const)(
@@ -101,9 +99,9 @@ describe('running', () => {
       const { log, lines } = collectLog();
       await using context = await setUp({ workers: 2, log }, { models: { warm: { rows, single } } });
       const reds = Array.from({ length: 40 }, (_, i) => 5 * i);
-      const pictures = reds.map((red) => blank.map((_, i) => (i % 3 === 0 ? red : 0)));
+      const pictures = reds.map((red) => square(black.map((_, i) => (i % 3 === 0 ? red : 0))));
       const runs = await Promise.all(pictures.map((pixels) => context.pool.run(context.warm, pixels, { batch: 4 })));
-      expect(runs.map(({ outputs }) => (outputs.logits as Float32Array)[0])).toEqual(
+      expect(runs.map(({ outputs }) => (outputs.logits?.data as Float32Array)[0])).toEqual(
         reds.map((red) => expect.closeTo(red / 10, 3)),
       );
       expect(lines.map(({ model, msg }) => ({ model, msg }))).toEqual([
@@ -129,7 +127,7 @@ describe('running', () => {
     };
     await using context = await setUp({}, { change });
     await expect(context.pool.warm(context.generalist)).rejects.toThrow(
-      "model generalist: output 'attention' has 3 values, expected 1 x 7 float32",
+      "model generalist: output 'attention' is float32 [1,3], expected float32 [1,7]",
     );
   });
 
@@ -227,7 +225,7 @@ describe('limits', () => {
     expect(pool.waiting).toBe(1);
     controller.abort(new AppError('deadline-exceeded', ''));
     expect([await late, pool.waiting]).toEqual(['deadline-exceeded', 0]);
-    expect((await first).outputs.logits).toHaveLength(4);
+    expect((await first).outputs.logits?.data).toHaveLength(4);
     expect(await codeOf(pool.run(warm, blank, { deadline: { at: 0, signal: controller.signal } }))).toBe(
       'deadline-exceeded',
     );
@@ -263,7 +261,7 @@ describe('failure', () => {
     await Promise.race(Array.from({ length: 4 }, () => pool.run(warm, blank, { batch: 4 })));
     const together = Array.from({ length: 3 }, () => pool.run(warm, blank, { batch: 4 }));
     for (const pid of children()) process.kill(pid, 'SIGKILL');
-    for (const { outputs } of await Promise.all(together)) expect(outputs.logits).toHaveLength(4);
+    for (const { outputs } of await Promise.all(together)) expect(outputs.logits?.data).toHaveLength(4);
   });
 
   test('a process killed while idle is replaced', async () => {
@@ -271,13 +269,13 @@ describe('failure', () => {
     await context.pool.warm(context.warm);
     for (const pid of children()) process.kill(pid, 'SIGKILL');
     await waitFor(() => children().length === 0, 'the process to end');
-    expect((await context.pool.run(context.warm, blank)).outputs.logits).toHaveLength(4);
+    expect((await context.pool.run(context.warm, blank)).outputs.logits?.data).toHaveLength(4);
   });
 
   test('a run that hangs is killed, tried once more, then given up', async () => {
     await using context = await setUp({ runLimitMs: 1000 }, { models: { warm: { rows: constant, work: 40_000 } } });
     await expect(context.pool.run(context.warm, blank)).rejects.toThrow('the process running warm died twice');
-    expect((await context.pool.run(context.generalist, blank)).outputs.logits).toHaveLength(4);
+    expect((await context.pool.run(context.generalist, blank)).outputs.logits?.data).toHaveLength(4);
   });
 
   test('a process that stops answering is replaced, and the picture answered by another', async () => {
@@ -285,7 +283,7 @@ describe('failure', () => {
     await context.pool.run(context.warm, blank);
     const [stopped] = children() as [number];
     process.kill(stopped, 'SIGSTOP');
-    expect((await context.pool.run(context.warm, blank)).outputs.logits).toHaveLength(4);
+    expect((await context.pool.run(context.warm, blank)).outputs.logits?.data).toHaveLength(4);
     expect(children()).not.toContain(stopped);
   });
 
@@ -312,7 +310,7 @@ describe('failure', () => {
     } finally {
       delete process.env.ASK_TOO_LONG;
     }
-    expect((await pool.run(warm, blank)).outputs.logits).toHaveLength(4);
+    expect((await pool.run(warm, blank)).outputs.logits?.data).toHaveLength(4);
   });
 
   test('warming fails if the system refuses all processes', async () => {
@@ -326,7 +324,7 @@ describe('failure', () => {
     const { pool, warm, generalist } = context;
     await pool.warm(warm);
     await rename(warm.path, `${warm.path}.gone`);
-    expect((await pool.run(warm, blank)).outputs.logits).toHaveLength(4);
+    expect((await pool.run(warm, blank)).outputs.logits?.data).toHaveLength(4);
     expect(pool.works(warm)).toBe(true);
     for (const pid of children()) process.kill(pid, 'SIGKILL');
     await waitFor(() => children().length === 0, 'the process to end');

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { strategyNames } from '../../services/edge/strategies/list.ts';
+import { strategyNames } from '../../services/local/api.ts';
 import { createExpertMetrics } from '../../shared/observe/expert-metrics.ts';
 import { errorCodes } from '../../shared/request/errors.ts';
 import { KEY, makeKeyFile } from '../support/key-file.ts';

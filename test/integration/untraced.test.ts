@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { BusHeaders } from '../../shared/bus/bus.ts';
-import { classifySubject, encodeReply } from '../../shared/wire/expert-protocol.ts';
+import { classifySubject } from '../../shared/wire/expert-protocol.ts';
+import { logitsReply } from '../support/protocol.ts';
 import { postImage } from '../support/service.ts';
 import { buses, startTinySystem } from '../support/system.ts';
 import { flatPng, UNSURE_WARM } from '../support/tiny-bundle.ts';
@@ -14,12 +15,12 @@ const picture = await flatPng(UNSURE_WARM);
 async function ask(headers: Record<string, string>) {
   const env = { ASK_CACHE_BYTES: '0' };
   await using system = await startTinySystem({ open: openNats, experts: null, env });
-  const [warm] = system.bundle.manifest.experts;
+  const { warm } = system.bundle.manifest.models;
   let sent: BusHeaders = {};
   system.answerer.subscribe(classifySubject('warm'), (message) => {
     sent = message.headers;
     const modelDigest = warm?.sha256 as string;
-    const reply = encodeReply({ logits: Float32Array.of(0, 0, 0, 9), expertMs: 1, modelDigest });
+    const reply = logitsReply(Float32Array.of(0, 0, 0, 9), modelDigest);
     message.respond(reply.payload, reply.headers);
   });
   await system.settled();

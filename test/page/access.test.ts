@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Manifest } from '../../shared/bundle/load.ts';
+import type { ManifestV1 } from '../../shared/bundle/manifest-v1.ts';
 import { type Browser, choose, drop, readResult, startBrowser } from '../support/browser.ts';
 import { KEY, makeKeyFile } from '../support/key-file.ts';
 import { startTinySystem } from '../support/system.ts';
@@ -20,7 +20,7 @@ describe.skipIf(!chromium)('the page: for everybody', () => {
     axe = await readFile(new URL(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
     file = await makeKeyFile();
     browser = await startBrowser(chromium as string);
-    const change = (manifest: Manifest) => {
+    const change = (manifest: ManifestV1) => {
       manifest.labels[0] = LABEL;
     };
     system = await startTinySystem({ change, env: { ASK_API_KEYS_FILE: file.path } });

@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Bundle, loadBundle } from '../../shared/bundle/load.ts';
+import { type CascadeView, viewCascade } from '../../shared/bundle/view.ts';
 import { decodeImage } from '../../shared/imaging/codec.ts';
 import { LARGEST_GOLDEN_ERROR, relativeError } from '../../shared/inference/golden.ts';
 import { InferencePool } from '../../shared/inference/pool.ts';
-import { type RunnableModel, toRunnable } from '../../shared/inference/runnable.ts';
+import { type RunnableModel, toInputs, toRunnable } from '../../shared/inference/runnable.ts';
 import { createLog } from '../../shared/observe/log.ts';
 
 const directory = 'models/default';
@@ -19,14 +20,15 @@ interface Golden {
 }
 
 let bundle: Bundle;
+let cascade: CascadeView;
 let golden: Golden;
 let pool: InferencePool;
 let models: RunnableModel[];
 beforeAll(async () => {
   bundle = await loadBundle(directory);
   golden = JSON.parse(await readFile(`${directory}/golden.json`, 'utf8'));
-  const { generalist, experts } = bundle.manifest;
-  models = [generalist, ...experts].map((model) => toRunnable(bundle, model));
+  cascade = viewCascade(bundle.manifest);
+  models = [cascade.generalist, ...cascade.experts].map(({ id }) => toRunnable(bundle, id));
   pool = new InferencePool({
     workers: 1,
     threads: 1,
@@ -37,7 +39,7 @@ beforeAll(async () => {
 });
 afterAll(() => pool.stop());
 
-const decode = (png: string) => decodeImage(Buffer.from(png, 'base64'), bundle.manifest.input, 1e6);
+const decode = (png: string) => decodeImage(Buffer.from(png, 'base64'), cascade.generalist.rule, 1e6);
 
 describe('the committed bundle gives what training recorded', () => {
   test('for every model, on every golden picture, from PNG to logits', async () => {
@@ -47,9 +49,9 @@ describe('the committed bundle gives what training recorded', () => {
       const errors: number[] = [];
       for (const [i, png] of golden.png.entries()) {
         const { pixels } = await decode(png);
-        const { outputs } = await pool.run(model, pixels);
+        const { outputs } = await pool.run(model, toInputs(model, pixels));
         const where = `${model.id}, picture ${i}`;
-        const logits = outputs.logits as Float32Array;
+        const logits = outputs.logits?.data as Float32Array;
         const error = relativeError(logits, recorded.served[i] as number[]);
         expect(error, `${where}: onnxruntime in Python`).toBeLessThan(LARGEST_GOLDEN_ERROR);
         expect(relativeError(logits, recorded.torch[i] as number[]), `${where}: PyTorch`).toBeLessThan(0.1);
@@ -63,8 +65,9 @@ describe('the committed bundle gives what training recorded', () => {
   test('the generalist also gives its attention: one weight per patch, all but the CLS token’s own share of 1', async () => {
     const [generalist] = models as [RunnableModel];
     const { pixels } = await decode(golden.png[0] as string);
-    const attention = (await pool.run(generalist, pixels)).outputs.attention as Float32Array;
-    const patches = (bundle.manifest.generalist.inputSize / 16) ** 2;
+    const attention = (await pool.run(generalist, toInputs(generalist, pixels))).outputs.attention
+      ?.data as Float32Array;
+    const patches = (cascade.generalist.rule.networkSide / 16) ** 2;
     expect(attention).toHaveLength(patches);
     const sum = attention.reduce((total, weight) => total + weight, 0);
     expect(Math.min(...attention)).toBeGreaterThanOrEqual(0);

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { formatKey } from '../../services/edge/keys/key-file.ts';
+import { formatKey } from '../../shared/settings/key-file.ts';
 
 export const KEY = 'ask_first-key-of-the-test-0123456789';
 export const SLOW_KEY = 'ask_second-key-of-the-test-0123456789';

@@ -1,5 +1,5 @@
 import sharp, { type OutputInfo } from 'sharp';
-import type { RawImage } from '../../shared/wire/expert-protocol.ts';
+import type { RawImage } from '../../shared/wire/picture.ts';
 
 /** Pixels like a photo's, reproducible: soft light, grain, edges and fine lines, at which ways of shrinking differ. */
 export async function makePhoto(width: number, height: number): Promise<RawImage> {

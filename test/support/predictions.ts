@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Manifest } from '../../shared/bundle/load.ts';
+import type { ManifestV1 } from '../../shared/bundle/manifest-v1.ts';
 
 export interface MadePicture {
   label: number;
@@ -13,7 +13,7 @@ export interface MadePicture {
 
 /** Writes `validation.safetensors` as training does, of the weights that the bundle's manifest names. */
 export async function writePredictions(directory: string, pictures: MadePicture[]): Promise<void> {
-  const manifest: Manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8'));
+  const manifest: ManifestV1 = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8'));
   const models = [manifest.generalist, ...manifest.experts];
   const digests = Object.fromEntries(models.map(({ id, sha256 }) => [id, sha256]));
   const tensors = new Map<string, { dtype: string; shape: number[]; bytes: Uint8Array }>();

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Manifest, ModelEntry } from '../../shared/bundle/load.ts';
+import type { ManifestV1, ModelEntryV1 } from '../../shared/bundle/manifest-v1.ts';
 import { buildTinyOnnx, type TinyModel } from './tiny-onnx.ts';
 
 const SIZE = 32;
@@ -19,7 +19,7 @@ export async function writeSizedBundle(directory: string, classes: number, exper
   const ids = Array.from({ length: experts }, (_, i) => `expert-${i + 1}`);
   const owner = (label: number) => ids[label % experts] as string;
   const labels = Array.from({ length: classes }, (_, label) => label);
-  const entry = (id: string, owned: number[]): ModelEntry => ({
+  const entry = (id: string, owned: number[]): ModelEntryV1 => ({
     id,
     file: 'model.onnx',
     sha256: createHash('sha256').update(bytes).digest('hex'),
@@ -34,7 +34,7 @@ export async function writeSizedBundle(directory: string, classes: number, exper
     parameters: 4 * classes,
     figures: {},
   });
-  const manifest: Manifest = {
+  const manifest: ManifestV1 = {
     schemaVersion: 1,
     name: `${classes} classes, ${experts} experts`,
     labels: labels.map((label) => `class ${label}`),

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import type { Manifest, ModelEntry } from '../../shared/bundle/load.ts';
+import type { ManifestV1, ModelEntryV1 } from '../../shared/bundle/manifest-v1.ts';
 import { buildTinyOnnx, type TinyModel, tinyLogits } from './tiny-onnx.ts';
 
 /**
@@ -37,7 +37,7 @@ export interface TinyGolden {
 
 export interface TinyOptions {
   models?: Partial<Record<Id, TinyModel>>;
-  change?: (manifest: Manifest) => void;
+  change?: (manifest: ManifestV1) => void;
   /** Alters the golden inputs; null: there are none. Default: what the models say, by their ids after `change`. */
   golden?: ((golden: TinyGolden) => void) | null;
 }
@@ -55,7 +55,7 @@ export async function makeTinyBundle(options: TinyOptions = {}): Promise<TinyBun
     await writeFile(join(directory, file), bytes);
     return { file, sha256: createHash('sha256').update(bytes).digest('hex') };
   };
-  const entry = async (id: Id, classes: number[]): Promise<ModelEntry> => {
+  const entry = async (id: Id, classes: number[]): Promise<ModelEntryV1> => {
     const bytes = buildTinyOnnx(SIZE, models[id]);
     return {
       id,
@@ -72,7 +72,7 @@ export async function makeTinyBundle(options: TinyOptions = {}): Promise<TinyBun
       figures: { validationAccuracy: 0.5 },
     };
   };
-  const manifest: Manifest = {
+  const manifest: ManifestV1 = {
     schemaVersion: 1,
     name: 'tiny',
     labels: [...LABELS],

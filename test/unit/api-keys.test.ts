@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { formatKey, parseKeys } from '../../services/edge/keys/key-file.ts';
 import { createRates } from '../../services/edge/keys/token-bucket.ts';
+import { formatKey, parseKeys } from '../../shared/settings/key-file.ts';
 import { ConfigError } from '../../shared/settings/settings.ts';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');

@@ -10,7 +10,7 @@ import { choose } from '../../services/cli/calibrate/choose.ts';
 import { affordable } from '../../services/cli/calibrate/cost.ts';
 import { candidates, curve, type Picture } from '../../services/cli/calibrate/curve.ts';
 import { chooseMetric } from '../../services/cli/calibrate/metric.ts';
-import type { Manifest } from '../../shared/bundle/load.ts';
+import type { CascadeView } from '../../shared/bundle/view.ts';
 import { randomNumbers } from '../support/predictions.ts';
 
 describe('binomial bounds', () => {
@@ -211,24 +211,24 @@ describe('the best metric', () => {
       ['only', pictures.map(({ expert }) => expert)],
     ]),
   };
-  const manifest = {
+  const cascade = {
     generalist: { id: 'generalist', temperature: 1 },
     experts: [{ id: 'only', classes: [0, 1, 2], temperature: 1 }],
+    gate: { measure: 'max-probability', escalates: 'below', threshold: 0.5 },
     routing: {
       k: 1,
       scoring: { method: 'top-k-mass' },
-      metric: 'max-probability',
       merge: { generalistWeight: 0, expertWeight: 1 },
     },
-  } as unknown as Manifest;
+  } as unknown as CascadeView;
 
   test.each([{ escalation: 0.6 }, { accuracy: 0.99 }])('serves the goal %o', (goal) => {
-    expect(chooseMetric('best', manifest, predictions, goal)).toBe('margin');
+    expect(chooseMetric('best', cascade, predictions, goal)).toBe('margin');
   });
 
   test('is taken only if asked for', () => {
-    expect(chooseMetric(undefined, manifest, predictions, {})).toBe('max-probability');
-    expect(chooseMetric('entropy', manifest, predictions, {})).toBe('entropy');
+    expect(chooseMetric(undefined, cascade, predictions, {})).toBe('max-probability');
+    expect(chooseMetric('entropy', cascade, predictions, {})).toBe('entropy');
   });
 });
 

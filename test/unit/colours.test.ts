@@ -5,7 +5,7 @@ import { profileJpeg, profilePng, profileWebp } from '../support/embed-profile.t
 import { open, openDeep } from '../support/photos.ts';
 import { makeProfile, type ProfileName, toSrgb } from '../support/profile.ts';
 
-const rule: InputRule = { size: 8, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
+const rule: InputRule = { side: 8, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
 const COLOURS = [
   [200, 100, 50],
   [30, 60, 220],

@@ -5,7 +5,7 @@ import { AppError } from '../../shared/request/errors.ts';
 import { changeSegments, EOI, makeRestarts, segment, takeApart } from '../support/jpeg.ts';
 import { makePhoto, open } from '../support/photos.ts';
 
-const rule: InputRule = { size: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
+const rule: InputRule = { side: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
 const SEGMENTS = { huffman: 0xc4, jfif: 0xe0 };
 const part = (file: Buffer, share: number) => file.subarray(0, Math.floor(share * file.length));
 const ended = (file: Buffer) => Buffer.concat([file, EOI]);

@@ -4,10 +4,10 @@ import type { InputRule } from '../../shared/imaging/codec.ts';
 import { decodeCost } from '../../shared/imaging/decode-cost.ts';
 import { createDecoder } from '../../shared/imaging/decoder.ts';
 import { AppError } from '../../shared/request/errors.ts';
-import type { EncodedImage } from '../../shared/wire/expert-protocol.ts';
+import type { EncodedImage } from '../../shared/wire/picture.ts';
 import { makePng } from '../fuzz/support/png.ts';
 
-const rule: InputRule = { size: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
+const rule: InputRule = { side: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
 const ample = { left: 60_000, milliseconds: 60_000, signal: new AbortController().signal };
 const AMPLE = 150_000_000; // bytes: the default
 const picture = (width: number, height: number, channels: 3 | 4 = 3) =>
@@ -69,25 +69,25 @@ describe('the memory that decoding takes, by the header of a file', () => {
   ])('%s', async (name, type, make, bytes) => {
     const file = await make();
     const copy = name.startsWith('a progressive') ? file.length : 0; // mended
-    expect(decodeCost(file, type, rule.size, AMPLE)?.memory).toBe(bytes + copy);
+    expect(decodeCost(file, type, rule.side, AMPLE)?.memory).toBe(bytes + copy);
   });
 
   test('a WebP that would take more than is allowed: shrunk while it is read', async () => {
     const file = await picture(width, height).webp({ lossless: true, effort: 0 }).toBuffer();
-    const cost = decodeCost(file, 'image/webp', rule.size, 12 * pixels - 1);
+    const cost = decodeCost(file, 'image/webp', rule.side, 12 * pixels - 1);
     expect(cost).toMatchObject({ memory: Math.ceil(pixels * (4 + 8 * (3.5 / 32) ** 2)), shrunk: true });
   });
 
   test('of few but long rows: several times the picture', () => {
     const wide = makePng({ width: 100_000, height: 40, depth: 16, colour: 6 });
-    expect(decodeCost(wide, 'image/png', rule.size, AMPLE)?.memory).toBe(11 * 100_000 * 40 * 8);
+    expect(decodeCost(wide, 'image/png', rule.side, AMPLE)?.memory).toBe(11 * 100_000 * 40 * 8);
   });
 
   test('of what has no header: unknown, and none that a PNG has to begin with', () => {
     for (const length of [100, 3]) {
-      expect(decodeCost(Buffer.alloc(length), 'image/jpeg', rule.size, AMPLE)).toBeUndefined();
-      expect(decodeCost(Buffer.alloc(length), 'image/webp', rule.size, AMPLE)).toBeUndefined();
-      expect(() => decodeCost(Buffer.alloc(length), 'image/png', rule.size, AMPLE)).toThrow(
+      expect(decodeCost(Buffer.alloc(length), 'image/jpeg', rule.side, AMPLE)).toBeUndefined();
+      expect(decodeCost(Buffer.alloc(length), 'image/webp', rule.side, AMPLE)).toBeUndefined();
+      expect(() => decodeCost(Buffer.alloc(length), 'image/png', rule.side, AMPLE)).toThrow(
         'does not begin with its header',
       );
     }
@@ -97,9 +97,9 @@ describe('the memory that decoding takes, by the header of a file', () => {
     const file = await picture(640, 480).jpeg({ chromaSubsampling: '4:4:4' }).toBuffer();
     const scan = file.indexOf(Buffer.from([0xff, 0xda]));
     expect(file[scan + 4]).toBe(3);
-    const before = decodeCost(file, 'image/jpeg', rule.size, AMPLE)?.memory as number;
+    const before = decodeCost(file, 'image/jpeg', rule.side, AMPLE)?.memory as number;
     file[scan + 4] = 1;
-    expect((decodeCost(file, 'image/jpeg', rule.size, AMPLE)?.memory as number) - before).toBe(
+    expect((decodeCost(file, 'image/jpeg', rule.side, AMPLE)?.memory as number) - before).toBe(
       640 * 480 * 3 * 2 + file.length,
     );
   });
@@ -107,48 +107,48 @@ describe('the memory that decoding takes, by the header of a file', () => {
 
 describe('a decoder', () => {
   test('refuses what takes more than three bytes for each of the allowed pixels, and nothing that takes less', async () => {
-    const decode = createDecoder(rule, 16_000_000);
+    const decode = createDecoder(16_000_000);
     const [sequential, progressive] = await Promise.all([
       picture(4000, 3000).jpeg({ chromaSubsampling: '4:4:4' }).toBuffer(),
       picture(4000, 3000).jpeg({ progressive: true, chromaSubsampling: '4:4:4' }).toBuffer(),
     ]);
-    expect(await codeOf(decode(sequential, ample))).toBe('decoded');
-    expect(await codeOf(decode(progressive, ample))).toBe('too-many-pixels');
-    expect(await codeOf(createDecoder(rule, 30_000_000)(progressive, ample))).toBe('decoded');
+    expect(await codeOf(decode(sequential, rule, ample))).toBe('decoded');
+    expect(await codeOf(decode(progressive, rule, ample))).toBe('too-many-pixels');
+    expect(await codeOf(createDecoder(30_000_000)(progressive, rule, ample))).toBe('decoded');
   });
 
   test('takes pixels without a file around them', async () => {
     const pixels = new Uint8Array(64 * 64 * 3).fill(77);
-    const made = await createDecoder(rule, 1e6)({ pixels, width: 64, height: 64 }, ample);
+    const made = await createDecoder(1e6)({ pixels, width: 64, height: 64 }, rule, ample);
     expect(made).toEqual({ pixels: new Uint8Array(32 * 32 * 3).fill(77), width: 32, height: 32 });
   });
 
   test('does not begin what nobody waits for any more', async () => {
     const gone = AbortSignal.abort(new AppError('client-closed', ''));
     expect(
-      await codeOf(createDecoder(rule, 1e6)(await picture(9, 9).png().toBuffer(), { ...ample, signal: gone })),
+      await codeOf(createDecoder(1e6)(await picture(9, 9).png().toBuffer(), rule, { ...ample, signal: gone })),
     ).toBe('client-closed');
   });
 
   test('refuses a small JPEG that would be gone through hundreds of times', async () => {
-    const decode = createDecoder(rule, 50_000_000);
-    expect(await codeOf(decode(makeScans(64), ample))).toBe('decoded');
-    expect(await codeOf(decode(makeScans(101), ample))).toBe('too-many-pixels');
+    const decode = createDecoder(50_000_000);
+    expect(await codeOf(decode(makeScans(64), rule, ample))).toBe('decoded');
+    expect(await codeOf(decode(makeScans(101), rule, ample))).toBe('too-many-pixels');
   });
 
   test('refuses what says something about itself thousands of times, before or after the picture', async () => {
-    const decode = createDecoder(rule, 50_000_000);
+    const decode = createDecoder(50_000_000);
     const exif = Buffer.from([0xff, 0xe1, 0, 8, ...Buffer.from('Exif\0\0')]);
     const insert = (file: Buffer, at: number, piece: Buffer, times: number) =>
       Buffer.concat([file.subarray(0, at), ...Array(times).fill(piece), file.subarray(at)]);
     const [jpeg, scans] = [await picture(9, 9).jpeg().toBuffer(), makeScans(2)];
-    expect(await codeOf(decode(insert(jpeg, 2, exif, 500), ample))).toBe('decoded');
-    expect(await codeOf(decode(insert(jpeg, 2, exif, 2001), ample))).toBe('too-many-pixels');
-    expect(await codeOf(decode(insert(scans, scans.length - 2, exif, 2001), ample))).toBe('too-many-pixels');
+    expect(await codeOf(decode(insert(jpeg, 2, exif, 500), rule, ample))).toBe('decoded');
+    expect(await codeOf(decode(insert(jpeg, 2, exif, 2001), rule, ample))).toBe('too-many-pixels');
+    expect(await codeOf(decode(insert(scans, scans.length - 2, exif, 2001), rule, ample))).toBe('too-many-pixels');
     const png = await picture(9, 9).png().toBuffer();
     const time = Buffer.from('00000007' + '74494d45' + '07d00101000000' + '5b36f85a', 'hex');
-    expect(await codeOf(decode(insert(png, 33, time, 1), ample))).toBe('decoded');
-    expect(await codeOf(decode(insert(png, 33, time, 1001), ample))).toBe('too-many-pixels');
+    expect(await codeOf(decode(insert(png, 33, time, 1), rule, ample))).toBe('decoded');
+    expect(await codeOf(decode(insert(png, 33, time, 1001), rule, ample))).toBe('too-many-pixels');
   });
 
   test('refuses an animation with thousands of frames, of which each is searched for from the first on', async () => {
@@ -157,10 +157,10 @@ describe('a decoder', () => {
       { raw: { width: 9, height: 27, channels: 3, pageHeight: 9 } },
     );
     const file = await frames.webp({ loop: 0 }).toBuffer();
-    const decode = createDecoder(rule, 50_000_000);
-    expect(await codeOf(decode(file, ample))).toBe('decoded');
+    const decode = createDecoder(50_000_000);
+    expect(await codeOf(decode(file, rule, ample))).toBe('decoded');
     const many = Buffer.concat([file, ...Array(1001).fill(Buffer.from('ANMF\0\0\0\0'))]);
-    expect(await codeOf(decode(many, ample))).toBe('too-many-pixels');
+    expect(await codeOf(decode(many, rule, ample))).toBe('too-many-pixels');
   });
 });
 

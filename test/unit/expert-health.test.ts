@@ -4,7 +4,7 @@ import { createExpertHealth } from '../../services/edge/experts/circuit.ts';
 
 const failed = (degraded: Degraded): ExpertAnswer => ({ reply: null, degraded, bytesSent: 1, roundTripMs: 1 });
 const answered = (roundTripMs = 10): ExpertAnswer => ({
-  reply: { logits: new Float32Array(), expertMs: 1, modelDigest: '' },
+  reply: { outputs: {}, expertMs: 1, modelDigest: '' },
   degraded: null,
   bytesSent: 1,
   roundTripMs,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { rankByGain } from '../../shared/policy/expected-gain.ts';
-import { decideRouting, metrics, rankExperts } from '../../shared/policy/gate.ts';
+import { decideRouting, measures, rankExperts } from '../../shared/policy/gate.ts';
 import { mergeLogLinear } from '../../shared/policy/merge.ts';
 
 const experts = [
@@ -42,7 +42,7 @@ describe('metrics', () => {
   const lost = Float64Array.of(0.25, 0.25, 0.25, 0.25);
   const half = Float64Array.of(0.5, 0.3, 0.2, 0);
 
-  const { 'expected-gain': expectedGain, ...confidences } = metrics;
+  const { 'expected-gain': expectedGain, ...confidences } = measures;
 
   test.each(Object.entries(confidences))('%s is 1 when sure, low when lost, in between otherwise', (_, metric) => {
     expect(metric(sure, [])).toBeCloseTo(1, 12);
@@ -113,8 +113,9 @@ describe('rankByGain', () => {
 
   test('decides the candidates and, if the metric says so, the value', () => {
     const scoring = { method: 'expected-gain', weights: nothing, intercepts: { a: 0.1, b: 0.3 } } as const;
-    const routing = { scoring, metric: 'expected-gain', k: 1 } as never;
-    expect(decideRouting(p, { routing, experts: experts as never })).toEqual({
+    const routing = { scoring, k: 1 } as never;
+    const gate = { measure: 'expected-gain', escalates: 'below', threshold: 0.5 } as const;
+    expect(decideRouting(p, { gate, routing, experts: experts as never })).toEqual({
       value: expect.closeTo(0.7, 12),
       candidates: [
         { expert: 'b', score: 0.3 },

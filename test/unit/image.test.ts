@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { decodeImage, fitPixels, type InputRule } from '../../shared/imaging/codec.ts';
 import { AppError } from '../../shared/request/errors.ts';
 
-const rule: InputRule = { size: 8, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
+const rule: InputRule = { side: 8, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
 const MAX = 50_000_000;
 
 function flat(width: number, height: number, background: Color = { r: 200, g: 100, b: 50 }) {

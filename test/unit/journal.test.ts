@@ -7,7 +7,7 @@ import { keepLines } from '../support/log-lines.ts';
 const cost = { bytesSent: 1, roundTripMs: 1 };
 const failed = (degraded: Degraded, reason: string): ExpertAnswer => ({ reply: null, degraded, reason, ...cost });
 const answered: ExpertAnswer = {
-  reply: { logits: new Float32Array(), expertMs: 1, modelDigest: '' },
+  reply: { outputs: {}, expertMs: 1, modelDigest: '' },
   degraded: null,
   ...cost,
 };

@@ -1,10 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { loadBundle, type Manifest } from '../../shared/bundle/load.ts';
+import { loadBundle } from '../../shared/bundle/load.ts';
+import type { ManifestV1 } from '../../shared/bundle/manifest-v1.ts';
 import { makeTinyBundle } from '../support/tiny-bundle.ts';
 
-async function failureOf(change: (manifest: Manifest) => void): Promise<string> {
+async function failureOf(change: (manifest: ManifestV1) => void): Promise<string> {
   await using bundle = await makeTinyBundle({ change });
   return loadBundle(bundle.directory).then(
     () => 'accepted',
@@ -30,7 +31,11 @@ describe('a wrong manifest is refused with the name of the field', () => {
   test.each<[string, object, string]>([
     ['digest', { generalist: { sha256: 'abc' } }, 'generalist.sha256'],
     ['threshold', { routing: { threshold: 2 } }, 'routing.threshold'],
-    ['logits', { experts: { 1: { outputs: { logits: 5 } } } }, 'experts.1.outputs.logits'],
+    [
+      'logits',
+      { experts: { 1: { outputs: { logits: 5 } } } },
+      "strategies.ask.experts.1.model: the output 'logits' of 'cold'",
+    ],
     ['class', { experts: { 0: { classes: { 2: 9 } } } }, 'experts.0.classes'],
     ['owner', { routing: { classToExpert: { 2: 'nobody' } } }, "there is no expert 'nobody'"],
     ['stranger', { routing: { classToExpert: { 2: 'warm' } } }, 'routing.classToExpert.2'],
@@ -38,9 +43,9 @@ describe('a wrong manifest is refused with the name of the field', () => {
     ['labels', { labels: { 1: 'red' } }, 'labels: a label occurs twice'],
     ['path', { generalist: { file: '../x.onnx' } }, 'generalist.file'],
     ['golden', { golden: { file: '/etc/passwd' } }, 'golden.file'],
-    ['metric', { routing: { metric: 'expected-gain' } }, 'routing.metric'],
+    ['metric', { routing: { metric: 'expected-gain' } }, 'strategies.ask.gate.measure'],
     ['scoring', { routing: { scoring: { method: 'expected-gain', weights: {}, intercepts: {} } } }, 'routing.scoring'],
-    ['version', { schemaVersion: 2 }, 'schemaVersion'],
+    ['version', { schemaVersion: 3 }, 'schemaVersion 3, this program reads up to 2'],
   ])('%s', async (_, wrong, expected) => {
     expect(await failureOf((manifest) => overwrite(manifest, wrong))).toContain(expected);
   });

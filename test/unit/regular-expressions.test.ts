@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { decodeBase64, explainBase64 } from '../../services/edge/http/body/base64.ts';
-import { kindOf } from '../../services/edge/http/body/read-picture.ts';
+import { kindOf } from '../../services/edge/load/body-kind.ts';
 import { decodeImage } from '../../shared/imaging/codec.ts';
 import { decimal } from '../../shared/settings/decimal.ts';
 import { readConfig } from '../../shared/settings/settings.ts';
@@ -12,7 +12,7 @@ import { decodeRequest, encodeRequest } from '../../shared/wire/expert-protocol.
  * would not be done within the limit of a test.
  */
 const LONG = 2_000_000;
-const rule = { size: 8, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] } as const;
+const rule = { side: 8, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] } as const;
 
 describe('long texts are refused without going back and forth', () => {
   test.each([
@@ -55,7 +55,7 @@ describe('long texts are refused without going back and forth', () => {
     const message = encodeRequest({
       requestId: '',
       deadlineMs: 1,
-      image: { bytes: new Uint8Array(), type: 'image/png' },
+      body: { bytes: new Uint8Array(), type: 'image/png' },
     });
     message.headers['Ask-Payload'] = layout;
     expect(() => decodeRequest(message)).toThrow('Ask-Payload');

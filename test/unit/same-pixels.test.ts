@@ -4,7 +4,7 @@ import { profilePng } from '../support/embed-profile.ts';
 import { compare, makePhoto, open, openDeep } from '../support/photos.ts';
 import { makeProfile } from '../support/profile.ts';
 
-const rule: InputRule = { size: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
+const rule: InputRule = { side: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
 const decode = (file: Buffer) => decodeImage(file, rule, 5e7);
 
 /** Shrunk by 5 to 44: from 32 on, JPEGs are shrunk while they are read. */

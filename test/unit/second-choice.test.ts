@@ -2,11 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Degraded } from '../../services/edge/experts/ask.ts';
 import type { Consultation } from '../../services/edge/experts/consult.ts';
-import { askEither, createHedgeBudget } from '../../services/edge/experts/hedge.ts';
+import { askEither } from '../../services/edge/experts/hedge.ts';
+import { createHedgeBudget } from '../../services/edge/experts/hedge-budget.ts';
 
 const answer = (expert: string): Consultation => ({
   expert,
-  reply: { logits: new Float32Array(), expertMs: 1, modelDigest: '' },
+  reply: { outputs: {}, expertMs: 1, modelDigest: '' },
   degraded: null,
   bytesSent: 1,
   roundTripMs: 1,

@@ -1,17 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { AppError } from '../../shared/request/errors.ts';
-import {
-  classifySubject,
-  decodeReply,
-  decodeRequest,
-  encodeError,
-  encodeReply,
-  encodeRequest,
-  sizeOnBus,
-} from '../../shared/wire/expert-protocol.ts';
+import { classifySubject, decodeRequest, encodeError, encodeRequest } from '../../shared/wire/expert-protocol.ts';
+import { sizeOnBus } from '../../shared/wire/message.ts';
+import { logitsReply, readReply } from '../support/protocol.ts';
 
 const image = { pixels: Uint8Array.from({ length: 12 }, (_, i) => i), width: 2, height: 2 };
-const request = { requestId: 'r1', deadlineMs: 1234.9, image };
+const request = { requestId: 'r1', deadlineMs: 1234.9, body: image };
 
 /** The code of the AppError that `action` throws. */
 function codeOf(action: () => unknown): string {
@@ -40,9 +34,9 @@ describe('request', () => {
 
   test('a file travels as it is, under its media type', () => {
     const file = { bytes: Uint8Array.of(1, 2, 3), type: 'image/webp' as const };
-    const message = encodeRequest({ ...request, image: file });
+    const message = encodeRequest({ ...request, body: file });
     expect([message.payload, message.headers['Ask-Payload']]).toEqual([file.bytes, 'image/webp']);
-    expect(decodeRequest(message).image).toEqual(file);
+    expect(decodeRequest(message).body).toEqual(file);
   });
 
   test.each([
@@ -57,32 +51,33 @@ describe('request', () => {
 });
 
 describe('reply', () => {
-  const reply = { logits: Float32Array.of(1.5, -2.25, 10), expertMs: 3.25, modelDigest: 'abc' };
+  const logits = Float32Array.of(1.5, -2.25, 10);
+  const reply = logitsReply(logits, 'abc');
 
   test('survives the round trip', () => {
-    expect(decodeReply(encodeReply(reply), 3)).toEqual(reply);
+    expect(readReply(reply, 3)).toMatchObject({ logits, expertMs: 1, modelDigest: 'abc' });
   });
 
   test('logits are little-endian float16', () => {
-    expect([...encodeReply(reply).payload]).toEqual([0x00, 0x3e, 0x80, 0xc0, 0x00, 0x49]);
+    expect([...reply.payload]).toEqual([0x00, 0x3e, 0x80, 0xc0, 0x00, 0x49]);
   });
 
   test('a payload at an odd offset of its buffer is read all the same', () => {
-    const { payload, headers } = encodeReply(reply);
+    const { payload, headers } = reply;
     const shifted = new Uint8Array(payload.length + 1);
     shifted.set(payload, 1);
-    expect(decodeReply({ payload: shifted.subarray(1), headers }, 3).logits).toEqual(reply.logits);
+    expect(readReply({ payload: shifted.subarray(1), headers }, 3).logits).toEqual(logits);
   });
 
   test.each(['Infinity', '1e999', '-1', 'NaN', ''])('a duration of %o counts as none', (duration) => {
-    const { payload, headers } = encodeReply(reply);
-    expect(decodeReply({ payload, headers: { ...headers, 'Ask-Expert-Ms': duration } }, 3).expertMs).toBe(0);
+    const { payload, headers } = reply;
+    expect(readReply({ payload, headers: { ...headers, 'Ask-Expert-Ms': duration } }, 3).expertMs).toBe(0);
   });
 
   test('another number of logits, or logits that are not finite, are the expert’s failure', () => {
-    expect(codeOf(() => decodeReply(encodeReply(reply), 4))).toBe('model-failed');
-    const infinite = encodeReply({ ...reply, logits: Float32Array.of(1, Number.NaN, 1e9) });
-    expect(codeOf(() => decodeReply(infinite, 3))).toBe('model-failed');
+    expect(codeOf(() => readReply(reply, 4))).toBe('model-failed');
+    const infinite = logitsReply(Float32Array.of(1, Number.NaN, 1e9), 'abc');
+    expect(codeOf(() => readReply(infinite, 3))).toBe('model-failed');
   });
 });
 
@@ -91,7 +86,7 @@ test('errors cross the bus as code and status; an unknown failure shows nothing 
     'Nats-Service-Error': 'overloaded',
     'Nats-Service-Error-Code': '429',
   });
-  expect(codeOf(() => decodeReply(encodeError(new AppError('deadline-exceeded', '')), 3))).toBe('deadline-exceeded');
+  expect(codeOf(() => readReply(encodeError(new AppError('deadline-exceeded', '')), 3))).toBe('deadline-exceeded');
   expect(encodeError(new Error('secret')).headers['Nats-Service-Error']).toBe('internal');
 });
 

@@ -1,5 +1,7 @@
-import { type Bundle, type Calibration, loadBundle } from '../../../shared/bundle/load.ts';
-import { encodingName } from '../../edge/experts/payload.ts';
+import type { Calibration } from '../../../shared/bundle/cascade.ts';
+import { type Bundle, loadBundle } from '../../../shared/bundle/load.ts';
+import { viewCascade } from '../../../shared/bundle/view.ts';
+import { encodingName } from '../../../shared/imaging/codec.ts';
 import { changeManifest } from '../change-manifest.ts';
 import { print } from '../output.ts';
 import { UsageError } from '../usage.ts';
@@ -44,16 +46,17 @@ export async function calibrate(options: CalibrateOptions, directory: string): P
   const bundle = await loadBundle(directory);
   const predictions = await readPredictions(bundle);
   const { goal, notes } = await toGoal(numbers, bundle);
-  const metric = chooseMetric(options.metric, bundle.manifest, predictions, goal);
-  const manifest = { ...bundle.manifest, routing: { ...bundle.manifest.routing, metric } };
-  const pictures = replay(manifest, predictions, true);
+  const own = viewCascade(bundle.manifest);
+  const metric = chooseMetric(options.metric, own, predictions, goal);
+  const cascade = { ...own, gate: { ...own.gate, measure: metric } };
+  const pictures = replay(cascade, predictions, true);
   const n = pictures.length;
   if (n === 0) throw new UsageError(`${directory}: no validation picture was held back for calibration`);
   const { delta = 0.05 } = numbers;
-  const points = curve(pictures, candidates(replay(manifest, predictions, false)));
+  const points = curve(pictures, candidates(replay(cascade, predictions, false)));
   const choice: ReturnType<typeof choose> =
     (goal.escalation ?? 0) < 0 ? { unmet: 'the generalist alone costs more' } : choose(points, n, goal, delta);
-  const { encoding } = manifest.routing;
+  const { encoding } = cascade.routing;
   const lossy = goal.accuracy !== undefined && 'quality' in encoding;
   const caveat = lossy && `what ${encodingName(encoding)} costs on the way to experts is not in it`;
   for (const note of notes) process.stderr.write(`${note}\n`);
@@ -64,9 +67,9 @@ export async function calibrate(options: CalibrateOptions, directory: string): P
   const calibration = { metric, ...describe(choice.point, points, n, goal, numbers, delta) };
   if (caveat) calibration.guarantee += `; ${caveat}`;
   if (!options['dry-run']) {
-    await changeManifest(directory, (manifest) => {
-      Object.assign(manifest.routing, { metric: calibration.metric, threshold: calibration.threshold });
-      manifest.calibration = calibration;
+    await changeManifest(directory, (written) => {
+      Object.assign(written.gate, { measure: metric, threshold: calibration.threshold });
+      written.calibration = calibration;
     });
   }
   await print(options.json ? `${JSON.stringify(calibration)}\n` : render(calibration));

@@ -1,6 +1,7 @@
-import type { Bundle, ModelEntry } from '../../../shared/bundle/load.ts';
+import type { Bundle } from '../../../shared/bundle/load.ts';
+import { viewCascade } from '../../../shared/bundle/view.ts';
 import { InferencePool } from '../../../shared/inference/pool.ts';
-import { toRunnable } from '../../../shared/inference/runnable.ts';
+import { toInputs, toRunnable } from '../../../shared/inference/runnable.ts';
 import { createLog } from '../../../shared/observe/log.ts';
 
 const RUNS = 30;
@@ -28,19 +29,24 @@ export async function measureTimes(bundle: Bundle): Promise<Times> {
   const pool = new InferencePool({ workers: 1, threads: 1, queueLimit: 1, memoryBytes: 1e10, log });
   try {
     const experts: number[] = [];
-    for (const expert of bundle.manifest.experts) experts.push(await median(pool, bundle, expert));
-    const edgeMs = await median(pool, bundle, bundle.manifest.generalist);
+    const cascade = viewCascade(bundle.manifest);
+    for (const { id } of cascade.experts) experts.push(await median(pool, bundle, id));
+    const edgeMs = await median(pool, bundle, cascade.generalist.id);
     return { edgeMs, expertMs: experts.reduce((sum, ms) => sum + ms, 0) / experts.length };
   } finally {
     await pool.stop();
   }
 }
 
-async function median(pool: InferencePool, bundle: Bundle, entry: ModelEntry): Promise<number> {
-  const model = toRunnable(bundle, entry);
-  const pixels = Uint8Array.from({ length: model.size ** 2 * 3 }, (_, i) => (i * 37) % 256);
-  await pool.warm(model, pixels);
+async function median(pool: InferencePool, bundle: Bundle, id: string): Promise<number> {
+  const model = toRunnable(bundle, id);
+  const side = model.picture?.side as number;
+  const inputs = toInputs(
+    model,
+    Uint8Array.from({ length: side ** 2 * 3 }, (_, i) => (i * 37) % 256),
+  );
+  await pool.warm(model, inputs);
   const times: number[] = [];
-  for (let run = 0; run < RUNS; run++) times.push((await pool.run(model, pixels)).runMs);
+  for (let run = 0; run < RUNS; run++) times.push((await pool.run(model, inputs)).runMs);
   return times.sort((a, b) => a - b)[RUNS / 2] as number;
 }

@@ -1,7 +1,6 @@
-import type { Manifest, ModelEntry } from '../../../shared/bundle/load.ts';
-import { decideRouting } from '../../../shared/policy/gate.ts';
-import { mergeLogLinear } from '../../../shared/policy/merge.ts';
-import { softmax, topK } from '../../../shared/policy/probabilities.ts';
+import type { CascadeView } from '../../../shared/bundle/view.ts';
+import { judge, mergeExpert } from '../../../shared/policy/cascade.ts';
+import { topK } from '../../../shared/policy/probabilities.ts';
 import { lowerBound, upperBound } from './binomial.ts';
 import type { Predictions } from './predictions.ts';
 
@@ -38,16 +37,14 @@ interface Interval {
  * Replays gate, routing and merge on stored predictions, by the services' own code: of the `held` pictures, or of those
  * that the policy was fitted on.
  */
-export function replay(manifest: Manifest, predictions: Predictions, held: boolean): Picture[] {
-  const of = (entry: ModelEntry, i: number) =>
-    softmax((predictions.logits.get(entry.id) as Float32Array[])[i] as Float32Array, entry.temperature);
+export function replay(cascade: CascadeView, predictions: Predictions, held: boolean): Picture[] {
+  const of = (model: string, i: number) => (predictions.logits.get(model) as Float32Array[])[i] as Float32Array;
   const pictures: Picture[] = [];
   predictions.labels.forEach((label, i) => {
     if ((predictions.held[i] === 1) !== held) return;
-    const edge = of(manifest.generalist, i);
-    const { value, candidates } = decideRouting(edge, manifest);
-    const expert = manifest.experts.find(({ id }) => id === candidates[0]?.expert) as ModelEntry;
-    const merged = mergeLogLinear(edge, of(expert, i), manifest.routing.merge);
+    const { edge, value, candidates } = judge(cascade, of(cascade.generalist.id, i));
+    const expert = candidates[0]?.expert as string;
+    const merged = mergeExpert(cascade, edge, expert, of(expert, i));
     pictures.push({ value, edgeRight: topK(edge, 1)[0] === label, expertRight: topK(merged, 1)[0] === label });
   });
   return pictures;

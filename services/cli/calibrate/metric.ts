@@ -1,5 +1,6 @@
-import type { Manifest } from '../../../shared/bundle/load.ts';
-import { type Metric, metrics } from '../../../shared/policy/gate.ts';
+import type { Measure } from '../../../shared/bundle/cascade.ts';
+import type { CascadeView } from '../../../shared/bundle/view.ts';
+import { measures } from '../../../shared/policy/gate.ts';
 import { UsageError } from '../usage.ts';
 import type { Goal } from './choose.ts';
 import { candidates, curve, type Point, replay } from './curve.ts';
@@ -12,24 +13,25 @@ import type { Predictions } from './predictions.ts';
  */
 export function chooseMetric(
   name: string | undefined,
-  manifest: Manifest,
+  cascade: CascadeView,
   predictions: Predictions,
   goal: Goal,
-): Metric {
-  const { metric, scoring } = manifest.routing;
-  const possible = (Object.keys(metrics) as Metric[]).filter(
+): Measure {
+  const { measure } = cascade.gate;
+  const { scoring } = cascade.routing;
+  const possible = (Object.keys(measures) as Measure[]).filter(
     (candidate) => candidate !== 'expected-gain' || scoring.method === candidate,
   );
-  if (name === undefined) return metric;
+  if (name === undefined) return measure;
   const named = possible.find((candidate) => candidate === name);
   if (named) return named;
   if (name !== 'best') throw new UsageError(`--metric ${name} is none of ${possible.join(', ')}, best`);
 
   const scores = possible.map((candidate) => {
-    const pictures = replay({ ...manifest, routing: { ...manifest.routing, metric: candidate } }, predictions, false);
+    const pictures = replay({ ...cascade, gate: { ...cascade.gate, measure: candidate } }, predictions, false);
     return score(curve(pictures, candidates(pictures)), pictures.length, goal);
   });
-  return possible[scores.indexOf(Math.max(...scores))] ?? metric;
+  return possible[scores.indexOf(Math.max(...scores))] ?? measure;
 }
 
 /** Higher is better; of points that do not reach the accuracy, the most accurate. */

@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { type Bundle, BundleError } from '../../../shared/bundle/load.ts';
+import { BundleError } from '../../../shared/bundle/bundle-error.ts';
+import type { Bundle } from '../../../shared/bundle/load.ts';
+import { viewCascade } from '../../../shared/bundle/view.ts';
 
 export const FILE = 'validation.safetensors';
 
@@ -49,7 +51,9 @@ export async function readPredictions(bundle: Bundle): Promise<Predictions> {
   const held = new Uint8Array(take('held', [count]));
   const rows = tensors.has('rows') ? new Uint32Array(take('rows', [count])) : undefined;
   const logits = new Map<string, Float32Array[]>();
-  for (const { id, sha256 } of [bundle.manifest.generalist, ...bundle.manifest.experts]) {
+  const { generalist, experts } = viewCascade(bundle.manifest);
+  for (const { id, model } of [generalist, ...experts]) {
+    const { sha256 } = model;
     const digest = digests[id];
     if (digest !== sha256) {
       throw new BundleError(`${path}: predictions of '${id}' are of weights ${digest}, the manifest has ${sha256}`);

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ModelEntry } from '../../../shared/bundle/load.ts';
 import type { Bus } from '../../../shared/bus/bus.ts';
 import type { Log } from '../../../shared/observe/log.ts';
 import type { Directory } from './directory.ts';
@@ -21,7 +20,7 @@ export interface ArrivalsOptions {
   bus: Bus;
   directory: Directory;
   /** Who may come: one that runs another model under the same name is another one. */
-  experts: Pick<ModelEntry, 'id' | 'sha256'>[];
+  experts: { id: string; sha256: string }[];
   /** For how long they are expected, from now on and again from the first connection to the bus. */
   graceMs: number;
   log: Log;

@@ -2,32 +2,32 @@ import { type Bus, BusError } from '../../../shared/bus/bus.ts';
 import { type CallersTrace, inSpan, SpanKind, traceHeaders } from '../../../shared/observe/telemetry.ts';
 import { elapsed } from '../../../shared/request/deadline.ts';
 import { AppError } from '../../../shared/request/errors.ts';
+import type { Body } from '../../../shared/wire/body.ts';
 import {
   type ClassifyReply,
   cancelSubject,
   classifySubject,
   decodeReply,
-  type EncodedImage,
+  type Expected,
   encodeCancel,
   encodeRequest,
   isAnswer,
-  type RawImage,
-  sizeOnBus,
 } from '../../../shared/wire/expert-protocol.ts';
+import { sizeOnBus } from '../../../shared/wire/message.ts';
 
 /** Why an answer that should have been an expert's is the generalist's. */
 export type Degraded = 'timeout' | 'no-expert' | 'overloaded' | 'expert-error' | 'circuit-open';
 
 export interface Question {
   expert: string;
-  image: RawImage | EncodedImage;
+  body: Body;
   requestId: string;
   /** The trace that the caller sent, if any. */
   trace?: CallersTrace | undefined;
   /** Milliseconds to wait for the answer. */
   timeoutMs: number;
-  /** Length of the logits to expect. */
-  labels: number;
+  /** What the reply must hold. */
+  outputs: Expected;
   /** The model that must answer: another one's logits would be merged with the wrong temperature and classes. */
   digest: string;
   /** Aborts when nobody waits for the answer any more. */
@@ -69,9 +69,9 @@ async function askOnce(bus: Bus, question: Question): Promise<ExpertAnswer> {
   const begun = performance.now();
   const subject = classifySubject(question.expert);
   return inSpan('send ask.v1.expert.{id}.classify', SpanKind.PRODUCER, async (span) => {
-    const { requestId, image, timeoutMs, digest } = question;
+    const { requestId, body, timeoutMs, digest } = question;
     const modelDigest = digest.slice(0, DIGITS);
-    const message = encodeRequest({ requestId, deadlineMs: timeoutMs, modelDigest, image });
+    const message = encodeRequest({ requestId, deadlineMs: timeoutMs, modelDigest, body });
     const headers = { ...message.headers, ...traceHeaders(requestId, question.trace) };
     const bytesSent = sizeOnBus({ payload: message.payload, headers });
     span.setAttributes({
@@ -84,7 +84,7 @@ async function askOnce(bus: Bus, question: Question): Promise<ExpertAnswer> {
       const { signal } = question;
       const reply = decodeReply(
         await bus.request(subject, message.payload, { headers, timeoutMs, accepts: isAnswer, signal }),
-        question.labels,
+        question.outputs,
       );
       if (reply.modelDigest !== question.digest) {
         throw new AppError('other-model', `expert runs model ${reply.modelDigest || '(unnamed)'}, not the bundle's`);

@@ -1,11 +1,12 @@
-import type { Encoding } from '../../../shared/bundle/load.ts';
-import { encodeImage } from '../../../shared/imaging/codec.ts';
-import type { EncodedImage, RawImage } from '../../../shared/wire/expert-protocol.ts';
+import type { Encoding } from '../../../shared/bundle/cascade.ts';
+import { encodeImage, encodingName } from '../../../shared/imaging/codec.ts';
+import type { Body } from '../../../shared/wire/body.ts';
 import { mediaTypeOf } from '../../../shared/wire/media-type.ts';
+import type { RawImage } from '../../../shared/wire/picture.ts';
 
 export interface Payload {
-  picture: RawImage | EncodedImage;
-  /** `rgb8`, `png`, `webp-80` and the like, or `original`: what the answer says of it. */
+  body: Body;
+  /** `rgb8`, `png`, `webp-80` and the like, `original` or `tensors`: what the answer says of it. */
   encoding: string;
 }
 
@@ -21,15 +22,11 @@ export async function choosePayload(
   const made = encoding.format === 'rgb8' ? image : await encodeImage(image, encoding);
   const size = 'pixels' in made ? made.pixels.length : made.bytes.length;
   const type = original && mediaTypeOf(original);
-  if (original && type && original.length < size) return { picture: { bytes: original, type }, encoding: 'original' };
-  return { picture: made, encoding: encodingName(encoding) };
+  if (original && type && original.length < size) return { body: { bytes: original, type }, encoding: 'original' };
+  return { body: made, encoding: encodingName(encoding) };
 }
 
 /** What an escalation within a process sends: bytes cost nothing there, and making fewer of them does. */
 export async function choosePixels(image: RawImage): Promise<Payload> {
-  return { picture: image, encoding: 'rgb8' };
-}
-
-export function encodingName(encoding: Encoding): string {
-  return 'quality' in encoding ? `${encoding.format}-${encoding.quality}` : encoding.format;
+  return { body: image, encoding: 'rgb8' };
 }

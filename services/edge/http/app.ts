@@ -2,14 +2,9 @@ import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import Fastify, { LogController } from 'fastify';
 import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Log } from '../../../shared/observe/log.ts';
-import type { ClassifyDependencies } from '../classify.ts';
-import type { Directory } from '../experts/directory.ts';
 import { createGuard } from '../keys/guard.ts';
-import type { KeyRing } from '../keys/key-ring.ts';
-import type { Admission } from '../load/admission.ts';
-import type { Reception } from '../load/reception.ts';
 import { corsOptions } from './cors.ts';
+import type { AppDependencies } from './dependencies.ts';
 import { createRouteCheck } from './methods.ts';
 import { describeApi } from './openapi.ts';
 import {
@@ -24,23 +19,6 @@ import { classifyRoutes } from './routes/classify.ts';
 import { consoleRoutes } from './routes/console.ts';
 import { statusRoutes } from './routes/status.ts';
 import { createSecurityHeaders } from './security-headers.ts';
-
-export interface AppDependencies extends ClassifyDependencies {
-  log: Log;
-  directory: Directory;
-  admission: Admission;
-  reception: Reception;
-  /** Whose bearers alone may call; undefined: anyone. */
-  keys: KeyRing | undefined;
-  /** Whose pages may ask from a browser. */
-  corsOrigins: string[];
-  maxBodyBytes: number;
-  deadlineMs: number;
-  /** What the process is doing; `/classify` answers only when it is ready. */
-  phase(): 'starting' | 'ready' | 'stopping';
-  /** False: the generalist could not be run when it last was. */
-  works(): boolean;
-}
 
 /** The HTTP side of the edge: limits, errors and routes. Reads no environment and opens no socket. */
 export async function buildApp(dependencies: AppDependencies) {
@@ -82,7 +60,7 @@ export async function buildApp(dependencies: AppDependencies) {
       done(null, payload);
     });
   });
-  await app.register(swagger, describeApi(keys !== undefined));
+  await app.register(swagger, describeApi(dependencies.querySchema, keys !== undefined));
   await app.register(classifyRoutes, dependencies);
   await app.register(statusRoutes, dependencies);
   await app.register(consoleRoutes, dependencies);

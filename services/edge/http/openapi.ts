@@ -2,14 +2,14 @@ import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { VERSION } from '../../../shared/settings/version.ts';
-import { mediaTypes, PIXELS_TYPE } from '../../../shared/wire/expert-protocol.ts';
-import { classifyQuery } from './schemas.ts';
+import { mediaTypes, PIXELS_TYPE } from '../../../shared/wire/picture.ts';
+import type { QuerySchema } from './query.ts';
 
 const binary = (description: string) => ({ schema: { type: 'string', format: 'binary', description } });
 
 /** What `read-image.ts` takes. */
-function describeBody() {
-  const { properties = {} } = z.toJSONSchema(classifyQuery, { io: 'input' });
+function describeBody(query: QuerySchema) {
+  const { properties = {} } = z.toJSONSchema(query, { io: 'input' });
   const beside = Object.fromEntries(
     Object.entries(properties).map(([name, schema]) => {
       const { default: _, ...rest } = schema as Record<string, unknown>; // the query's holds
@@ -65,7 +65,7 @@ interface Description {
 }
 
 /** The description of the API at `/openapi.json`; `keys`: callers must send one. */
-export function describeApi(keys: boolean): FastifyDynamicSwaggerOptions {
+export function describeApi(query: QuerySchema, keys: boolean): FastifyDynamicSwaggerOptions {
   return {
     openapi: {
       openapi: '3.1.0',
@@ -91,7 +91,7 @@ export function describeApi(keys: boolean): FastifyDynamicSwaggerOptions {
       // Zod describes each schema also as it would come in; these only go out.
       for (const name of Object.keys(schemas)) if (name.endsWith('Input')) delete schemas[name];
       const { post } = described.paths['/classify'] ?? {};
-      if (post) post.requestBody = describeBody();
+      if (post) post.requestBody = describeBody(query);
       return described as never;
     },
   };

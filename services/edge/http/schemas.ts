@@ -1,83 +1,5 @@
 import { z } from 'zod';
 import { errorCodes } from '../../../shared/request/errors.ts';
-import { decimal } from '../../../shared/settings/decimal.ts';
-import { damages } from '../../../shared/wire/damage.ts';
-import { strategyNames } from '../strategies/list.ts';
-
-/** The longest deadline that can be asked for, in milliseconds. */
-export const MOST_MS = 600_000;
-
-function nameKnown({ code, keys }: { code?: string | undefined; keys?: unknown }): string | undefined {
-  if (code !== 'unrecognized_keys') return undefined;
-  const known = Object.keys(classifyQuery.shape).join(', ');
-  return `there is no parameter ${(keys as string[]).map((key) => key.slice(0, 40)).join(', ')}; there are ${known}`;
-}
-
-/** What callers send and get, checked where it comes in and published as OpenAPI. */
-export const classifyQuery = z
-  .object(
-    {
-      topK: decimal(z.number().int().min(1).max(1000)).default(5).describe('how many labels to return'),
-      deadlineMs: decimal(z.number().int().min(1).max(MOST_MS)).optional().describe('time for the answer'),
-      threshold: decimal(z.number().min(0).max(1)).optional().describe('escalate answers less confident than this'),
-      explain: z
-        .preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean())
-        .default(false)
-        .describe("whether to add the generalist's own labels, as `edge`"),
-      strategy: z.enum(strategyNames).default('ask').describe('who may answer'),
-      damaged: z
-        .enum(['accept', 'refuse'])
-        .default('accept')
-        .describe(
-          'what becomes of a picture of which a part is missing or broken: it is answered with a mark, or refused',
-        ),
-    },
-    { error: nameKnown },
-  )
-  .strict();
-
-export type ClassifyQuery = z.infer<typeof classifyQuery>;
-
-const ranked = z.object({ label: z.string(), index: z.number().int(), confidence: z.number() });
-
-export const answerSchema = ranked
-  .extend({
-    id: z.string(),
-    topK: z.array(ranked),
-    edge: z
-      .object({ topK: z.array(ranked) })
-      .optional()
-      .describe("with `explain`: the generalist's own labels, before any expert"),
-    route: z.enum(['edge', 'expert']),
-    expert: z.string().nullable(),
-    degraded: z.enum(['timeout', 'no-expert', 'overloaded', 'expert-error', 'circuit-open']).nullable(),
-    decision: z.object({
-      strategy: z.string(),
-      metric: z.string(),
-      value: z.number(),
-      threshold: z.number(),
-      candidates: z.array(z.object({ expert: z.string(), score: z.number() })),
-      reason: z.string().describe('why an expert was or was not asked; `cache-hit`: the answer is an earlier one'),
-      firstReason: z.string().optional().describe('with `cache-hit`: the reason of that earlier answer'),
-      policyVersion: z.string(),
-    }),
-    timings: z.object({
-      decodeMs: z.number(),
-      edgeMs: z.number(),
-      encodeMs: z.number(),
-      expertRoundTripMs: z.number(),
-      expertMs: z.number(),
-      totalMs: z.number(),
-    }),
-    bytesSent: z.number().int(),
-    encoding: z.string().nullable().describe('how the picture travelled to the expert'),
-    picture: z.object({
-      damaged: z.boolean().describe('a part of the picture is missing or broken'),
-      reason: z.enum(damages).optional().describe('what is wrong with it'),
-    }),
-    traceId: z.string(),
-  })
-  .meta({ id: 'Answer' });
 
 export const problemSchema = z
   .object({
@@ -117,7 +39,11 @@ export const expertsSchema = z.array(
     .object({
       id: z.string(),
       classes: z.array(z.string()),
-      inputSize: z.number().int(),
+      inputSize: z
+        .number()
+        .int()
+        .nullable()
+        .describe('side in pixels of what the network sees; null: it takes no picture'),
       precision: z.string(),
       figures: z.record(z.string(), z.number()).describe('measured in training'),
       instances: z.array(instance).describe('who hosts it'),

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Log } from '../../../shared/observe/log.ts';
+import { digestOf, type KeyHolder, parseKeys } from '../../../shared/settings/key-file.ts';
 import { ConfigError } from '../../../shared/settings/settings.ts';
-import { digestOf, type KeyHolder, parseKeys } from './key-file.ts';
 
 /** The keys in force. */
 export interface KeyRing {

@@ -1,9 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { AppError } from '../../../shared/request/errors.ts';
-import { TEXT_COPIES } from '../http/body/base64.ts';
-import { kindOf } from '../http/body/read-picture.ts';
-import { codingsOf } from '../http/body/receive.ts';
+import { codingsOf, kindOf, TEXT_COPIES } from './body-kind.ts';
 
 /** Bounds what requests hold while they arrive and until they are answered, so that slow senders shut nobody out. */
 export interface Reception {

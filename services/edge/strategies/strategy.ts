@@ -1,83 +1,90 @@
+import { z } from 'zod';
 import type { Bundle } from '../../../shared/bundle/load.ts';
-import type { Bus } from '../../../shared/bus/bus.ts';
+import type { PictureRule } from '../../../shared/bundle/model.ts';
+import type { SettingsKind } from '../../../shared/bundle/strategies.ts';
 import type { Inference } from '../../../shared/inference/job.ts';
-import type { EdgeMetrics } from '../../../shared/observe/edge-metrics.ts';
-import type { CallersTrace } from '../../../shared/observe/telemetry.ts';
-import type { Candidate, Metric } from '../../../shared/policy/gate.ts';
+import { ATTRIBUTES } from '../../../shared/observe/names.ts';
 import type { Deadline } from '../../../shared/request/deadline.ts';
 import type { Work } from '../../../shared/request/pace.ts';
-import type { RawImage } from '../../../shared/wire/expert-protocol.ts';
-import type { Arrivals } from '../experts/arrivals.ts';
+import type { RawImage } from '../../../shared/wire/picture.ts';
+import type { Tensors } from '../../../shared/wire/tensor.ts';
 import type { Degraded } from '../experts/ask.ts';
-import type { ExpertHealth } from '../experts/circuit.ts';
-import type { HedgeBudget } from '../experts/hedge.ts';
-import type { Journal } from '../experts/journal.ts';
-import type { Payload } from '../experts/payload.ts';
+import type { Experts, Hop } from '../experts/experts.ts';
+import type { RequestContext } from '../experts/request-context.ts';
 
-/** A way of sharing the work between this device and others; `strategies.ts` lists them. */
-export type Strategy = (tools: Tools, task: Task) => Promise<Outcome>;
+/** What every decision says; `attribute` in its metadata is its name in the trace. */
+export const decisionSchema = z.object({
+  strategy: z.string().meta({ attribute: ATTRIBUTES.strategy }),
+  reason: z
+    .string()
+    .describe('why an expert was or was not asked; `cache-hit`: the answer is an earlier one')
+    .meta({ attribute: ATTRIBUTES.reason }),
+  firstReason: z.string().optional().describe('with `cache-hit`: the reason of that earlier answer'),
+  policyVersion: z.string().meta({ attribute: ATTRIBUTES.policyVersion }),
+});
 
-/** What a strategy may use. */
-export interface Tools {
-  bundle: Bundle;
-  bus: Bus;
-  /** A picture of the models' size, and perhaps the file that it was decoded from -> what travels to an expert. */
-  pack(image: RawImage, original: Uint8Array | undefined): Promise<Payload>;
-  /** The generalist on this device, off the event loop. */
-  generalist(image: RawImage, deadline: Deadline): Promise<Inference>;
-  /** What is known of an expert's presence and speed. */
-  health(expert: string): ExpertHealth;
-  /** The runner-up of the routing is asked as well when the first choice fails or is slow. */
-  secondChoice: boolean;
-  hedges: HedgeBudget;
-  /** Who starts beside this edge and is waited for. */
-  arrivals: Arrivals;
-  journal: Journal;
-  metrics: EdgeMetrics;
-  /** This device has too much to do already: whoever would ask an expert answers by himself. */
-  sheds(deadline: Deadline): boolean;
+export type Decision = z.infer<typeof decisionSchema>;
+
+/** A way of sharing the work between this device and others: one folder, and one entry in `list.ts`. */
+export interface Strategy<Settings = unknown, D extends Decision = Decision> {
+  /** What `kind` in the manifest's `strategies` names. */
+  kind: string;
+  settings: SettingsKind<Settings>;
+  /** Its own parameters of `/classify`. */
+  query: z.ZodRawShape;
+  /** What the answer, its description and the trace say of a decision. */
+  decision: z.ZodType<D> & z.ZodObject;
+  /** Once, at the start. Throws BundleError: a mistake ends the start, not a request. */
+  prepare(setup: Setup<Settings>): Prepared<D>;
 }
 
-export interface Task {
+export interface Setup<Settings> {
+  /** What callers ask for. */
+  name: string;
+  settings: Settings;
+  bundle: Bundle;
+}
+
+/** A strategy with the settings of a bundle. */
+export interface Prepared<D extends Decision = Decision> {
+  /** How a picture is decoded before `run`. */
+  rule: PictureRule;
+  /** What of the query the answer depends on, defaults filled in: a part of the cache's key. */
+  settle(query: Record<string, unknown>): Record<string, unknown>;
+  run(here: Models, there: Experts, task: Task): Promise<Outcome<D>>;
+}
+
+/** The models of this device. */
+export interface Models {
+  /** Off the event loop; a picture is a square by the model's rule. */
+  run(model: string, input: RawImage | Tensors, deadline: Deadline): Promise<Inference>;
+}
+
+export interface Task extends RequestContext {
+  /** The picture by the strategy's rule. */
   image: RawImage;
-  /** The file that the image was decoded from, if there was one. */
+  /** The file that it was decoded from, if there was one. */
   original?: Uint8Array;
-  requestId: string;
-  deadline: Deadline;
-  /** Aborts when the caller has gone; the deadline's own signal does so, too. */
-  caller: AbortSignal;
-  /** The trace that the caller sent, if any. */
-  trace?: CallersTrace | undefined;
-  threshold: number;
+  /** The same picture by another rule. */
+  view(rule: PictureRule): Promise<RawImage>;
+  /** As `settle` gave it. */
+  query: Record<string, unknown>;
   /** What this device has to compute for it; a strategy says when that is done, before it waits for others. */
   work: Work;
 }
 
-export type Reason = 'confident' | 'low-confidence' | 'never-escalates' | 'always-escalates' | 'cache-hit';
-
-export interface Decision {
-  strategy: string;
-  metric: Metric;
-  value: number;
-  threshold: number;
-  candidates: Candidate[];
-  reason: Reason;
-  /** Of the answer in the cache, when `reason` is that it came from there. */
-  firstReason?: Reason;
-  policyVersion: string;
-}
-
-export interface Outcome {
+export interface Outcome<D extends Decision = Decision> {
   /** Calibrated, one per label. */
   probabilities: Float64Array;
-  /** The generalist's own, before any expert. */
+  /** This device's own, before anyone else's. */
   edgeProbabilities: Float64Array;
+  /** The model elsewhere whose output went in; null: none, or several. */
+  answeredBy: string | null;
+  /** Whether any output from elsewhere went in. */
   route: 'edge' | 'expert';
-  expert: string | null;
   degraded: Degraded | null;
-  decision: Decision;
-  timings: { edgeMs: number; encodeMs: number; expertRoundTripMs: number; expertMs: number };
-  bytesSent: number;
-  /** How the picture travelled; null if it did not. */
-  encoding: string | null;
+  decision: D;
+  timings: { edgeMs: number; encodeMs: number };
+  /** The decisive one first. */
+  hops: Hop[];
 }

@@ -1,7 +1,8 @@
 import { connect, InvalidArgumentError, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import type { Log } from '../../observe/log.ts';
 import { sparing } from '../../observe/sparing.ts';
-import { type Bus, BusError, type Reply, type RequestOptions } from '../bus.ts';
+import type { Message } from '../../wire/message.ts';
+import { type Bus, BusError, type RequestOptions } from '../bus.ts';
 import type { NatsAccess } from './access.ts';
 import { NatsInbox, toHeaders } from './inbox.ts';
 import { briefly, NatsSubscriptions } from './subscriptions.ts';
@@ -91,22 +92,22 @@ export function connectNats(options: NatsOptions): Bus {
     return inbox;
   }
 
-  function passOver(subject: string, { payload }: Reply): void {
+  function passOver(subject: string, { payload }: Message): void {
     const said = Buffer.from(payload.subarray(0, 100)).toString();
     const cause = 'no expert sent it; a JetStream stream that stores these subjects would answer so, and must not';
     say('warn', `stray ${subject}`, { subject, reply: said, cause }, 'a reply that is no answer is passed over');
   }
 
-  async function request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Reply> {
+  async function request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Message> {
     const { headers, timeoutMs, accepts, signal } = options;
     if (signal?.aborted) throw new BusError('aborted');
-    const { promise, resolve, reject } = Promise.withResolvers<Reply>();
+    const { promise, resolve, reject } = Promise.withResolvers<Message>();
     const abort = () => reject(new BusError('aborted'));
     const timer = setTimeout(() => reject(new BusError('timeout')), Math.max(1, timeoutMs));
     signal?.addEventListener('abort', abort);
     let stop = () => {};
     try {
-      const onReply = (reply: Reply) => {
+      const onReply = (reply: Message) => {
         if (accepts?.(reply) === false) passOver(subject, reply);
         else resolve(reply);
       };
@@ -121,8 +122,8 @@ export function connectNats(options: NatsOptions): Bus {
     }
   }
 
-  async function requestMany(subject: string, waitMs: number): Promise<Reply[]> {
-    const replies: Reply[] = [];
+  async function requestMany(subject: string, waitMs: number): Promise<Message[]> {
+    const replies: Message[] = [];
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, waitMs);
     const onFailure = (error: BusError) => {

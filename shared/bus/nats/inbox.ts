@@ -6,11 +6,12 @@ import {
   type MsgHdrs,
   type NatsConnection,
 } from '@nats-io/transport-node';
-import { BusError, type BusHeaders, type Reply } from '../bus.ts';
+import type { Message } from '../../wire/message.ts';
+import { BusError, type BusHeaders } from '../bus.ts';
 
 /** What becomes of a question: any number of replies, or failures. */
 export interface Listener {
-  onReply(reply: Reply): void;
+  onReply(reply: Message): void;
   onFailure(error: BusError): void;
 }
 
@@ -80,7 +81,7 @@ export function toHeaders(entries: BusHeaders): MsgHdrs {
 }
 
 /** Throws if the headers cannot be parsed. */
-export function fromMessage(message: Msg): Reply {
+export function fromMessage(message: Msg): Message {
   const headers: BusHeaders = {};
   for (const [key, values] of message.headers ?? []) headers[key] = values[0] ?? '';
   return { payload: message.data, headers };

@@ -4,7 +4,8 @@ import type { Log } from '../../observe/log.ts';
 import { type Say, sparing } from '../../observe/sparing.ts';
 import { AppError } from '../../request/errors.ts';
 import { encodeError } from '../../wire/expert-protocol.ts';
-import type { BusMessage, Reply, Subscription } from '../bus.ts';
+import type { Message } from '../../wire/message.ts';
+import type { BusMessage, Subscription } from '../bus.ts';
 import { fromMessage, toHeaders } from './inbox.ts';
 
 /** Milliseconds until a subscription that the broker refused is tried again. */
@@ -109,7 +110,7 @@ export class NatsSubscriptions {
   }
 
   #receive({ subject, handler }: Member, message: Msg): void {
-    const respond = (payload: Uint8Array, headers: Reply['headers']) => this.#respond(message, { payload, headers });
+    const respond = (payload: Uint8Array, headers: Message['headers']) => this.#respond(message, { payload, headers });
     try {
       handler({ ...fromMessage(message), subject: message.subject, respond });
     } catch (thrown) {
@@ -123,7 +124,7 @@ export class NatsSubscriptions {
   /**
    * Never throws: what the broker cannot take, for its size, is answered with an error; without a connection nothing.
    */
-  #respond(message: Msg, { payload, headers }: Reply, instead = false): void {
+  #respond(message: Msg, { payload, headers }: Message, instead = false): void {
     try {
       message.respond(payload, { headers: toHeaders(headers) });
     } catch (error) {

@@ -1,6 +1,6 @@
 import { AppError } from '../../request/errors.ts';
 import type { Damage } from '../../wire/damage.ts';
-import type { RawImage } from '../../wire/expert-protocol.ts';
+import type { RawImage } from '../../wire/picture.ts';
 import { isLarge, shrunkToSquare } from '../shrunk.ts';
 import { type InputRule, openFile, toSquare, toSquareOfInks } from '../square.ts';
 import { isOneScan, type JpegHeader, kindOf, readJpegHeader } from './jpeg-header.ts';
@@ -47,7 +47,7 @@ function read(file: Buffer, rule: InputRule, failOn: 'none' | 'warning', header:
   const source = openFile(file, { failOn, limitInputPixels: false });
   if (header?.components.length === 4 && !header.profiled) return toSquareOfInks(source, rule);
   if (header === undefined) return toSquare(source, rule);
-  if (isLarge(header.width, header.height, rule.size)) return shrunkToSquare(source, rule, BLOCK);
+  if (isLarge(header.width, header.height, rule.side)) return shrunkToSquare(source, rule, BLOCK);
   // A colour space that the picture has already only keeps libvips from shrinking it while reading: other formats would
   // give other pixels.
   const { length } = header.components;

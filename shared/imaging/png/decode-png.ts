@@ -1,5 +1,5 @@
 import type { Damage } from '../../wire/damage.ts';
-import type { RawImage } from '../../wire/expert-protocol.ts';
+import type { RawImage } from '../../wire/picture.ts';
 import { isLarge, shrunkToSquare } from '../shrunk.ts';
 import { type InputRule, openFile, toSquare } from '../square.ts';
 import { type PngHeader, readPngHeader } from './png-header.ts';
@@ -30,5 +30,5 @@ function read(
   // As browsers do: 8 bits first, then the profile. libvips would take 16 bits of colour to Display P3, and would not
   // look at the profile of 16 bits of grey.
   if (depth === 16) source.pipelineColourspace(channels < 3 ? 'b-w' : 'srgb');
-  return isLarge(width, height, rule.size) ? shrunkToSquare(source, rule, 1) : toSquare(source, rule);
+  return isLarge(width, height, rule.side) ? shrunkToSquare(source, rule, 1) : toSquare(source, rule);
 }

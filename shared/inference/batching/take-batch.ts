@@ -1,13 +1,15 @@
+import type { Tensors } from '../../wire/tensor.ts';
 import type { DueQueue } from '../due-queue.ts';
-import type { ModelProcess, RunResult } from '../model-process.ts';
+import type { ModelProcess } from '../model-process.ts';
 import type { RunnableModel } from '../runnable.ts';
+import { haveShapesOf } from './join.ts';
 import type { BatchSizes } from './sizes.ts';
 
-/** One picture for one model, waiting for its turn. */
+/** One item for one model, waiting for its turn. */
 export interface Job {
   model: RunnableModel;
-  pixels: Uint8Array;
-  /** Pictures of this model that may run together. */
+  inputs: Tensors;
+  /** Items of this model that may run together. */
   batch: number;
   /** When its deadline passes, as `performance.now()`. */
   due: number;
@@ -28,17 +30,10 @@ export function takeBatch<T extends Job>(
   const first = queue.take(({ only }) => only === undefined || only === process);
   if (first === undefined) return [];
   if (first.batch === 1 || first.only) return [first];
-  const alike = ({ model, only }: T) => only === undefined && model.sha256 === first.model.sha256;
+  const alike = ({ model, inputs, only }: T) =>
+    only === undefined && model.sha256 === first.model.sha256 && haveShapesOf(inputs, first.inputs);
   const waiting = [...queue].filter(alike).length;
   const count = sizes.choose(first.model, Math.min(first.batch, Math.ceil((1 + waiting) / processes)));
   const others = Array.from({ length: count - 1 }, () => queue.take(alike) as T);
   return [first, ...others];
-}
-
-/** The outputs of picture `i` of the `count` of a run. */
-export function outputsOf({ outputs }: RunResult, i: number, count: number): Record<string, Float32Array> {
-  if (count === 1) return outputs;
-  const part = (values: Float32Array) =>
-    values.subarray((i * values.length) / count, ((i + 1) * values.length) / count);
-  return Object.fromEntries(Object.entries(outputs).map(([name, values]) => [name, part(values)]));
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { answerSchema, problemSchema } from '../../../services/edge/http/schemas.ts';
-import type { Manifest } from '../../../shared/bundle/load.ts';
+import { answerSchema, problemSchema } from '../../../services/local/api.ts';
+import type { ManifestV1 } from '../../../shared/bundle/manifest-v1.ts';
 import { isErrorCode } from '../../../shared/request/errors.ts';
 import { startNats } from '../../support/nats-server.ts';
 import { postImage, spawnHttp, spawnService, waitForLog } from '../../support/service.ts';
@@ -56,7 +56,7 @@ export async function startFuzzedSystem({
     bundle,
     nats,
     /** Of the expert `warm`. */
-    digest: (JSON.parse(await readFile(join(bundle.directory, 'manifest.json'), 'utf8')) as Manifest).experts[0]
+    digest: (JSON.parse(await readFile(join(bundle.directory, 'manifest.json'), 'utf8')) as ManifestV1).experts[0]
       ?.sha256 as string,
     requireNormalAnswer,
     watched: {

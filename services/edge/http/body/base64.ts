@@ -1,6 +1,3 @@
-/** What is kept of base64 while it is read: bytes, text, and what it stands for. */
-export const TEXT_COPIES = 3;
-
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 /** What other characters are; those of the alphabet are their place in it. */
 const [PADDING, BLANK, LINE_END, FOREIGN] = [64, 65, 66, 67];

@@ -2,9 +2,10 @@ import type { IncomingMessage } from 'node:http';
 import { Busboy, type BusboyFileStream, type BusboyHeaders } from '@fastify/busboy';
 import { AppError } from '../../../../shared/request/errors.ts';
 import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../../../shared/wire/media-type.ts';
-import { decodeBase64, explainBase64, TEXT_COPIES } from './base64.ts';
-import type { Submission } from './read-picture.ts';
+import { TEXT_COPIES } from '../../load/body-kind.ts';
+import { decodeBase64, explainBase64 } from './base64.ts';
 import { type Reader, receive } from './receive.ts';
+import type { Submission } from './submission.ts';
 
 const PICTURES = ['image', 'file'];
 const MOST_PARTS = 100;

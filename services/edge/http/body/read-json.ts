@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { AppError } from '../../../../shared/request/errors.ts';
 import { requireImage } from '../../../../shared/wire/media-type.ts';
 import { decodeBase64, explainBase64 } from './base64.ts';
-import type { Submission } from './read-picture.ts';
+import type { Submission } from './submission.ts';
 
 export type ParseJson = ReturnType<FastifyInstance['getDefaultJsonParser']>;
 

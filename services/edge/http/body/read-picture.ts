@@ -1,18 +1,12 @@
 import type { FastifyRequest } from 'fastify';
 import { AppError } from '../../../../shared/request/errors.ts';
-import { PIXELS_TYPE, type RawImage, readPixels } from '../../../../shared/wire/expert-protocol.ts';
 import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../../../shared/wire/media-type.ts';
-import { TEXT_COPIES } from './base64.ts';
+import { PIXELS_TYPE, type RawImage, readPixels } from '../../../../shared/wire/picture.ts';
+import { kindOf, TEXT_COPIES } from '../../load/body-kind.ts';
 import { readForm } from './read-form.ts';
 import { type ParseJson, readJson } from './read-json.ts';
 import { type Reader, receiveAll } from './receive.ts';
-
-/** What a request brings. */
-export interface Submission {
-  picture: Uint8Array | RawImage;
-  /** What a form or JSON says beside the picture; of the form, only options. */
-  fields: Record<string, unknown>;
-}
+import type { Submission } from './submission.ts';
 
 export interface Limits {
   maxBodyBytes: number;
@@ -46,14 +40,6 @@ export async function readImage(
     default:
       return { picture: await read(ENOUGH_BYTES, requireImage), fields: {} };
   }
-}
-
-/** What a body is by its type, as far as that counts. */
-export function kindOf(type: string): 'form' | 'json' | 'pixels' | 'file' {
-  const [name = ''] = type.toLowerCase().split(';', 1);
-  if (/^\s*multipart\//.test(name)) return 'form';
-  if (/^\s*(application|text)\/([^,]*\+)?json\s*$/.test(name)) return 'json';
-  return name.trim() === PIXELS_TYPE ? 'pixels' : 'file';
 }
 
 function toPixels(type: string, body: Uint8Array): RawImage {

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex, Readable } from 'node:stream';
 import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
 import { AppError } from '../../../../shared/request/errors.ts';
+import { codingsOf } from '../../load/body-kind.ts';
 
 const ZSTD_WINDOW_LOG = 23; // 8 MB: what RFC 8878 asks of everyone; more would be memory before any byte comes out
 
@@ -103,12 +104,6 @@ function codingOf(request: IncomingMessage): string | undefined {
   if (others.length === 0 && (coding === undefined || Object.hasOwn(decoders, coding))) return coding;
   const named = `content-encoding '${request.headers['content-encoding']?.slice(0, 80)}'`;
   throw new AppError('unsupported-encoding', `${named} is not undone: send one of ${CODINGS}, or the body as it is`);
-}
-
-/** What was done to a body. */
-export function codingsOf({ headers }: IncomingMessage): string[] {
-  const named = (headers['content-encoding'] ?? '').toLowerCase().split(',');
-  return named.map((name) => name.trim()).filter((name) => name !== '' && name !== 'identity');
 }
 
 /** Reads a body into one buffer. `look` sees its first `enough` bytes, or all of a shorter one, once they are there. */

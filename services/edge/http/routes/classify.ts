@@ -1,13 +1,17 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { ATTRIBUTES } from '../../../../shared/observe/names.ts';
 import { inSpan, readTrace, type Span, SpanKind } from '../../../../shared/observe/telemetry.ts';
 import { AppError } from '../../../../shared/request/errors.ts';
-import { type Answer, classify } from '../../classify.ts';
+import { type Answer, createAnswerSchema } from '../../answer.ts';
+import { classify } from '../../classify.ts';
 import type { Guest } from '../../load/reception.ts';
-import type { AppDependencies } from '../app.ts';
 import { readImage } from '../body/read-picture.ts';
+import type { AppDependencies } from '../dependencies.ts';
 import { refuseHalfway, translate } from '../problem.ts';
-import { answered, answerSchema, type ClassifyQuery, classifyQuery, MOST_MS, problems, refusals } from '../schemas.ts';
+import { MOST_MS, type Query, type QuerySchema } from '../query.ts';
+import { answered, problems, refusals } from '../schemas.ts';
 
 /** What is known of a request when its headers have arrived. */
 interface Arrival {
@@ -27,16 +31,19 @@ const ARRIVAL = 'arrival';
 
 /** `POST /classify`. */
 export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
+  const { querySchema } = dependencies;
+  const decisions = [...new Set([...dependencies.strategies.values()].map(({ kind }) => kind.decision))];
+  const answerSchema = createAnswerSchema(decisions.length === 1 ? (decisions[0] as z.ZodType) : z.union(decisions));
   const schema = {
     operationId: 'classify',
     tags: ['classify'],
     summary: 'Classify one picture',
-    querystring: classifyQuery,
+    querystring: querySchema,
     response: { 200: answered('The answer', answerSchema), ...refusals, ...problems },
   };
   const limits = {
     maxBodyBytes: dependencies.maxBodyBytes,
-    options: Object.keys(classifyQuery.shape),
+    options: Object.keys(querySchema.shape),
     parseJson: app.getDefaultJsonParser('error', 'error'),
   };
   // The handler reads the body: only then is the query known to be right, and the bytes decide what they are.
@@ -66,7 +73,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     const answer = async (): Promise<Answer> => {
       const { at, guest, signal, type, asked } = request.getDecorator<Arrival>(ARRIVAL);
       const { picture, fields } = await readImage(request, { type, signal, claim: guest.claim }, limits);
-      const options = Object.keys(fields).length > 0 ? merge(asked, fields) : request.query;
+      const options = Object.keys(fields).length > 0 ? merge(querySchema, asked, fields) : (request.query as Query);
       // One deadline, from the headers on: what the body took to arrive is gone.
       guest.weigh('pixels' in picture ? picture.pixels.length : picture.length);
       const spent = performance.now() - at;
@@ -80,7 +87,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
       span.setAttributes({ 'http.request.method': 'POST', 'http.route': '/classify' });
       try {
         const answered = await answer();
-        span.setAttributes({ 'http.response.status_code': 200, 'ask.request_id': answered.id });
+        span.setAttributes({ 'http.response.status_code': 200, [ATTRIBUTES.requestId]: answered.id });
         return reply.send(answered);
       } catch (thrown) {
         const error = translate(thrown as FastifyError, request.raw);
@@ -93,12 +100,12 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
 };
 
 /** What a body says beside its picture counts as the query's, which goes before it; all of it must be right. */
-function merge(asked: Record<string, unknown>, fields: Record<string, unknown>): ClassifyQuery {
-  const known = Object.fromEntries(Object.entries(fields).filter(([name]) => Object.hasOwn(classifyQuery.shape, name)));
-  const { error } = classifyQuery.safeParse(known);
+function merge(schema: QuerySchema, asked: Record<string, unknown>, fields: Record<string, unknown>): Query {
+  const known = Object.fromEntries(Object.entries(fields).filter(([name]) => Object.hasOwn(schema.shape, name)));
+  const { error } = schema.safeParse(known);
   const [issue] = error?.issues ?? [];
   if (issue) throw new AppError('invalid-parameter', `body/${issue.path.join('/')} ${issue.message}`);
-  return classifyQuery.parse({ ...known, ...asked });
+  return schema.parse({ ...known, ...asked }) as Query;
 }
 
 /** The deadline that the query asks for, before it is checked: who cannot be served need not send a body. */

@@ -1,6 +1,9 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { AppDependencies } from '../app.ts';
+import { pictureInput } from '../../../../shared/bundle/inputs.ts';
+import type { ModelEntry } from '../../../../shared/bundle/model.ts';
+import { classesOf } from '../../../../shared/bundle/view.ts';
+import type { AppDependencies } from '../dependencies.ts';
 import { answered, expertsSchema, open, problems, readinessSchema, refusals } from '../schemas.ts';
 
 const tags = ['status'];
@@ -37,6 +40,7 @@ const experts = {
 
 /** Health, readiness, metrics, the experts, and the API's own description. */
 export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
+  const { models, labels } = dependencies.bundle.manifest;
   const { admission, bus, bundle, deadlineMs, directory, metrics, phase, works } = dependencies;
 
   app.get('/healthz', { schema: health }, async () => ({ status: 'alive' as const }));
@@ -44,7 +48,8 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
   app.get('/readyz', { schema: readiness }, async (_, reply) => {
     const instances = await directory.look();
     const byId = Object.fromEntries(
-      bundle.manifest.experts.map(({ id, sha256 }) => {
+      bundle.there.map((id) => {
+        const { sha256 } = models[id] as ModelEntry;
         const present = instances.filter(({ expert, digest }) => expert === id && digest === sha256).length;
         return [id, { instances: present, circuit: dependencies.health(id).state }];
       }),
@@ -65,14 +70,17 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
 
   app.get('/experts', { schema: experts }, async () => {
     const instances = await directory.look();
-    return bundle.manifest.experts.map((expert) => ({
-      id: expert.id,
-      classes: expert.classes.map((label) => bundle.manifest.labels[label] as string),
-      inputSize: expert.inputSize,
-      precision: expert.precision,
-      figures: expert.figures,
-      instances: instances.filter((instance) => instance.expert === expert.id),
-    }));
+    return bundle.there.map((id) => {
+      const model = models[id] as ModelEntry;
+      return {
+        id,
+        classes: classesOf(bundle.manifest, id).map((label) => labels[label] as string),
+        inputSize: pictureInput(model)?.rule.networkSide ?? null,
+        precision: model.precision,
+        figures: model.figures,
+        instances: instances.filter((instance) => instance.expert === id),
+      };
+    });
   });
 
   app.get('/openapi.json', { schema: { ...open, hide: true } }, async () => app.swagger());

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { z } from 'zod';
-import { decimal } from '../../../shared/settings/decimal.ts';
-import { ConfigError } from '../../../shared/settings/settings.ts';
+import { decimal } from './decimal.ts';
+import { ConfigError } from './settings.ts';
 
 /** Whom a key belongs to, and how often it may be used. */
 export interface KeyHolder {

@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import { decimal } from '../../../shared/settings/decimal.ts';
+import type { PreparedStrategy } from '../strategies/prepare.ts';
+
+/** The longest deadline that can be asked for, in milliseconds. */
+export const MOST_MS = 600_000;
+
+/** Parameters that every strategy heeds. */
+const common = (names: [string, ...string[]]) => ({
+  topK: decimal(z.number().int().min(1).max(1000)).default(5).describe('how many labels to return'),
+  deadlineMs: decimal(z.number().int().min(1).max(MOST_MS)).optional().describe('time for the answer'),
+  explain: z
+    .preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean())
+    .default(false)
+    .describe("whether to add the generalist's own labels, as `edge`"),
+  strategy: z.enum(names).default(names[0]).describe('who may answer'),
+  damaged: z
+    .enum(['accept', 'refuse'])
+    .default('accept')
+    .describe('what becomes of a picture of which a part is missing or broken: it is answered with a mark, or refused'),
+});
+
+/** What callers may ask: checked where it comes in, and published as OpenAPI. The first of the strategies is the default. */
+export function createQuery(strategies: Map<string, PreparedStrategy>) {
+  const own = Object.assign({}, ...[...strategies.values()].map(({ kind }) => kind.query)) as z.ZodRawShape;
+  const shape = { ...own, ...common([...strategies.keys()] as [string, ...string[]]) };
+  const known = Object.keys(shape).join(', ');
+  const nameKnown = ({ code, keys }: { code?: string | undefined; keys?: unknown }) => {
+    if (code !== 'unrecognized_keys') return undefined;
+    return `there is no parameter ${(keys as string[]).map((key) => key.slice(0, 40)).join(', ')}; there are ${known}`;
+  };
+  return z.object(shape, { error: nameKnown }).strict();
+}
+
+export type QuerySchema = ReturnType<typeof createQuery>;
+/** Parameters of strategies are among them under their own names. */
+export type Query = z.infer<z.ZodObject<ReturnType<typeof common>>> & Record<string, unknown>;

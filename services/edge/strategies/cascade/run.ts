@@ -1,0 +1,103 @@
+import { type CascadeView, viewCascade } from '../../../../shared/bundle/view.ts';
+import { ATTRIBUTES } from '../../../../shared/observe/names.ts';
+import { inSpan, type Span, SpanKind } from '../../../../shared/observe/telemetry.ts';
+import { type Judgement, judge, mergeExpert } from '../../../../shared/policy/cascade.ts';
+import { topK } from '../../../../shared/policy/probabilities.ts';
+import type { Experts } from '../../experts/experts.ts';
+import type { Parcel } from '../../experts/parcel.ts';
+import { toAttributes } from '../attributes.ts';
+import type { Models, Outcome, Prepared, Setup, Task } from '../strategy.ts';
+import { type CascadeDecision, cascadeDecision, type Reason } from './decision.ts';
+
+/** Says from the gate's value whether the generalist's answer stands; only two of the reasons escalate. */
+export interface Gate {
+  decide(value: number, threshold: number): Reason;
+  /** Whatever the generalist says, an expert will be asked. */
+  always(threshold: number): boolean;
+}
+
+const escalating: string[] = ['low-confidence', 'always-escalates'] satisfies Reason[];
+
+/**
+ * Ask the Expert (arXiv:2602.13334): the generalist answers; if the gate says so, an expert is asked, the best by the
+ * manifest's scoring if it answers, and both outputs are merged. Whatever fails beyond the generalist degrades to it.
+ */
+export function prepareCascade({ name, bundle }: Setup<unknown>, of: string, gate: Gate): Prepared<CascadeDecision> {
+  const view = viewCascade(bundle.manifest, of);
+  const { generalist, routing } = view;
+  const { labels } = bundle.manifest;
+
+  function decide({ value, candidates }: Judgement, threshold: number): CascadeDecision {
+    const reason = gate.decide(value, threshold);
+    const metric = view.gate.measure;
+    return { strategy: name, metric, value, threshold, candidates, reason, policyVersion: bundle.policyVersion };
+  }
+
+  function describe(span: Span, decision: CascadeDecision, expert: string, probabilities: Float64Array): void {
+    if (!span.isRecording()) return;
+    span.setAttributes({
+      ...toAttributes(cascadeDecision, decision),
+      [ATTRIBUTES.topK]: topK(probabilities, routing.k).map((label) => labels[label] as string),
+      [ATTRIBUTES.expert]: expert,
+    });
+  }
+
+  return {
+    rule: generalist.rule,
+    settle: ({ threshold = view.gate.threshold }) => ({ threshold }),
+    async run(here, there, task) {
+      const begun = performance.now();
+      const threshold = task.query.threshold as number;
+      const parcel = there.pack(task.image, task.original, routing.encoding, task);
+      // An expert will be asked in any case: the picture is packed meanwhile.
+      if (gate.always(threshold) && there.reachable && !there.sheds(task)) parcel.open().catch(() => {});
+      const judgement = judge(view, await askGeneralist(generalist.id, here, task));
+      const probabilities = judgement.edge;
+      const edgeMs = performance.now() - begun;
+
+      return inSpan('route', SpanKind.INTERNAL, async (span) => {
+        const decision = decide(judgement, threshold);
+        const wanted = escalating.includes(decision.reason);
+        describe(span, decision, wanted ? (decision.candidates[0]?.expert ?? '') : '', probabilities);
+        const edge: Outcome<CascadeDecision> = {
+          probabilities,
+          edgeProbabilities: probabilities,
+          answeredBy: null,
+          route: 'edge',
+          degraded: null,
+          decision,
+          timings: { edgeMs, encodeMs: 0 },
+          hops: [],
+        };
+        if (!wanted) return edge;
+        const outcome = await escalate(view, edge, parcel, there, task);
+        span.setAttribute(ATTRIBUTES.answeredBy, outcome.answeredBy ?? 'generalist');
+        if (outcome.degraded !== null) span.setAttribute(ATTRIBUTES.degraded, outcome.degraded);
+        return outcome;
+      });
+    },
+  };
+}
+
+async function askGeneralist(generalist: string, here: Models, task: Task): Promise<Float32Array> {
+  const run = () => here.run(generalist, task.image, task.deadline);
+  const { outputs } = await inSpan('generalist', SpanKind.INTERNAL, run);
+  task.work.done();
+  return outputs.logits?.data as Float32Array;
+}
+
+/** The best expert's answer merged with the generalist's, or that one marked `degraded`. */
+async function escalate(
+  view: CascadeView,
+  edge: Outcome<CascadeDecision>,
+  parcel: Parcel,
+  there: Experts,
+  task: Task,
+): Promise<Outcome<CascadeDecision>> {
+  const [first, runnerUp] = edge.decision.candidates.map(({ expert }) => expert) as [string, string?];
+  const { outputs, answeredBy, degraded, hops } = await there.ask([first, runnerUp], parcel, task);
+  const timings = { ...edge.timings, encodeMs: degraded === 'overloaded' && hops.length === 0 ? 0 : parcel.encodeMs };
+  if (outputs === null || answeredBy === null) return { ...edge, timings, hops, degraded };
+  const probabilities = mergeExpert(view, edge.edgeProbabilities, answeredBy, outputs.logits?.data as Float32Array);
+  return { ...edge, probabilities, route: 'expert', answeredBy, timings, hops };
+}

@@ -1,0 +1,18 @@
+const TOKEN = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g;
+
+/** The first key that an object of a JSON text holds twice, if one does: `JSON.parse` keeps the last without a word. */
+export function findDuplicateKey(text: string): string | undefined {
+  const open: (Set<string> | undefined)[] = [];
+  for (const [token, isKey] of text.matchAll(TOKEN)) {
+    if (token === '{') open.push(new Set());
+    else if (token === '[') open.push(undefined);
+    else if (token === '}' || token === ']') open.pop();
+    else if (isKey !== undefined) {
+      const key = JSON.parse(token.slice(0, -isKey.length)) as string;
+      const keys = open.at(-1);
+      if (keys?.has(key)) return key;
+      keys?.add(key);
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,61 @@
+import { z } from 'zod';
+import { BATCH, tensorTypes } from '../wire/tensor.ts';
+import { file, sha256 } from './fields.ts';
+
+/** What a dimension is called whose length each run chooses. */
+const free = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'a free dimension must be a lower-case name');
+
+const tensor = z.strictObject({
+  type: z.enum(tensorTypes),
+  shape: z.array(z.union([z.number().int().positive(), free])).min(1),
+});
+
+/** How a picture becomes an input: a square of 8-bit RGB pixels. */
+const pictureRule = z.strictObject({
+  /** Side of the square in pixels. */
+  side: z.number().int().min(1).max(1024),
+  fit: z.enum(['cover', 'fill', 'contain']),
+  kernel: z.enum(['nearest', 'linear', 'cubic', 'mitchell', 'lanczos2', 'lanczos3']),
+  background: z.array(z.number().int().min(0).max(255)).length(3),
+  /** Values of the picture that become 0 and 255. */
+  range: z.tuple([z.number(), z.number()]).default([0, 255]),
+  /** Side in pixels to which the graph resizes by itself. */
+  networkSide: z.number().int().positive(),
+  /** Per channel, of pixels in 0..1; the graph applies them by itself. */
+  mean: z.array(z.number()).length(3),
+  std: z.array(z.number().positive()).length(3),
+});
+
+/** A model: its file, and what goes in and comes out. */
+export const modelSchema = z.strictObject({
+  file,
+  sha256,
+  bytes: z.number().int().positive(),
+  /** By the graph's names. At most one says how a picture becomes it. */
+  inputs: z
+    .record(z.string().min(1), tensor.extend({ picture: pictureRule.optional() }))
+    .refine((inputs) => Object.keys(inputs).length > 0, 'declares no input'),
+  outputs: z
+    .record(z.string().min(1), tensor)
+    .refine((outputs) => Object.keys(outputs).length > 0, 'declares no output'),
+  precision: z.enum(['float32', 'int8']),
+  parameters: z.number().int().positive(),
+  figures: z.record(z.string(), z.number()),
+  extra: z.record(z.string(), z.unknown()).optional(),
+});
+
+export type TensorSpec = z.infer<typeof tensor>;
+export type PictureRule = z.infer<typeof pictureRule>;
+export type ModelEntry = z.infer<typeof modelSchema>;
+
+/** Mistakes of one model's entry that its fields alone do not show. */
+export function checkModel(model: ModelEntry, complain: (path: string[], message: string) => void): void {
+  const pictures = Object.entries(model.inputs).filter(([, { picture }]) => picture);
+  if (pictures.length > 1) complain(['inputs'], 'more than one says how a picture becomes it');
+  for (const [name, { type, shape, picture }] of pictures) {
+    const wanted = [BATCH, picture?.side, picture?.side, 3];
+    if (type !== 'uint8' || shape.join() !== wanted.join()) {
+      complain(['inputs', name], `a picture of this side becomes uint8 [${wanted.join(', ')}]`);
+    }
+  }
+}

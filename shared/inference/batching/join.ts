@@ -1,0 +1,31 @@
+import type { Tensor, Tensors } from '../../wire/tensor.ts';
+
+/** Items of unlike shapes cannot lie side by side in one tensor. */
+export function haveShapesOf(inputs: Tensors, others: Tensors): boolean {
+  return Object.entries(inputs).every(([name, { shape }]) => shape.join() === others[name]?.shape.join());
+}
+
+/** The inputs of several items as those of one run. */
+export function joinInputs(items: Tensors[]): Tensors {
+  const [first] = items as [Tensors];
+  if (items.length === 1) return first;
+  return Object.fromEntries(
+    Object.entries(first).map(([name, { type, shape, data }]) => {
+      const joined = new (data.constructor as new (length: number) => typeof data)(data.length * items.length);
+      items.forEach((item, i) => void joined.set((item[name] as Tensor).data as never, i * data.length));
+      return [name, { type, shape: [items.length, ...shape.slice(1)], data: joined }];
+    }),
+  );
+}
+
+/** The outputs of item `i` of the `count` of a run. */
+export function outputsOf(outputs: Tensors, i: number, count: number): Tensors {
+  if (count === 1) return outputs;
+  return Object.fromEntries(
+    Object.entries(outputs).map(([name, { type, shape, data }]) => {
+      const length = data.length / count;
+      const part = data.subarray(i * length, (i + 1) * length);
+      return [name, { type, shape: [1, ...shape.slice(1)], data: part }];
+    }),
+  );
+}

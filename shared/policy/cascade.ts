@@ -1,0 +1,32 @@
+import type { CascadeView, Member } from '../bundle/view.ts';
+import type { Candidate } from './candidate.ts';
+import { decideRouting } from './gate.ts';
+import { mergeLogLinear } from './merge.ts';
+import { softmax } from './probabilities.ts';
+
+/** What a cascade makes of the generalist's logits. */
+export interface Judgement {
+  /** The generalist's calibrated probabilities [n]. */
+  edge: Float64Array;
+  /** What the gate's measure gives. */
+  value: number;
+  /** Best first; never empty. */
+  candidates: Candidate[];
+}
+
+/** The generalist's logits [n] -> its probabilities, how sure it is, and whom to ask. */
+export function judge(cascade: CascadeView, logits: ArrayLike<number>): Judgement {
+  const edge = softmax(logits, cascade.generalist.temperature);
+  return { edge, ...decideRouting(edge, cascade) };
+}
+
+/** The answer's probabilities [n], of the generalist's and the logits [n] of the expert that was asked. */
+export function mergeExpert(
+  { experts, routing }: CascadeView,
+  edge: Float64Array,
+  expert: string,
+  logits: ArrayLike<number>,
+): Float64Array {
+  const { temperature } = experts.find(({ id }) => id === expert) as Member;
+  return mergeLogLinear(edge, softmax(logits, temperature), routing.merge);
+}

@@ -1,0 +1,29 @@
+import { AppError } from '../request/errors.ts';
+import type { Message } from './message.ts';
+import { type EncodedImage, mediaTypes, PIXELS_TYPE, type RawImage, readPixels } from './picture.ts';
+import type { Tensors } from './tensor.ts';
+import { decodeTensors, encodeTensors, isTensors } from './tensors.ts';
+
+/** The header that says what a message's bytes are. */
+export const PAYLOAD = 'Ask-Payload';
+
+/** What a question to a model is about: a picture, as pixels or a file, or the model's inputs themselves. */
+export type Body = RawImage | EncodedImage | { tensors: Tensors };
+
+export function encodeBody(body: Body): { type: string; payload: Uint8Array } {
+  if ('tensors' in body) return encodeTensors(body.tensors);
+  if ('bytes' in body) return { type: body.type, payload: body.bytes };
+  return { type: `${PIXELS_TYPE}; width=${body.width}; height=${body.height}`, payload: body.pixels };
+}
+
+/** Throws AppError `unsupported-media-type` or `invalid-body`. */
+export function decodeBody({ headers, payload }: Message): Body {
+  const named = headers[PAYLOAD] ?? '';
+  const type = mediaTypes.find((candidate) => candidate === named);
+  if (type) return { bytes: payload, type };
+  if (isTensors(named)) return { tensors: decodeTensors(named, payload) };
+  const pixels = readPixels(named, payload);
+  if (pixels) return pixels;
+  const known = [PIXELS_TYPE, ...mediaTypes, 'tensors'].join(', ');
+  throw new AppError('unsupported-media-type', `${PAYLOAD} is '${named.slice(0, 80)}', expected one of ${known}`);
+}
