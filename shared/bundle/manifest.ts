@@ -40,7 +40,8 @@ function checkStrategy(manifest: Manifest, name: string, kinds: SettingsKinds, c
   const given = manifest.strategies[name] as Manifest['strategies'][string];
   const kind = Object.hasOwn(kinds, given.kind) ? kinds[given.kind] : undefined;
   if (kind === undefined) {
-    return complain(['strategies', name, 'kind'], `'${given.kind}' is none of ${Object.keys(kinds).join(', ')}`);
+    complain(['strategies', name, 'kind'], `'${given.kind}' is none of ${Object.keys(kinds).join(', ')}`);
+    return;
   }
   const parsed = kind.schema.safeParse(given);
   if (!parsed.success) {

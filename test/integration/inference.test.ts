@@ -86,7 +86,7 @@ describe('running', () => {
     expect(new Set(runs.slice(0, 4)).size).toBe(1);
     expect(new Set(runs).size).toBe(2);
     expect(other?.outputs.logits?.data).toEqual(Float32Array.of(1, 2, 3, 4));
-    expect(alike.map(({ outputs }) => (outputs.logits?.data as Float32Array)[0])).toEqual(
+    expect(alike.map(({ outputs }) => outputs.logits?.data[0])).toEqual(
       reds.map((red) => expect.closeTo(red / 10, 3)),
     );
     expect(alike.map(({ outputs }) => outputs.attention?.data.length)).toEqual(Array(6).fill(3));
@@ -101,7 +101,7 @@ describe('running', () => {
       const reds = Array.from({ length: 40 }, (_, i) => 5 * i);
       const pictures = reds.map((red) => square(black.map((_, i) => (i % 3 === 0 ? red : 0))));
       const runs = await Promise.all(pictures.map((pixels) => context.pool.run(context.warm, pixels, { batch: 4 })));
-      expect(runs.map(({ outputs }) => (outputs.logits?.data as Float32Array)[0])).toEqual(
+      expect(runs.map(({ outputs }) => outputs.logits?.data[0])).toEqual(
         reds.map((red) => expect.closeTo(red / 10, 3)),
       );
       expect(lines.map(({ model, msg }) => ({ model, msg }))).toEqual([
