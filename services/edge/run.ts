@@ -15,7 +15,14 @@ await runProcess({ name: 'ask-edge', usage }, async (config, log) => {
   started.defer(() => bus.close());
   const pool = started.use(createPool(config, config.ASK_EDGE_QUEUE, log));
   const { startEdge } = await import('./service.ts'); // loaded while the model processes start
-  const edge = await startEdge({ bus, bundle, config, log, pool, expected: { experts: bundle.there, graceMs: GRACE_MS } });
+  const edge = await startEdge({
+    bus,
+    bundle,
+    config,
+    log,
+    pool,
+    expected: { experts: bundle.there, graceMs: GRACE_MS },
+  });
   started.defer(() => edge.stop());
   const running = started.move();
   return { stop: () => running.disposeAsync() };

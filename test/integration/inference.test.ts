@@ -86,9 +86,7 @@ describe('running', () => {
     expect(new Set(runs.slice(0, 4)).size).toBe(1);
     expect(new Set(runs).size).toBe(2);
     expect(other?.outputs.logits?.data).toEqual(Float32Array.of(1, 2, 3, 4));
-    expect(alike.map(({ outputs }) => outputs.logits?.data[0])).toEqual(
-      reds.map((red) => expect.closeTo(red / 10, 3)),
-    );
+    expect(alike.map(({ outputs }) => outputs.logits?.data[0])).toEqual(reds.map((red) => expect.closeTo(red / 10, 3)));
     expect(alike.map(({ outputs }) => outputs.attention?.data.length)).toEqual(Array(6).fill(3));
   });
 
