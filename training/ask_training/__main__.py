@@ -9,13 +9,13 @@ import json
 import sys
 from pathlib import Path
 
-from .bundle import write_bundle
-from .check import read_experiment
-from .forward import keep_freed_memory
-from .groups import check_sizes
-from .run import Run
-from .serve import export_model
-from .stages import check_stages, needed, perform
+from .experiment.check import read_experiment
+from .export.bundle import write_bundle
+from .export.choose_form import export_model
+from .models.forward import keep_freed_memory
+from .train.groups import check_sizes
+from .train.run import Run
+from .train.stages import check_stages, needed, perform
 
 HERE = Path(__file__).resolve().parent.parent
 LEAST_VALIDATION = 10  # half of them fit the policy, in as many folds

@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .check import read_experiment
-from .files import write_json
-from .forward import keep_freed_memory
-from .measure import cost, measure
-from .run import Run
-from .sources import read_records
-from .stages import needed, perform
+from .data.files import write_json
+from .data.sources import read_records
+from .experiment.check import read_experiment
+from .models.forward import keep_freed_memory
+from .report.measure import cost, measure
+from .train.run import Run
+from .train.stages import needed, perform
 
 COLUMNS = {
     "own": "experts, own classes", "ownOnly": "the same, other classes ruled out", "system": "system, 40 % escalated",

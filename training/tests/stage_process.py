@@ -18,10 +18,10 @@ from safetensors.torch import save_file
 from support import STAGE
 from torch import Tensor
 
-from ask_training import engine
-from ask_training.data import Pictures
-from ask_training.sources import read_source
-from ask_training.vit import VisionTransformer
+from ask_training.data.pictures import Pictures
+from ask_training.data.sources import read_source
+from ask_training.models.vit import VisionTransformer
+from ask_training.train import engine
 
 
 class Watched(Pictures):

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ask_training.config import Stage
-from ask_training.run import Run
-from ask_training.vit import VisionTransformer
+from ask_training.experiment.config import Stage
+from ask_training.models.vit import VisionTransformer
+from ask_training.train.run import Run
 
 SIDE = 32
 TRAINING = Path(__file__).resolve().parent.parent

@@ -7,8 +7,8 @@ import torch
 from support import CONFIG, Made
 
 from ask_training.compare import main
-from ask_training.data import Pictures
-from ask_training.measure import Said, answers, measure
+from ask_training.data.pictures import Pictures
+from ask_training.report.measure import Said, answers, measure
 
 VARIANT = 'extends = "tiny.toml"\nname = "{name}"\nfamily = "family"\n'
 

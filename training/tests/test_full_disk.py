@@ -11,13 +11,13 @@ import pytest
 import torch
 from support import STAGE, Made, lively_model, noise
 
-from ask_training import engine
 from ask_training.__main__ import main
-from ask_training.bundle import write_bundle
-from ask_training.data import Pictures
-from ask_training.engine import train_stage
-from ask_training.files import write_atomically, write_json
-from ask_training.run import Run, load_logits, save_logits
+from ask_training.data.files import write_atomically, write_json
+from ask_training.data.pictures import Pictures
+from ask_training.export.bundle import write_bundle
+from ask_training.train import engine
+from ask_training.train.engine import train_stage
+from ask_training.train.run import Run, load_logits, save_logits
 
 
 @contextmanager

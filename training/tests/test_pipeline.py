@@ -15,11 +15,11 @@ from PIL import Image
 from support import Made, unpack, write_records
 
 from ask_training.__main__ import main
-from ask_training.export import run_onnx
-from ask_training.forward import predict
-from ask_training.golden import golden_pixels
-from ask_training.run import accuracies
-from ask_training.vit import at_size
+from ask_training.export.golden import golden_pixels
+from ask_training.export.graph import run_onnx
+from ask_training.models.forward import predict
+from ask_training.models.vit import at_size
+from ask_training.train.run import accuracies
 
 RESULTS = ["generalist", "base", *(f"{stage}-{i}" for stage in ("widening", "specialist") for i in (1, 2, 3))]
 MODELS = ["generalist", "expert-1", "expert-2", "expert-3"]

@@ -1,0 +1,127 @@
+"""Reads an experiment and checks what types cannot say: ranges, and stages that name architectures and earlier stages."""
+
+import re
+from pathlib import Path
+
+from ..models.vit import PATCH
+from .config import Architecture, Experiment, Stage
+from .parse import read_file
+
+BEGINNINGS = ("weights", "scratch")
+TAKEN = ("all", "export", "bundle", "groups")  # commands, and a file of the run folder
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Raises ValueError naming the file and the field that is wrong."""
+    experiment = read_file(Experiment, path)
+    check(experiment, str(path))
+    return experiment
+
+
+def check(experiment: Experiment, where: str) -> None:
+    """Raises ValueError saying what is wrong."""
+    _require(_experiment_rules(experiment), where)
+    for name, architecture in experiment.architectures.items():
+        _require(_architecture_rules(architecture), f"{where}: architecture {name!r}")
+    known = set(BEGINNINGS)
+    for stage in experiment.stages:
+        _require(_stage_rules(experiment, stage, known), f"{where}: stage {stage.name!r}")
+        known |= {stage.name, *_results(experiment, stage)}
+    _require(_bundle_rules(experiment), where)
+
+
+def _require(rules: list[tuple[bool, str]], where: str) -> None:
+    for holds, message in rules:
+        if not holds:
+            raise ValueError(f"{where}: {message}")
+
+
+def _experiment_rules(experiment: Experiment) -> list[tuple[bool, str]]:
+    groups, operating = experiment.groups, experiment.operating
+    rules = ("confusion", "overlap", "superclass", "random")
+    return [
+        (bool(NAME.fullmatch(experiment.name)), f"name must be lower-case letters, digits, - and _, got {experiment.name!r}"),
+        (0 < experiment.validation < 1, f"validation must lie between 0 and 1, got {experiment.validation}"),
+        (0 < experiment.subset <= 1, f"subset must lie above 0 and be at most 1, got {experiment.subset}"),
+        (experiment.side >= 1, f"side must be at least 1, got {experiment.side}"),
+        (groups.count >= 1, f"groups: count must be at least 1, got {groups.count}"),
+        (groups.by in rules, f"groups: by must be {', '.join(rules[:-1])} or {rules[-1]}, got {groups.by!r}"),
+        (groups.overlap >= 0, f"groups: overlap must be at least 0, got {groups.overlap}"),
+        (groups.smallest >= 2, "groups: smallest must be at least 2: an expert of one class has nothing to tell apart"),
+        (0 < operating.escalation <= 1, f"operating: escalation must lie above 0 and be at most 1, got {operating.escalation}"),
+        (bool(operating.k) and min(operating.k) >= 1, f"operating: k needs whole numbers from 1, got {operating.k}"),
+    ]
+
+
+def _architecture_rules(architecture: Architecture) -> list[tuple[bool, str]]:
+    size, width, heads = architecture.size, architecture.width, architecture.heads
+    return [
+        (size > 0 and size % PATCH == 0, f"size must be a multiple of {PATCH}, got {size}"),
+        (heads > 0 and width > 0 and width % heads == 0, f"width must be a multiple of heads, got {width} and {heads}"),
+        (architecture.depth >= 1, f"depth must be at least 1, got {architecture.depth}"),
+        (0 <= architecture.drop_path < 1, f"drop_path must be at least 0 and below 1, got {architecture.drop_path}"),
+    ]
+
+
+def _stage_rules(experiment: Experiment, stage: Stage, known: set[str]) -> list[tuple[bool, str]]:
+    stages = {other.name: other for other in experiment.stages}
+    per_group = {name for name, other in stages.items() if other.pictures == "group"}
+    named = dict.fromkeys([stage.start, *stage.teachers, *stage.soup])
+    unknown = [name for name in named if name not in BEGINNINGS and (name not in known or name not in stages)]
+    one_of_many = stage.teachers + ([stage.start] if stage.pictures == "all" else [])
+    split = [name for name in dict.fromkeys(one_of_many) if name in per_group]
+    other_shape = [name for name in stage.soup if name in known & stages.keys() and stages[name].architecture != stage.architecture]
+    taken = known.union(TAKEN).intersection([stage.name, *_results(experiment, stage)])
+    return [
+        (bool(NAME.fullmatch(stage.name)), "a name is lower-case letters, digits, - and _"),
+        (not taken, f"the name {', '.join(sorted(taken))} is taken"),
+        (stage.architecture in experiment.architectures, f"architecture {stage.architecture!r} is unknown"),
+        (stage.pictures in ("all", "group"), f"pictures must be 'all' or 'group', got {stage.pictures!r}"),
+        (not unknown, f"{', '.join(map(repr, unknown))} is not an earlier stage"),
+        (not split, f"{', '.join(map(repr, split))} is one model per group"),
+        (not set(stage.teachers + stage.soup) & set(BEGINNINGS), "only earlier stages can teach or go into a soup"),
+        (not other_shape, f"{', '.join(map(repr, other_shape))} has another architecture, a soup needs one and the same"),
+        (bool(stage.teachers) or not stage.hardest, "hardest needs teachers, they say what is hard"),
+        (bool(stage.teachers) or stage.distil == 0, "distil needs teachers"),
+        (stage.distil > 0 or stage.hardest or not stage.teachers, "teachers need a distil above 0 or hardest, or they teach nothing"),
+        (stage.distil > 0 or not stage.watch, "watch needs a distil above 0"),
+        (0 <= stage.distil <= 1, f"distil must lie between 0 and 1, got {stage.distil}"),
+        (0 <= stage.mix <= 1, f"mix must lie between 0 and 1, got {stage.mix}"),
+        (stage.temperature > 0, f"temperature must be above 0, got {stage.temperature}"),
+        (stage.epochs >= (0 if stage.soup else 1) and stage.batch >= 1, "epochs and batch must be at least 1"),
+        (stage.lr > 0 and stage.weight_decay >= 0, "lr must be above 0 and weight_decay at least 0"),
+        (0 <= stage.layer_decay <= 1, f"layer_decay must lie between 0 and 1, got {stage.layer_decay}"),
+        (0 < stage.keep <= 1, f"keep must lie above 0 and be at most 1, got {stage.keep}"),
+        (bool(stage.outsiders) and min(stage.outsiders) >= 0, f"outsiders needs numbers from 0, got {stage.outsiders}"),
+        (bool(stage.freeze) and min(stage.freeze) >= 0, f"freeze needs whole numbers from 0, got {stage.freeze}"),
+    ]
+
+
+def _bundle_rules(experiment: Experiment) -> list[tuple[bool, str]]:
+    bundle, groups = experiment.bundle, experiment.groups
+    pictures = {stage.name: stage.pictures for stage in experiment.stages}
+    named = (bundle.generalist, bundle.experts, *([bundle.checkpoint] if bundle.checkpoint else []))
+    missing = [name for name in named if name not in pictures]
+    return [
+        (not missing, f"bundle: there is no stage {', '.join(map(repr, missing))}"),
+        (pictures.get(groups.of) == "all", f"groups: of must name a stage on all pictures, got {groups.of!r}"),
+        (not experiment.grouped(groups.of), f"groups: {groups.of!r} is made from the groups that it is to decide"),
+        (
+            bundle.second_look >= 0 and bundle.second_look % PATCH == 0,
+            f"bundle: second_look must be 0 or a multiple of {PATCH}, got {bundle.second_look}",
+        ),
+        (bundle.head in ("full", "group"), f"bundle: head must be 'full' or 'group', got {bundle.head!r}"),
+        (
+            pictures.get(bundle.generalist) == "all",
+            f"bundle: the generalist is one model, {bundle.generalist!r} one per group",
+        ),
+        (
+            not bundle.checkpoint or pictures.get(bundle.checkpoint) == "all",
+            f"bundle: the checkpoint is one model, {bundle.checkpoint!r} one per group",
+        ),
+    ]
+
+
+def _results(experiment: Experiment, stage: Stage) -> list[str]:
+    return [f"{stage.name}-{i + 1}" for i in range(experiment.groups.count)] if stage.pictures == "group" else []

@@ -1,0 +1,132 @@
+"""A run folder and what it holds of each model: NAME.safetensors (weights), NAME.json (figures), NAME.npz (validation
+logits), NAME.fit.npz (logits on the fit pictures, once something needs them) and, while it trains, NAME.checkpoint."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.files import write_atomically
+from ..data.pictures import Pictures, split
+from ..data.sources import Source, read_source
+from ..experiment.config import Experiment, Stage
+from ..models.forward import autocast, pick_device, predict
+from ..models.vit import VisionTransformer, load_weights
+
+cached_source = cache(read_source)
+
+
+@dataclass(frozen=True)
+class Run:
+    experiment: Experiment
+    folder: Path
+    data: Path  # see sources.read_source
+    weights: Path | None  # the checkpoint that stages with start = "weights" begin from
+    common: Path | None = None  # where stages that no groups decide are kept, for other runs; default: folder
+
+    @cached_property
+    def source(self) -> Source:
+        return cached_source(self.data, self.experiment.side)
+
+    @cached_property
+    def rows(self) -> tuple[Tensor, Tensor]:
+        """Where fit and validation pictures lie in the data."""
+        pictures = self.source.pictures
+        names, seed = self.source.names, self.experiment.split_seed
+        fit, validation = split(pictures.labels, self.experiment.validation, seed, names)
+        if self.experiment.subset < 1:
+            fit = fit[split(pictures.labels[fit], self.experiment.subset, seed, names)[1]]
+        return fit, validation
+
+    @cached_property
+    def split(self) -> tuple[Pictures, Pictures]:
+        """Fit and validation pictures."""
+        fit, validation = self.rows
+        return self.source.pictures.at(fit), self.source.pictures.at(validation)
+
+    @property
+    def classes(self) -> int:
+        return len(self.source.names)
+
+    def path(self, name: str, suffix: str) -> Path:
+        shared = any(stage.name == name for stage in self.experiment.stages) and not self.experiment.grouped(name)
+        return (self.common if shared and self.common else self.folder) / f"{name}.{suffix}"
+
+    def results(self, stage: Stage) -> list[str]:
+        """Names of the models a stage trains: its own, or one per group."""
+        if stage.pictures == "all":
+            return [stage.name]
+        return [f"{stage.name}-{i + 1}" for i in range(self.experiment.groups.count)]
+
+    def served(self) -> dict[str, str]:
+        """Which result each model of the bundle is, by the model's id."""
+        bundle = self.experiment.bundle
+        names = self.results(self.experiment.stage(bundle.experts))
+        count = self.experiment.groups.count
+        experts = {f"expert-{i + 1}": names[min(i, len(names) - 1)] for i in range(count)}
+        return {"generalist": bundle.generalist} | experts
+
+    def second_look(self, model: str) -> int:
+        """The size at which a model of the bundle looks again; 0 for none."""
+        return 0 if model == "generalist" else self.experiment.bundle.second_look
+
+    def build(self, stage: Stage) -> VisionTransformer:
+        torch.manual_seed(self.experiment.seed)
+        return VisionTransformer(classes=self.classes, **asdict(self.experiment.architectures[stage.architecture]))
+
+    def stage_of(self, name: str) -> Stage:
+        return next(stage for stage in self.experiment.stages if name in self.results(stage))
+
+    def model(self, name: str) -> VisionTransformer:
+        model = self.build(self.stage_of(name))
+        load_weights(model, self.path(name, "safetensors"))
+        return model.eval()
+
+    def logits(self, name: str, suffix: str = "npz") -> Tensor:
+        """Stored validation logits [N, classes] of a model: as trained, or with ``served.npz`` as served."""
+        return load_logits(self.path(name, suffix))
+
+    def fit_logits(self, name: str) -> Tensor:
+        """float16 logits [N, classes] on the fit pictures, plainly resized, as exact as training needs; worked out once."""
+        path = self.path(name, "fit.npz")
+        if not path.exists():
+            print(f"{name}: predicting the fit pictures", flush=True)
+            with autocast(pick_device()):
+                logits = predict(self.model(name), self.split[0].pixels, pick_device())
+            save_logits(path, logits.half())
+        return load_logits(path)
+
+    def figures(self, name: str, suffix: str = "json") -> dict[str, Any]:
+        return json.loads(self.path(name, suffix).read_text())
+
+
+def save_logits(path: Path, logits: Tensor) -> None:
+    def write(to: Path) -> None:
+        with to.open("wb") as file:
+            np.savez(file, logits=logits.numpy())
+
+    write_atomically(path, write)
+
+
+def load_logits(path: Path) -> Tensor:
+    """Raises ValueError naming the file if it is broken."""
+    try:
+        with np.load(path) as stored:
+            return torch.from_numpy(stored["logits"])
+    except (BadZipFile, KeyError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} is broken, remove it and what is named like it: {error}") from error
+
+
+def accuracies(logits: Tensor, labels: Tensor, group: list[int] | None) -> dict[str, float]:
+    right = logits.argmax(1) == labels
+    figures = {"validationAccuracy": round(right.float().mean().item(), 4)}
+    if group is not None:
+        own = torch.isin(labels, torch.tensor(group))
+        figures["validationAccuracyOwnClasses"] = round(right[own].float().mean().item(), 4)
+    return figures
