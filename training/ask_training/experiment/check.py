@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from ..models.vit import PATCH
-from .config import Architecture, Experiment, Stage
+from .config import PATCH, Architecture, Experiment, Stage
 from .parse import read_file
 
 BEGINNINGS = ("weights", "scratch")

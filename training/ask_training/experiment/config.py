@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+PATCH = 16  # pixels a side, as in the checkpoints
+
 
 @dataclass(frozen=True)
 class Architecture:

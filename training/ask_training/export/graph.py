@@ -52,7 +52,16 @@ def export_float(model: VisionTransformer, source: int, with_attention: bool, pa
         served, (example,), input_names=["pixels"], output_names=outputs, opset_version=OPSET, dynamo=True,
         dynamic_shapes=({0: torch.export.Dim("batch")},), optimize=True, verbose=False,
     )
-    onnx.save(program.model_proto, path)
+    onnx.save(forget_source(program.model_proto), path)
+
+
+def forget_source(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Removes, in place, the exporter's notes: paths and lines of the code. The same weights then give the same file
+    in every checkout."""
+    graph = model.graph
+    for noted in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del noted.metadata_props[:]
+    return model
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-PATCH = 16  # pixels a side, as in the checkpoints
+from ..experiment.config import PATCH
 
 
 class PatchEmbed(nn.Module):
