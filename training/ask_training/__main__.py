@@ -44,6 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
                              f"add pictures, or raise validation in {options.config}")
         if max(experiment.operating.k) > run.classes:
             raise ValueError(f"{options.config}: operating: k goes to {max(experiment.operating.k)}, there are {run.classes} classes")
+        for stage in experiment.stages:
+            run.architecture(stage)
         keep_freed_memory()
         for step in steps if options.what == "all" else [options.what]:
             do(step, run, options)

@@ -18,7 +18,7 @@ from ask_training.__main__ import main
 from ask_training.export.golden import golden_pixels
 from ask_training.export.graph import run_onnx
 from ask_training.models.forward import predict
-from ask_training.models.vit import at_size
+from ask_training.models.weights import at_size
 from ask_training.train.run import accuracies
 
 RESULTS = ["generalist", "base", *(f"{stage}-{i}" for stage in ("widening", "specialist") for i in (1, 2, 3))]

@@ -54,11 +54,13 @@ def _experiment_rules(experiment: Experiment) -> list[tuple[bool, str]]:
 
 
 def _architecture_rules(architecture: Architecture) -> list[tuple[bool, str]]:
-    size, width, heads = architecture.size, architecture.width, architecture.heads
+    size, width, heads, patch = architecture.size, architecture.width, architecture.heads, architecture.patch
+    given = {name: value for name in ("width", "depth", "heads", "patch") if (value := getattr(architecture, name)) is not None}
+    too_small = [f"{name} must be at least 1, got {value}" for name, value in {"size": size, **given}.items() if value < 1]
     return [
-        (size > 0 and size % PATCH == 0, f"size must be a multiple of {PATCH}, got {size}"),
-        (heads > 0 and width > 0 and width % heads == 0, f"width must be a multiple of heads, got {width} and {heads}"),
-        (architecture.depth >= 1, f"depth must be at least 1, got {architecture.depth}"),
+        (not too_small, "".join(too_small[:1])),
+        (not patch or size % patch == 0, f"size must be a multiple of {patch}, got {size}"),
+        (not width or not heads or width % heads == 0, f"width must be a multiple of heads, got {width} and {heads}"),
         (0 <= architecture.drop_path < 1, f"drop_path must be at least 0 and below 1, got {architecture.drop_path}"),
     ]
 
@@ -76,6 +78,10 @@ def _stage_rules(experiment: Experiment, stage: Stage, known: set[str]) -> list[
         (bool(NAME.fullmatch(stage.name)), "a name is lower-case letters, digits, - and _"),
         (not taken, f"the name {', '.join(sorted(taken))} is taken"),
         (stage.architecture in experiment.architectures, f"architecture {stage.architecture!r} is unknown"),
+        (
+            stage.start != "scratch" or _is_whole(experiment.architectures.get(stage.architecture)),
+            f"architecture {stage.architecture!r} needs width and depth: there is no checkpoint to take them from",
+        ),
         (stage.pictures in ("all", "group"), f"pictures must be 'all' or 'group', got {stage.pictures!r}"),
         (not unknown, f"{', '.join(map(repr, unknown))} is not an earlier stage"),
         (not split, f"{', '.join(map(repr, split))} is one model per group"),
@@ -124,3 +130,7 @@ def _bundle_rules(experiment: Experiment) -> list[tuple[bool, str]]:
 
 def _results(experiment: Experiment, stage: Stage) -> list[str]:
     return [f"{stage.name}-{i + 1}" for i in range(experiment.groups.count)] if stage.pictures == "group" else []
+
+
+def _is_whole(architecture: Architecture | None) -> bool:
+    return architecture is None or None not in (architecture.width, architecture.depth)

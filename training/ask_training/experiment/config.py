@@ -8,11 +8,15 @@ PATCH = 16  # pixels a side, as in the checkpoints
 
 @dataclass(frozen=True)
 class Architecture:
+    """What is left out comes from the checkpoint that training starts from, but for the heads: no tensor tells them, they
+    are then 64 wide."""
+
     size: int  # pixels a side of the picture the network sees
-    width: int
-    depth: int
-    heads: int
-    drop_path: float
+    width: int | None = None
+    depth: int | None = None
+    heads: int | None = None
+    drop_path: float = 0.0
+    patch: int | None = None  # pixels a side; from scratch 16
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 EXPECTED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
@@ -34,6 +35,8 @@ def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse(kind: Any, value: Any, where: str) -> Any:
+    if isinstance(kind, UnionType):  # optional: left out, there is no way to say None
+        [kind] = set(get_args(kind)) - {NoneType}
     container = get_origin(kind)
     if container is list and isinstance(value, list):
         return [_parse(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value)]

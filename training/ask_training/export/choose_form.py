@@ -10,7 +10,8 @@ from torch import Tensor
 from ..data.files import digest, write_json
 from ..data.pictures import held_back
 from ..models.forward import pick_device, predict
-from ..models.vit import VisionTransformer, at_size
+from ..models.vit import VisionTransformer
+from ..models.weights import at_size
 from ..train.run import Run, accuracies, save_logits
 from .golden import golden_pixels
 from .graph import Served, export_float, run_onnx

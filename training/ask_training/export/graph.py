@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ..data.resample import resize_matrix
 from ..models.forward import MEAN, STD
-from ..models.vit import VisionTransformer, at_size
+from ..models.vit import VisionTransformer
+from ..models.weights import at_size
 
 OPSET = 23  # the first with Attention, and with Gelu: a fifth less time than their parts
 

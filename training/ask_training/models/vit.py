@@ -1,15 +1,13 @@
 """A Vision Transformer whose parameter names follow timm, so that timm and DeiT checkpoints load as they are."""
 
 import math
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..experiment.config import PATCH
+from .shape import DEIT, Form
 
 
 class PatchEmbed(nn.Module):
@@ -22,10 +20,10 @@ class PatchEmbed(nn.Module):
 
 
 class Attention(nn.Module):
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, bias: bool = True):
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv = nn.Linear(width, 3 * width, bias)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, queries: int, with_weights: bool) -> tuple[Tensor, Tensor | None]:
@@ -50,8 +48,8 @@ class Attention(nn.Module):
             q, k, v = self.qkv(x).split(width, -1)
         else:
             weight, bias = self.qkv.weight, self.qkv.bias
-            q = F.linear(x[:, :queries], weight[:width], bias[:width])
-            k, v = F.linear(x, weight[width:], bias[width:]).split(width, -1)
+            q = F.linear(x[:, :queries], weight[:width], None if bias is None else bias[:width])
+            k, v = F.linear(x, weight[width:], None if bias is None else bias[width:]).split(width, -1)
         return q, k, v
 
 
@@ -65,13 +63,24 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
+class LayerScale(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((width,), 1e-5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gamma
+
+
 class Block(nn.Module):
-    def __init__(self, width: int, heads: int, drop_path: float):
+    def __init__(self, width: int, heads: int, drop_path: float, form: Form = DEIT):
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
-        self.attn = Attention(width, heads)
+        self.attn = Attention(width, heads, form.qkv_bias)
+        self.ls1 = LayerScale(width) if form.layer_scale else nn.Identity()
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = Mlp(width, 4 * width)
+        self.mlp = Mlp(width, form.hidden or 4 * width)
+        self.ls2 = LayerScale(width) if form.layer_scale else nn.Identity()
         self.drop_path = drop_path
 
     def _residual(self, x: Tensor) -> Tensor:
@@ -83,111 +92,108 @@ class Block(nn.Module):
     def forward(self, x: Tensor, queries: int, with_weights: bool = False) -> tuple[Tensor, Tensor | None]:
         """x [B, tokens, width] -> the first ``queries`` tokens after the block."""
         mixed, weights = self.attn(self.norm1(x), queries, with_weights)
-        x = x[:, :queries] + self._residual(mixed)
-        return x + self._residual(self.mlp(self.norm2(x))), weights
+        x = x[:, :queries] + self._residual(self.ls1(mixed))
+        return x + self._residual(self.ls2(self.mlp(self.norm2(x)))), weights
 
 
 class VisionTransformer(nn.Module):
-    """Dosovitskiy et al. (arXiv:2010.11929) with DeiT's sizes (arXiv:2012.12877); a CLS token, no distillation token."""
+    """Dosovitskiy et al. (arXiv:2010.11929) with DeiT's sizes (arXiv:2012.12877), or another form. Its tokens are the
+    class token, the registers and the patches."""
 
     def __init__(
         self, size: int, classes: int, patch: int = PATCH, width: int = 192, depth: int = 12, heads: int = 3,
-        drop_path: float = 0.0,
+        drop_path: float = 0.0, form: Form = DEIT,
     ):
         super().__init__()
         if size % patch:
             raise ValueError(f"size {size} is not a multiple of the patch size {patch}")
-        self.size, self.patch = size, patch
+        self.size, self.patch, self.form = size, patch, form
         self.patch_embed = PatchEmbed(patch, width)
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.pos_embed = nn.Parameter(torch.zeros(1, (size // patch) ** 2 + 1, width))
+        if form.class_token:
+            self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        if form.registers:
+            self.reg_token = nn.Parameter(torch.zeros(1, form.registers, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, self.patches + form.class_position, width))
         rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
-        self.blocks = nn.ModuleList(Block(width, heads, rate) for rate in rates)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.blocks = nn.ModuleList(Block(width, heads, rate, form) for rate in rates)
+        self.norm = nn.Identity() if form.fc_norm else nn.LayerNorm(width, eps=1e-6)
+        self.fc_norm = nn.LayerNorm(width, eps=1e-6) if form.fc_norm else nn.Identity()
         self.head = nn.Linear(width, classes)
+        self._draw_weights()
+
+    def _draw_weights(self) -> None:
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        nn.init.trunc_normal_(self.cls_token, std=0.02)
+        if self.form.class_token:
+            nn.init.trunc_normal_(self.cls_token, std=0.02)
+        if self.form.registers:
+            nn.init.trunc_normal_(self.reg_token, std=0.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    @property
+    def patches(self) -> int:
+        """Patches of a picture."""
+        return (self.size // self.patch) ** 2
+
+    @property
+    def prefix(self) -> int:
+        """Tokens before the patches."""
+        return self.form.class_token + self.form.registers
+
+    @property
+    def width(self) -> int:
+        return self.patch_embed.proj.out_channels
 
     def forward(self, x: Tensor, keep: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
         """x [B, 3, size, size], normalised -> logits [B, classes].
 
         ``keep`` < 1 drops that share's complement of the patches at random (PatchDropout, arXiv:2208.07220).
         """
-        return self.head(self.norm(self._encode(x, keep, generator)[0])[:, 0])
+        kept = self._draw_patches(x, keep, generator) if keep < 1 else None
+        return self.classify(self.run_blocks(self.embed(x, kept)))
 
     def forward_with_attention(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, classes] and the last block's CLS-to-patch attention [B, patches], mean over heads."""
-        x, weights = self._encode(x, 1.0, None, with_weights=True)
-        assert weights is not None
-        return self.head(self.norm(x)[:, 0]), weights[:, :, 0, 1:].mean(1)
+        if not self.form.class_token:
+            raise ValueError("attention is the class token's, this network has none")
+        last = len(self.blocks) - 1
+        x = self.run_blocks(self.embed(x), stop=last)
+        x, weights = self.blocks[last](x, self._read_tokens(x), with_weights=True)
+        return self.classify(x), weights[:, :, 0, self.prefix :].mean(1)
 
-    def _encode(self, x: Tensor, keep: float, generator: torch.Generator | None, with_weights: bool = False):
-        x = self.patch_embed(x) + self.pos_embed[:, 1:]
-        if keep < 1:
-            order = torch.rand(x.shape[:2], device=x.device, generator=generator).argsort(1)
-            kept = order[:, : max(1, round(keep * x.shape[1]))]
+    def _draw_patches(self, x: Tensor, keep: float, generator: torch.Generator | None) -> Tensor:
+        order = torch.rand((x.shape[0], self.patches), device=x.device, generator=generator).argsort(1)
+        return order[:, : max(1, round(keep * self.patches))]
+
+    def embed(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
+        """x [B, 3, size, size], normalised -> tokens [B, prefix + patches, width]. With ``kept`` [B, K], the places of
+        patches in the grid, row by row, the others are left out: [B, prefix + K, width]."""
+        owned = int(self.form.class_position)
+        x = self.patch_embed(x) + self.pos_embed[:, owned:]
+        if kept is not None:
             x = x.gather(1, kept[:, :, None].expand(-1, -1, x.shape[2]))
-        x = torch.cat([(self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1), x], 1)
-        weights = None
-        for i, block in enumerate(self.blocks):
-            last = i == len(self.blocks) - 1  # of its output only the CLS token is read
-            x, weights = block(x, 1 if last else x.shape[1], with_weights and last)
-        return x, weights
+        before = []
+        if self.form.class_token:
+            before.append(self.cls_token + self.pos_embed[:, :1] if owned else self.cls_token)
+        if self.form.registers:
+            before.append(self.reg_token)
+        return torch.cat([*(token.expand(x.shape[0], -1, -1) for token in before), x], 1)
 
+    def run_blocks(self, x: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        """Tokens [B, T, width] before block ``start`` -> tokens before block ``stop``. The last block gives only the
+        class token where the head reads no other."""
+        for i in range(len(self.blocks))[start:stop]:
+            x, _ = self.blocks[i](x, self._read_tokens(x) if i == len(self.blocks) - 1 else x.shape[1])
+        return x
 
-def at_size(model: VisionTransformer, size: int) -> VisionTransformer:
-    """The same network for pictures of another size: all weights shared, but for the position embedding, resized."""
-    block = model.blocks[0]
-    other = VisionTransformer(
-        size, model.head.out_features, model.patch, model.norm.weight.shape[0], len(model.blocks), block.attn.heads, block.drop_path
-    )
-    other.patch_embed, other.cls_token, other.blocks = model.patch_embed, model.cls_token, model.blocks
-    other.norm, other.head = model.norm, model.head
-    other.pos_embed = nn.Parameter(_resize_positions(model.pos_embed.detach(), (size // model.patch) ** 2 + 1))
-    return other.train(model.training)
+    def _read_tokens(self, x: Tensor) -> int:
+        """How many of the last block's tokens the head reads."""
+        return x.shape[1] if self.form.mean else 1
 
-
-def load_weights(model: VisionTransformer, source: Path | dict[str, Tensor]) -> None:
-    """Loads a timm, DeiT or own checkpoint; the position embedding is resized, a head of other classes left out.
-
-    Raises ValueError naming the file and the first tensor that is missing, unknown or of another shape.
-    """
-    weights = dict(source) if isinstance(source, dict) else _read(source)
-    of = "the checkpoint" if isinstance(source, dict) else source
-    own = model.state_dict()
-    if "pos_embed" in weights:
-        weights["pos_embed"] = _resize_positions(weights["pos_embed"], own["pos_embed"].shape[1])
-    fresh_head = weights.get("head.weight", torch.empty(0)).shape != own["head.weight"].shape
-    if fresh_head:
-        weights["head.weight"], weights["head.bias"] = own["head.weight"], own["head.bias"]
-    for name in sorted(own.keys() | weights.keys()):
-        if name not in weights or name not in own:
-            raise ValueError(f"tensor {name} is {'missing from' if name in own else 'not expected in'} {of}")
-        if weights[name].shape != own[name].shape:
-            raise ValueError(f"tensor {name} has shape {list(weights[name].shape)}, expected {list(own[name].shape)} ({of})")
-    model.load_state_dict(weights)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        hint = "safetensors.torch.save_file(torch.load(FILE)['model'], TO) makes one of DeiT's .pth"
-        raise ValueError(f"{path}: not a safetensors file ({hint}): {error}") from error
-
-
-def _resize_positions(positions: Tensor, tokens: int) -> Tensor:
-    if positions.ndim != 3 or positions.shape[1] in (0, 1, tokens):
-        return positions
-    cls, grid = positions[:, :1], positions[:, 1:]
-    old, new = math.isqrt(grid.shape[1]), math.isqrt(tokens - 1)
-    if old * old != grid.shape[1]:
-        shape = list(positions.shape)
-        raise ValueError(f"tensor pos_embed has shape {shape}: not one CLS token and a square of patches")
-    grid = grid.reshape(1, old, old, -1).permute(0, 3, 1, 2).float()
-    grid = F.interpolate(grid, (new, new), mode="bicubic", antialias=True)
-    return torch.cat([cls, grid.flatten(2).transpose(1, 2)], 1)
+    def classify(self, x: Tensor) -> Tensor:
+        """Tokens [B, T, width] after the last block -> logits [B, classes]."""
+        x = self.norm(x)
+        return self.head(self.fc_norm(x[:, self.prefix :].mean(1)) if self.form.mean else x[:, 0])

@@ -30,9 +30,9 @@ def parameter_groups(model: VisionTransformer, stage: Stage) -> list[dict[str, A
         if name.startswith("blocks."):
             layer = int(name.split(".")[1]) + 1
         else:
-            layer = depth + 1 if name.startswith(("norm", "head")) else 0
+            layer = depth + 1 if name.startswith(("norm", "fc_norm", "head")) else 0
         scale = stage.layer_decay ** (depth + 1 - layer)
-        decay = 0.0 if parameter.ndim < 2 or name in ("cls_token", "pos_embed") else stage.weight_decay
+        decay = 0.0 if parameter.ndim < 2 or name in ("cls_token", "reg_token", "pos_embed") else stage.weight_decay
         group = groups.setdefault((scale, decay), {"params": [], "scale": scale, "weight_decay": decay})
         group["params"].append(parameter)
     return list(groups.values())
@@ -47,7 +47,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 def freeze(model: VisionTransformer, blocks: int) -> None:
     """Stops training of the embeddings and of the first ``blocks`` blocks; 0 trains everything."""
-    early = ("patch_embed.", "cls_token", "pos_embed", *(f"blocks.{i}." for i in range(blocks)))
+    early = ("patch_embed.", "cls_token", "reg_token", "pos_embed", *(f"blocks.{i}." for i in range(blocks)))
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(blocks == 0 or not name.startswith(early))
 

@@ -15,9 +15,11 @@ from torch import Tensor
 from ..data.files import write_atomically
 from ..data.pictures import Pictures, split
 from ..data.sources import Source, read_source
-from ..experiment.config import Experiment, Stage
+from ..experiment.config import PATCH, Architecture, Experiment, Stage
 from ..models.forward import autocast, pick_device, predict
-from ..models.vit import VisionTransformer, load_weights
+from ..models.shape import Shape, head_count, read_shape
+from ..models.vit import VisionTransformer
+from ..models.weights import load_weights
 
 cached_source = cache(read_source)
 
@@ -76,9 +78,35 @@ class Run:
         """The size at which a model of the bundle looks again; 0 for none."""
         return 0 if model == "generalist" else self.experiment.bundle.second_look
 
+    def architecture(self, stage: Stage) -> Architecture:
+        """Complete: what the configuration leaves out is that of the starting weights."""
+        known, shape = self.experiment.architectures[stage.architecture], self.shape(stage)
+        heads = head_count(shape.width, known.heads)
+        if shape.width % heads or known.size % shape.patch:
+            what = f"size must be a multiple of {shape.patch}, got {known.size}" if known.size % shape.patch else (
+                f"width must be a multiple of heads, got {shape.width} and {heads}")
+            raise ValueError(f"architecture {stage.architecture!r}: {what}")
+        return Architecture(known.size, shape.width, shape.depth, heads, known.drop_path, shape.patch)
+
+    def shape(self, stage: Stage) -> Shape:
+        known = self.experiment.architectures[stage.architecture]
+        if stage.start == "scratch":
+            return Shape(known.width, known.depth, known.patch or PATCH)
+        found = read_shape(self.starting_weights(stage)) if stage.start == "weights" else self.shape(
+            self.experiment.stage(stage.start))
+        return Shape(known.width or found.width, known.depth or found.depth, known.patch or found.patch, found.form)
+
+    def starting_weights(self, stage: Stage) -> Path:
+        """The checkpoint of the command line, for a stage that starts from it."""
+        if self.weights is None:
+            raise ValueError(f"stage {stage.name!r} starts from weights: name them with --weights")
+        if not self.weights.exists():
+            raise FileNotFoundError(f"{self.weights} is missing: it is what {stage.name} starts from")
+        return self.weights
+
     def build(self, stage: Stage) -> VisionTransformer:
         torch.manual_seed(self.experiment.seed)
-        return VisionTransformer(classes=self.classes, **asdict(self.experiment.architectures[stage.architecture]))
+        return VisionTransformer(classes=self.classes, form=self.shape(stage).form, **asdict(self.architecture(stage)))
 
     def stage_of(self, name: str) -> Stage:
         return next(stage for stage in self.experiment.stages if name in self.results(stage))

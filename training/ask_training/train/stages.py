@@ -13,7 +13,8 @@ from torch import Tensor
 from ..data.files import digest, write_atomically, write_json
 from ..experiment.config import Stage
 from ..models.forward import pick_device, predict
-from ..models.vit import VisionTransformer, load_weights
+from ..models.vit import VisionTransformer
+from ..models.weights import load_weights
 from .engine import lost, train_stage
 from .groups import find_groups
 from .run import Run, accuracies, save_logits
@@ -66,7 +67,9 @@ def origin_of(run: Run, stage: Stage, name: str, group: list[int] | None) -> dic
     start = start_of(run, stage, name)
     if start is not None and not start.exists():
         raise FileNotFoundError(f"{start} is missing: it is what {name} starts from")
-    return asdict(stage) | asdict(experiment.architectures[stage.architecture]) | {
+    architecture = asdict(run.architecture(stage))
+    del architecture["patch"]  # among what is peculiar, if it is
+    return asdict(stage) | architecture | run.shape(stage).peculiar() | {
         "data": run.source.digest, "side": experiment.side, "seed": experiment.seed, "classes": group,
         "split": [experiment.validation, experiment.split_seed, experiment.subset],
         "starting weights": None if start is None else digest(start),
@@ -118,9 +121,7 @@ def start_of(run: Run, stage: Stage, name: str) -> Path | None:
     if stage.start == "scratch":
         return None
     if stage.start == "weights":
-        if run.weights is None:
-            raise ValueError(f"stage {stage.name!r} starts from weights: name them with --weights")
-        return run.weights
+        return run.starting_weights(stage)
     return counterpart(run, stage, name, stage.start)
 
 

@@ -64,13 +64,13 @@ def refuse(folder: Path, text: str, message: str) -> None:
 
 
 def changed(old: str, new: str) -> str:
-    text = CONFIG.read_text()
+    text = CONFIG.read_text() + ("\n[architectures.bare]\nsize = 32\n" if '"bare"' in new else "")
     assert old in text
     return text.replace(old, new, 1)
 
 
 FIELDS = {
-    "missing": ("depth = 2\n", "", "architectures: small: depth is missing"),
+    "missing": ("size = 32\n", "", "architectures: small: size is missing"),
     "unknown": ("seed = 3", "seed = 3\nsede = 4", "sede is unknown"),
     "unknown in a stage": ("batch = 20", "bacth = 20", "stages[0]: bacth is unknown"),
     "no table": ("[groups]", "[crowds]", "groups is missing, crowds is unknown"),
@@ -164,8 +164,12 @@ REFERENCES = {
     ),
     "nothing kept": ("keep = 0.6", "keep = 0", "stage 'base': keep must lie above 0 and be at most 1, got 0.0"),
     "too much distilled": ("distil = 0.5", "distil = 2", "stage 'widening': distil must lie between 0 and 1, got 2.0"),
-    "size no multiple": ("size = 48", "size = 50", "architecture 'medium': size must be a multiple of 16, got 50"),
+    "size no multiple": ("size = 48", "size = 50\npatch = 16", "architecture 'medium': size must be a multiple of 16, got 50"),
     "width no multiple": ("heads = 3", "heads = 5", "architecture 'small': width must be a multiple of heads, got 48 and 5"),
+    "shape from nothing": (
+        'start = "weights"\narchitecture = "small"', 'start = "scratch"\narchitecture = "bare"',
+        "stage 'generalist': architecture 'bare' needs width and depth: there is no checkpoint to take them from",
+    ),
     "no depth": ("depth = 2", "depth = 0", "architecture 'small': depth must be at least 1, got 0"),
     "all paths dropped": (
         "drop_path = 0.1", "drop_path = 1.0", "architecture 'small': drop_path must be at least 0 and below 1, got 1.0"

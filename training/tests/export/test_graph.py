@@ -10,7 +10,8 @@ from ask_training.export.choose_form import parity
 from ask_training.export.golden import golden_pixels
 from ask_training.export.graph import OPSET, export_float, open_session, run_onnx
 from ask_training.models.forward import predict
-from ask_training.models.vit import VisionTransformer, load_weights
+from ask_training.models.vit import VisionTransformer
+from ask_training.models.weights import load_weights
 
 DEPTH = 2
 

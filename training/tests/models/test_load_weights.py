@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ask_training.data.resample import resize_matrix
 from ask_training.models.forward import predict
-from ask_training.models.vit import VisionTransformer, load_weights
+from ask_training.models.vit import VisionTransformer
+from ask_training.models.weights import load_weights
 
 
 def stored(seed: int = 1, **options: int) -> dict[str, Tensor]:
@@ -72,7 +73,7 @@ WRONG = {
     ),
     "without positions": ({"pos_embed": None}, "tensor pos_embed is missing from the checkpoint"),
     "without the head's bias": ({"head.bias": None}, "tensor head.bias is missing from the checkpoint"),
-    "unknown": ({"dist_token": torch.zeros(1, 1, 48)}, "tensor dist_token is not expected in the checkpoint"),
+    "unknown": ({"mask_token": torch.zeros(1, 1, 48)}, "tensor mask_token is not expected in the checkpoint"),
     "other shape": (
         {"blocks.0.mlp.fc1.weight": torch.zeros(48, 192)},
         r"tensor blocks.0.mlp.fc1.weight has shape \[48, 192\], expected \[192, 48\]",

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from support import lively_model
 
-from ask_training.experiment.config import Stage
+from ask_training.experiment.config import Architecture, Stage
 from ask_training.models.forward import autocast, predict
 from ask_training.train.run import Run, accuracies, load_logits, save_logits
 
@@ -73,6 +73,19 @@ def test_logits_on_the_fit_pictures_are_worked_out_once(run: Run) -> None:
     assert first.dtype == torch.float16
     torch.testing.assert_close(first.float(), expected, rtol=2e-3, atol=2e-3)
     assert torch.equal(run.fit_logits("base"), first)
+
+
+def test_what_an_architecture_leaves_out_is_that_of_the_starting_weights(run: Run) -> None:
+    bare = {name: Architecture(known.size, heads=3) for name, known in run.experiment.architectures.items()}
+    bare_run = replace(run, experiment=replace(run.experiment, architectures=bare))
+    for name in ("generalist", "base", "specialist"):
+        stage = run.experiment.stage(name)
+        found, known = bare_run.architecture(stage), run.experiment.architectures[stage.architecture]
+        assert (found.width, found.depth, found.heads, found.patch) == (known.width, known.depth, known.heads, 16)
+        assert bare_run.build(stage).state_dict().keys() == run.build(stage).state_dict().keys()
+    with pytest.raises(ValueError, match="heads must be configured: the width 48 is not a multiple of 64"):
+        replace(run, experiment=replace(run.experiment, architectures={"small": Architecture(32)})).architecture(
+            run.experiment.stage("generalist"))
 
 
 def test_fresh_weights_depend_on_the_experiments_seed_alone(run: Run) -> None:
