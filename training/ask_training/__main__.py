@@ -12,6 +12,7 @@ from pathlib import Path
 from .experiment.check import read_experiment
 from .export.bundle import write_bundle
 from .export.choose_form import export_model
+from .export.graphs import check_fits
 from .models.forward import keep_freed_memory
 from .train.groups import check_sizes
 from .train.run import Run
@@ -46,6 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError(f"{options.config}: operating: k goes to {max(experiment.operating.k)}, there are {run.classes} classes")
         for stage in experiment.stages:
             run.architecture(stage)
+        for export in experiment.exports:
+            check_fits(export, run.architecture(experiment.stage(export.stage)))
         keep_freed_memory()
         for step in steps if options.what == "all" else [options.what]:
             do(step, run, options)
@@ -56,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
 def do(step: str, run: Run, options: argparse.Namespace) -> None:
     if step == "export":
         check_stages(run, needed(run))
-        for model in run.served():
+        for model in run.exports:
             export_model(run, model)
     elif step == "bundle":
         check_stages(run, run.experiment.stages)

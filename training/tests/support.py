@@ -11,6 +11,9 @@ import torch
 from PIL import Image
 
 from ask_training.experiment.config import Stage
+from ask_training.experiment.exports import Whole
+from ask_training.export.graphs import Graph, make_graph
+from ask_training.export.onnx_files import write_graph
 from ask_training.models.vit import VisionTransformer
 from ask_training.train.run import Run
 
@@ -44,6 +47,13 @@ def lively_model(seed: int = 0, size: int = 48, depth: int = 2, classes: int = C
         for name, parameter in model.named_parameters():
             parameter.normal_(1.0 if "norm" in name and name.endswith("weight") else 0.0, 0.25)
     return model
+
+
+def export_whole(network: VisionTransformer, path: Path, side: int = SIDE, **options: Any) -> Graph:
+    """Writes a whole graph in float32."""
+    graph = make_graph(Whole("model", "stage", **options), network, side)
+    write_graph(graph, path)
+    return graph
 
 
 def noise(count: int, seed: int = 5) -> torch.Tensor:

@@ -15,8 +15,8 @@ from PIL import Image
 from support import Made, unpack, write_records
 
 from ask_training.__main__ import main
-from ask_training.export.golden import golden_pixels
-from ask_training.export.graph import run_onnx
+from ask_training.data.golden import golden_pixels
+from ask_training.export.onnx_files import run_onnx
 from ask_training.models.forward import predict
 from ask_training.models.weights import at_size
 from ask_training.train.run import accuracies
@@ -36,8 +36,9 @@ def test_every_stage_leaves_weights_logits_and_figures(made: Made) -> None:
         torch.testing.assert_close(run.logits(name), logits, rtol=0, atol=1e-4)
         group = None if stage.pictures == "all" else groups[int(name[-1]) - 1]
         assert figures.items() >= accuracies(logits, validation.labels, group).items()
-        origin = figures["origin"]
-        assert origin.items() >= (asdict(stage) | asdict(run.experiment.architectures[stage.architecture])).items()
+        origin, architecture = figures["origin"], asdict(run.experiment.architectures[stage.architecture])
+        assert architecture.pop("patch") is None
+        assert origin.items() >= (asdict(stage) | architecture).items()
         assert (origin["data"], origin["seed"], origin["classes"]) == (run.source.digest, 3, group)
 
 

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from .config import PATCH, Architecture, Experiment, Stage
+from .config import Architecture, Cascade, Experiment, Stage
+from .exports import AnyExport, Blocks, Tokens, Whole
 from .parse import read_file
 
 BEGINNINGS = ("weights", "scratch")
@@ -27,7 +28,16 @@ def check(experiment: Experiment, where: str) -> None:
     for stage in experiment.stages:
         _require(_stage_rules(experiment, stage, known), f"{where}: stage {stage.name!r}")
         known |= {stage.name, *_results(experiment, stage)}
-    _require(_bundle_rules(experiment), where)
+    _require(_group_rules(experiment), where)
+    models: set[str] = set()
+    for i, export in enumerate(experiment.exports):
+        _require([(export.stage in {stage.name for stage in experiment.stages}, f"there is no stage {export.stage!r}")],
+                 f"{where}: exports[{i}]")
+        _require(_export_rules(experiment, export, models), f"{where}: exports[{i}]")
+        models.update(experiment.ids(export))
+    _require([(len(experiment.strategies) == 1, f"strategies: expected one, got {len(experiment.strategies)}")], where)
+    for name, strategy in experiment.strategies.items():
+        _require(_strategy_rules(experiment, strategy), f"{where}: strategies: {name}")
 
 
 def _require(rules: list[tuple[bool, str]], where: str) -> None:
@@ -103,28 +113,49 @@ def _stage_rules(experiment: Experiment, stage: Stage, known: set[str]) -> list[
     ]
 
 
-def _bundle_rules(experiment: Experiment) -> list[tuple[bool, str]]:
-    bundle, groups = experiment.bundle, experiment.groups
-    pictures = {stage.name: stage.pictures for stage in experiment.stages}
-    named = (bundle.generalist, bundle.experts, *([bundle.checkpoint] if bundle.checkpoint else []))
-    missing = [name for name in named if name not in pictures]
+def _group_rules(experiment: Experiment) -> list[tuple[bool, str]]:
+    groups, pictures = experiment.groups, {stage.name: stage.pictures for stage in experiment.stages}
+    kept = experiment.checkpoint
     return [
-        (not missing, f"bundle: there is no stage {', '.join(map(repr, missing))}"),
         (pictures.get(groups.of) == "all", f"groups: of must name a stage on all pictures, got {groups.of!r}"),
         (not experiment.grouped(groups.of), f"groups: {groups.of!r} is made from the groups that it is to decide"),
-        (
-            bundle.second_look >= 0 and bundle.second_look % PATCH == 0,
-            f"bundle: second_look must be 0 or a multiple of {PATCH}, got {bundle.second_look}",
-        ),
-        (bundle.head in ("full", "group"), f"bundle: head must be 'full' or 'group', got {bundle.head!r}"),
-        (
-            pictures.get(bundle.generalist) == "all",
-            f"bundle: the generalist is one model, {bundle.generalist!r} one per group",
-        ),
-        (
-            not bundle.checkpoint or pictures.get(bundle.checkpoint) == "all",
-            f"bundle: the checkpoint is one model, {bundle.checkpoint!r} one per group",
-        ),
+        (not kept or kept in pictures, f"checkpoint: there is no stage {kept!r}"),
+        (pictures.get(kept) != "group", f"checkpoint: {kept!r} is one model per group"),
+    ]
+
+
+def _export_rules(experiment: Experiment, export: AnyExport, taken: set[str]) -> list[tuple[bool, str]]:
+    common = [
+        (bool(NAME.fullmatch(export.model)), f"model must be lower-case letters, digits, - and _, got {export.model!r}"),
+        (not taken.intersection(experiment.ids(export)), f"the model {export.model!r} is exported twice"),
+    ]
+    if isinstance(export, Whole):
+        return [
+            *common,
+            (export.second_look >= 0, f"second_look must be at least 0, got {export.second_look}"),
+            (not (export.attention and export.second_look), "attention is of one look, second_look must be left out"),
+            (export.processor in ("any", "cpu"), f"processor must be 'any' or 'cpu', got {export.processor!r}"),
+        ]
+    if isinstance(export, Blocks):
+        last = export.stop is None or export.stop > export.start
+        return [*common, (export.start >= 0 and last, f"blocks {export.start} to before {export.stop} are none")]
+    return common
+
+
+def _strategy_rules(experiment: Experiment, strategy: Cascade) -> list[tuple[bool, str]]:
+    exports = {export.model: export for export in experiment.exports}
+    roles = {"generalist": strategy.generalist, "experts": strategy.experts}
+    rules = [(model in exports, f"{role}: no model {model!r} is exported") for role, model in roles.items()]
+    rules += [
+        (not isinstance(exports.get(model), Blocks | Tokens), f"{role}: {model!r} is not a whole graph")
+        for role, model in roles.items()
+    ]
+    per_group = {model: experiment.per_group(export) for model, export in exports.items()}
+    return [
+        *rules,
+        (not per_group.get(strategy.generalist), f"generalist: {strategy.generalist!r} is one model per group"),
+        (per_group.get(strategy.experts, True), f"experts: {strategy.experts!r} is one model for all, say per_group = true"),
+        (strategy.head in ("full", "group"), f"head must be 'full' or 'group', got {strategy.head!r}"),
     ]
 
 

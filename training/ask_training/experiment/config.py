@@ -1,7 +1,9 @@
 """One experiment is one TOML file. What each of its fields means."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+
+from .exports import AnyExport
 
 PATCH = 16  # pixels a side, as in the checkpoints
 
@@ -68,12 +70,13 @@ class Operating:
 
 
 @dataclass(frozen=True)
-class Bundle:
-    generalist: str  # the stage whose result becomes the generalist
-    experts: str  # the stage whose results become the experts: one per group, or one for all
-    second_look: int = 0  # an exported expert averages the logits of the picture and of its mirror image at this size
+class Cascade:
+    """A strategy: the generalist answers, and asks an expert where it is not sure. Both are exported models' ids."""
+
+    generalist: str
+    experts: str
     head: str = "full"  # or "group", for comparisons: an expert answers for its own classes only
-    checkpoint: str = ""  # the stage whose weights the bundle keeps in float16, for further training to start from
+    kind: str = "cascade"
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,36 @@ class Experiment:
     architectures: dict[str, Architecture]
     stages: list[Stage]
     groups: Groups
-    bundle: Bundle
+    exports: list[AnyExport]
+    strategies: dict[str, Cascade]  # by name
     operating: Operating
+    checkpoint: str = ""  # the stage whose weights the bundle keeps in float16, for further training to start from
     side: int = 32  # pixels a side of a picture as the models take it, before they resize it
     split_seed: int = 7
     subset: float = 1.0  # share of each class's fit pictures that training uses: below 1 a cheap regime
     family: str = ""  # experiments of one family and seed share the stages that do not depend on their groups
 
+    renamed: ClassVar[dict[str, str]] = {
+        "bundle": "[[exports]] with model and stage of each network, [strategies.NAME] with generalist and experts, and "
+        "checkpoint before the first table",
+    }
+
+    @property
+    def cascade(self) -> Cascade:
+        [strategy] = self.strategies.values()  # as many as a manifest of schema version 1 holds
+        return strategy
+
     def stage(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.name == name)
+
+    def per_group(self, export: AnyExport) -> bool:
+        return export.per_group or self.stage(export.stage).pictures == "group"
+
+    def ids(self, export: AnyExport) -> list[str]:
+        """The models that an export gives."""
+        if not self.per_group(export):
+            return [export.model]
+        return [f"{export.model}-{i + 1}" for i in range(self.groups.count)]
 
     def grouped(self, name: str) -> bool:
         """Whether the groups decide what a stage gives: it has a result per group, or is made from such results."""

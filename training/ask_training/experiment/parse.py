@@ -35,8 +35,8 @@ def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse(kind: Any, value: Any, where: str) -> Any:
-    if isinstance(kind, UnionType):  # optional: left out, there is no way to say None
-        [kind] = set(get_args(kind)) - {NoneType}
+    if isinstance(kind, UnionType):  # TOML has no way to say None: what may be left out is not
+        kind = _choose([member for member in get_args(kind) if member is not NoneType], value, where)
     container = get_origin(kind)
     if container is list and isinstance(value, list):
         return [_parse(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
@@ -48,12 +48,28 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
         return float(value) if kind is float else value
     known = {item.name: item for item in fields(kind)}
     needed = {name for name, item in known.items() if item.default is MISSING and item.default_factory is MISSING}
+    for name, instead in getattr(kind, "renamed", {}).items():
+        if name in value and name not in known:
+            raise ValueError(f"{where}: {name} is no longer known, write {instead}")
+    if "kind" in known and value.get("kind", kind.kind) != kind.kind:
+        raise ValueError(f"{where}: kind must be {kind.kind!r}, got {value['kind']!r}")
     wrong = [f"{name} is missing" for name in sorted(needed - value.keys())]
     wrong += [f"{name} is unknown" for name in sorted(value.keys() - known.keys())]
     if wrong:
         raise ValueError(f"{where}: {', '.join(wrong)}")
     hints = get_type_hints(kind)
     return kind(**{name: _parse(hints[name], item, f"{where}: {name}") for name, item in value.items()})
+
+
+def _choose(members: list[Any], value: Any, where: str) -> Any:
+    """The one that a table's ``kind`` names; without one the first."""
+    if len(members) == 1 or not isinstance(value, dict) or "kind" not in value:
+        return members[0]
+    named = {member.kind: member for member in members}
+    if value["kind"] not in named:
+        *others, last = map(repr, named)
+        raise ValueError(f"{where}: kind must be {', '.join(others)} or {last}, got {value['kind']!r}")
+    return named[value["kind"]]
 
 
 def _fits(kind: Any, value: Any) -> bool:

@@ -1,6 +1,6 @@
 """8-bit forms of an exported graph: weights per output channel, activations scaled as they come or once for all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor
 
-from .graph import run_onnx
+from .onnx_files import run_onnx
 
 LARGEST_PAIR = 32767 // 255  # of weights: activations go up to 255
 
@@ -27,15 +27,14 @@ def quantise_dynamic(float_path: Path, path: Path, only: list[str] | None = None
     avoid_overflow(path)
 
 
-def quantise_static(
-    float_path: Path, path: Path, pixels: Tensor, spare: list[str] | None = None
-) -> None:
+def quantise_static(float_path: Path, path: Path, pixels: Tensor, in_float: Sequence[str] = ()) -> None:
     """Activations are scaled by their extremes over the calibration pictures uint8 [N, 3, side, side]: a picture's
-    logits never depend on its company. The products named by ``spare`` stay float."""
+    logits never depend on its company. The products ``in_float`` stay as they are: mixed precision."""
     model, linear = _prepare(float_path, path)
     quantize_static(
         model, path, Rows(pixels), quant_format=QuantFormat.QDQ, op_types_to_quantize=["MatMul"],
-        nodes_to_quantize=[name for name in linear if name not in (spare or [])], per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        nodes_to_quantize=[name for name in linear if name not in in_float], per_channel=True,
+        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
         extra_options={"WeightSymmetric": True, "OpTypesToExcludeOutputQuantization": ["MatMul"]},
     )
     avoid_overflow(path)

@@ -50,10 +50,7 @@ def by_gain(groups: list[list[int]]) -> Choice:
 
 def as_served(stored: Stored) -> Choice:
     """The bundle's own way of choosing, fitted anew."""
-    routing = stored.manifest["routing"]
-    if routing["scoring"]["method"] == "expected-gain":
-        return by_gain(stored.groups)
-    return by_mass(stored.groups, routing["k"])
+    return by_gain(stored.groups) if stored.scoring == "expected-gain" else by_mass(stored.groups, stored.k)
 
 
 def expected_gains(fit: Outputs, to: Outputs, groups: list[list[int]]) -> Tensor:

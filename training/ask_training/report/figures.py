@@ -54,7 +54,7 @@ def answers(stored: Stored) -> tuple[Tensor, Tensor, Tensor]:
         choose = as_served(stored)
         chosen[part] = choose(fit, to)
         merged[part] = log_linear(fit, to, choose(fit, fit), chosen[part]).log_softmax(1)
-    return merged, chosen, stored.outputs.confidence() < stored.manifest["routing"]["threshold"]
+    return merged, chosen, stored.outputs.confidence() < stored.threshold
 
 
 def reliability(stored: Stored, path: Path) -> dict[str, float]:
@@ -90,7 +90,7 @@ def group_accuracy(stored: Stored, path: Path) -> list[tuple[str, float, float, 
         "system": torch.where(asked, merged.argmax(1), outputs.edge.argmax(1)) == outputs.labels,
         "always ask": merged.argmax(1) == outputs.labels,
     }
-    ids = [expert["id"] for expert in stored.manifest["experts"]]
+    ids = [expert.id for expert in stored.experts]
     rows = [
         (name, *(flags[owners[outputs.labels] == i].float().mean().item() for flags in right.values()))
         for i, name in enumerate(ids)

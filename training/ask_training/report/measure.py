@@ -55,7 +55,7 @@ def answers(run: Run, groups: list[list[int]], owners: Tensor, fit: Said, to: Sa
     for i, group in enumerate(groups):
         inside[i, group] = True
     ruled = own.masked_fill(~inside[owners[to.labels]], -torch.inf)
-    group_head = run.experiment.bundle.head == "group"
+    group_head = run.experiment.cascade.head == "group"
     yield "own", (ruled if group_head else own).argmax(1) == to.labels
     yield "ownOnly", ruled.argmax(1) == to.labels
     yield "generalist", to.logits[0].argmax(1) == to.labels
@@ -101,7 +101,7 @@ def cost(run: Run, trained: list[str]) -> dict[str, Any]:
     for name in experts:
         for key, tensor in load_file(run.path(name, "safetensors")).items():
             sizes[key, hashlib.sha256(tensor.numpy().tobytes()).digest()] = tensor.numel()
-    edge = run.experiment.bundle.generalist  # and what it began as
+    edge = next(iter(run.served().values()))  # and what it began as
     free = {edge}
     while (edge := run.experiment.stage(edge).start) in trained:
         free.add(edge)

@@ -49,46 +49,45 @@ def bundle_table(stored: Stored, errors: dict[str, float], hits: float) -> str:
 
 def progress(stored: Stored) -> str:
     """What each stage's networks reach on each expert's own classes; of stages with one network for all groups, the same."""
-    ids = [expert["id"] for expert in stored.manifest["experts"]]
+    ids = [expert.id for expert in stored.experts]
     columns: dict[str, list[float | None]] = {}
-    for stage in stored.manifest.get("provenance", {}).get("stages", []):
+    for stage in stored.stages:
         name, _, number = stage["name"].rpartition("-")
         if "byGroup" in stage:
             columns[stage["name"]] = stage["byGroup"]
         elif number.isdigit() and int(number) <= len(ids):
             columns.setdefault(name, [None] * len(ids))[int(number) - 1] = stage["validationAccuracyOwnClasses"]
-    columns["as served"] = [expert["figures"].get("validationAccuracyOwnClasses") for expert in stored.manifest["experts"]]
+    columns["as served"] = [expert.figures.get("validationAccuracyOwnClasses") for expert in stored.experts]
     return markdown(["own classes of", *columns], [[name, *(percent(values[i]) for values in columns.values())] for i, name in enumerate(ids)])
 
 
 def classes(stored: Stored) -> str:
     """Which classes each model is for."""
-    manifest = stored.manifest
-    rows = [[manifest["generalist"]["id"], f"all {len(manifest['labels'])} classes, on the edge device"]]
-    rows += [[expert["id"], ", ".join(manifest["labels"][label] for label in expert["classes"])] for expert in manifest["experts"]]
+    rows = [[stored.generalist.id, f"all {len(stored.labels)} classes, on the edge device"]]
+    rows += [[expert.id, ", ".join(stored.labels[label] for label in expert.classes)] for expert in stored.experts]
     return markdown(["model", "for"], rows)
 
 
 def models(stored: Stored) -> str:
     """What each model is and reaches."""
     rows = []
-    for model in [stored.manifest["generalist"], *stored.manifest["experts"]]:
-        figures = model["figures"]
+    for model in stored.models:
+        figures = model.figures
         rows.append([
-            model["id"], f"{model['inputSize']} px", percent(figures["validationAccuracy"]),
+            model.id, f"{model.size} px", percent(figures["validationAccuracy"]),
             percent(figures.get("validationAccuracyOwnClasses")), percent(figures.get("float32ValidationAccuracy")),
-            model["precision"], f"{model['temperature']:.3f}", f"{model['bytes']:,}",
+            model.precision, f"{model.temperature:.3f}", f"{model.bytes:,}",
         ])
-    return markdown(["model", "sees", "all classes", "own classes", "all classes in float32", "served in", "temperature", "bytes"], rows)
+    head = ["model", "sees", "all classes", "own classes", "all classes in float32", "served in", "temperature", "bytes"]
+    return markdown(head, rows)
 
 
 def quantisation(stored: Stored) -> str:
-    forms = ["float32", "dynamic", "static", "spared"]
+    forms = ["float32", "dynamic", "static", "mixed"]
     rows = []
-    for model in [stored.manifest["generalist"], *stored.manifest["experts"]]:
-        figures = model["figures"]
-        served = figures["validationAccuracy"]
-        rows.append([model["id"], *(percent(figures.get(f"{form}ValidationAccuracy")) for form in forms), percent(served)])
+    for model in stored.models:
+        reached = [model.figures.get(f"{form}ValidationAccuracy") for form in forms]
+        rows.append([model.id, *map(percent, reached), percent(model.figures["validationAccuracy"])])
     return markdown(["model", "float32", "dynamic", "static", "static, 4 products float", "served"], rows)
 
 

@@ -16,6 +16,7 @@ from ..data.files import write_atomically
 from ..data.pictures import Pictures, split
 from ..data.sources import Source, read_source
 from ..experiment.config import PATCH, Architecture, Experiment, Stage
+from ..experiment.exports import AnyExport
 from ..models.forward import autocast, pick_device, predict
 from ..models.shape import Shape, head_count, read_shape
 from ..models.vit import VisionTransformer
@@ -66,17 +67,22 @@ class Run:
             return [stage.name]
         return [f"{stage.name}-{i + 1}" for i in range(self.experiment.groups.count)]
 
-    def served(self) -> dict[str, str]:
-        """Which result each model of the bundle is, by the model's id."""
-        bundle = self.experiment.bundle
-        names = self.results(self.experiment.stage(bundle.experts))
-        count = self.experiment.groups.count
-        experts = {f"expert-{i + 1}": names[min(i, len(names) - 1)] for i in range(count)}
-        return {"generalist": bundle.generalist} | experts
+    @cached_property
+    def exports(self) -> dict[str, tuple[AnyExport, str]]:
+        """Of each model, by its id: what is exported, and of which result."""
+        found = {}
+        for export in self.experiment.exports:
+            results = self.results(self.experiment.stage(export.stage))
+            for i, model in enumerate(self.experiment.ids(export)):
+                found[model] = (export, results[min(i, len(results) - 1)])
+        return found
 
-    def second_look(self, model: str) -> int:
-        """The size at which a model of the bundle looks again; 0 for none."""
-        return 0 if model == "generalist" else self.experiment.bundle.second_look
+    def served(self) -> dict[str, str]:
+        """Which result each model of the cascade is, by the model's id; the generalist first."""
+        cascade = self.experiment.cascade
+        roles = (cascade.generalist, cascade.experts)
+        models = [model for role in roles for model, (export, _) in self.exports.items() if export.model == role]
+        return {model: self.exports[model][1] for model in models}
 
     def architecture(self, stage: Stage) -> Architecture:
         """Complete: what the configuration leaves out is that of the starting weights."""

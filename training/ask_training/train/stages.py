@@ -39,8 +39,8 @@ def perform(run: Run, stage: Stage) -> None:
 
 
 def needed(run: Run) -> list[Stage]:
-    """The stages that the bundle's models come from, in order."""
-    wanted, todo = set(), [run.experiment.bundle.generalist, run.experiment.bundle.experts, run.experiment.groups.of]
+    """The stages that the exported models come from, in order."""
+    wanted, todo = set(), [*(export.stage for export in run.experiment.exports), run.experiment.groups.of]
     while todo:
         name = todo.pop()
         if name in wanted or name in ("weights", "scratch"):

@@ -6,7 +6,8 @@ import pytest
 from support import CONFIG, TRAINING
 
 from ask_training.experiment.check import read_experiment
-from ask_training.experiment.config import Architecture, Bundle, Experiment, Groups, Operating, Stage
+from ask_training.experiment.config import Architecture, Cascade, Experiment, Groups, Operating, Stage
+from ask_training.experiment.exports import Whole
 
 
 def test_an_experiment_is_read_whole() -> None:
@@ -30,7 +31,10 @@ def test_an_experiment_is_read_whole() -> None:
             ),
         ],
         groups=Groups(of="generalist", count=3, smallest=2, largest=2, by="confusion", overlap=0.0),
-        bundle=Bundle(generalist="generalist", experts="specialist", second_look=32, checkpoint="base"),
+        exports=[
+            Whole("generalist", "generalist", attention=True, processor="cpu"), Whole("expert", "specialist", second_look=32),
+        ],
+        strategies={"ask": Cascade(generalist="generalist", experts="expert")}, checkpoint="base",
         operating=Operating(escalation=0.5, k=[1, 2]),
     )
 
@@ -174,9 +178,6 @@ REFERENCES = {
     "all paths dropped": (
         "drop_path = 0.1", "drop_path = 1.0", "architecture 'small': drop_path must be at least 0 and below 1, got 1.0"
     ),
-    "second look no multiple": (
-        "second_look = 32", "second_look = 40", "bundle: second_look must be 0 or a multiple of 16, got 40"
-    ),
     "no batch": ("batch = 20", "batch = 0", "stage 'generalist': epochs and batch must be at least 1"),
     "name of a command": ('name = "base"', 'name = "export"', "stage 'export': the name export is taken"),
     "name of a result": ('name = "specialist"', 'name = "widening-1"', "stage 'widening-1': the name widening-1 is taken"),
@@ -185,16 +186,58 @@ REFERENCES = {
     "no k": ("k = [1, 2]", "k = [0]", "operating: k needs whole numbers from 1, got [0]"),
     "no groups": ("count = 3", "count = 0", "groups: count must be at least 1, got 0"),
     "validation of all": ("validation = 0.25", "validation = 1.0", "validation must lie between 0 and 1, got 1.0"),
-    "bundle's generalist": ('generalist = "generalist"', 'generalist = "general"', "bundle: there is no stage 'general'"),
-    "bundle's experts": ('experts = "specialist"', 'experts = "weights"', "bundle: there is no stage 'weights'"),
+    "export of nothing": ('stage = "generalist"', 'stage = "general"', "exports[0]: there is no stage 'general'"),
+    "export of weights": ('stage = "specialist"', 'stage = "weights"', "exports[1]: there is no stage 'weights'"),
+    "export twice": (
+        'model = "generalist"', 'model = "expert-2"', "exports[1]: the model 'expert' is exported twice",
+    ),
+    "export to another folder": (
+        'model = "expert"', 'model = "../x"', "exports[1]: model must be lower-case letters, digits, - and _, got '../x'",
+    ),
+    "second look below nothing": ("second_look = 32", "second_look = -1", "exports[1]: second_look must be at least 0, got -1"),
+    "attention of two looks": (
+        "second_look = 32", "second_look = 32\nattention = true",
+        "exports[1]: attention is of one look, second_look must be left out",
+    ),
+    "processor": ('processor = "cpu"', 'processor = "npu"', "exports[0]: processor must be 'any' or 'cpu', got 'npu'"),
+    "no blocks": (
+        "second_look = 32", 'kind = "blocks"\nstart = 2\nstop = 2', "exports[1]: blocks 2 to before 2 are none",
+    ),
+    "kind of export": (
+        "second_look = 32", 'kind = "half"', "exports[1]: kind must be 'whole', 'blocks' or 'tokens', got 'half'",
+    ),
+    "setting of another kind": (
+        "second_look = 32", 'kind = "tokens"\nsecond_look = 32', "exports[1]: second_look is unknown",
+    ),
+    "generalist of nothing": (
+        'generalist = "generalist"', 'generalist = "general"', "strategies: ask: generalist: no model 'general' is exported",
+    ),
     "generalist per group": (
-        'generalist = "generalist"', 'generalist = "widening"',
-        "bundle: the generalist is one model, 'widening' one per group",
+        'generalist = "generalist"', 'generalist = "expert"', "strategies: ask: generalist: 'expert' is one model per group",
     ),
-    "checkpoint of nothing": ('checkpoint = "base"', 'checkpoint = "bass"', "bundle: there is no stage 'bass'"),
-    "checkpoint per group": (
-        'checkpoint = "base"', 'checkpoint = "widening"', "bundle: the checkpoint is one model, 'widening' one per group",
+    "one expert": (
+        'experts = "expert"', 'experts = "generalist"',
+        "strategies: ask: experts: 'generalist' is one model for all, say per_group = true",
     ),
+    "an expert in parts": (
+        "second_look = 32", 'kind = "blocks"\nstart = 1', "strategies: ask: experts: 'expert' is not a whole graph",
+    ),
+    "kind of strategy": (
+        'experts = "expert"', 'experts = "expert"\nkind = "vote"', "strategies: ask: kind must be 'cascade', got 'vote'",
+    ),
+    "two strategies": (
+        "[operating]", '[strategies.other]\ngeneralist = "generalist"\nexperts = "expert"\n[operating]',
+        "strategies: expected one, got 2",
+    ),
+    "what was the bundle": (
+        "[operating]", '[bundle]\ngeneralist = "generalist"\n[operating]',
+        (
+            "bundle is no longer known, write [[exports]] with model and stage of each network, [strategies.NAME] with "
+            "generalist and experts, and checkpoint before the first table"
+        ),
+    ),
+    "checkpoint of nothing": ('checkpoint = "base"', 'checkpoint = "bass"', "checkpoint: there is no stage 'bass'"),
+    "checkpoint per group": ('checkpoint = "base"', 'checkpoint = "widening"', "checkpoint: 'widening' is one model per group"),
     "groups of nothing": ('of = "generalist"', 'of = "nobody"', "groups: of must name a stage on all pictures, got 'nobody'"),
     "groups of groups": ('of = "generalist"', 'of = "widening"', "groups: of must name a stage on all pictures, got 'widening'"),
     "groups of weights": ('of = "generalist"', 'of = "weights"', "groups: of must name a stage on all pictures, got 'weights'"),
@@ -202,7 +245,7 @@ REFERENCES = {
         "count = 3", 'by = "size"\ncount = 3',
         "groups: by must be confusion, overlap, superclass or random, got 'size'",
     ),
-    "head": ("second_look = 32", 'head = "half"', "bundle: head must be 'full' or 'group', got 'half'"),
+    "head": ('experts = "expert"', 'experts = "expert"\nhead = "half"', "strategies: ask: head must be 'full' or 'group', got 'half'"),
     "one-class groups": (
         "smallest = 2", "smallest = 1",
         "groups: smallest must be at least 2: an expert of one class has nothing to tell apart",

@@ -12,7 +12,7 @@ from support import Made
 
 from ask_training.data.pictures import held_back
 from ask_training.export.bundle import write_bundle
-from ask_training.export.graph import open_session, run_onnx
+from ask_training.export.onnx_files import open_session, run_onnx
 from ask_training.models.weights import load_weights
 from ask_training.policy.gain import FEATURES, features
 from ask_training.train.run import load_logits

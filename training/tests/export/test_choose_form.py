@@ -8,18 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from support import lively_model, noise
+from support import export_whole, lively_model, noise
 
 from ask_training.data.pictures import Pictures
 from ask_training.export import choose_form
 from ask_training.export.choose_form import export_model
-from ask_training.export.graph import export_float
 from ask_training.models.forward import predict
 from ask_training.models.vit import VisionTransformer
 from ask_training.train.run import Run, load_logits, save_logits
 
 COUNT = 800
-FORMS = ("dynamic", "static", "spared")
+FORMS = ("static", "dynamic", "mixed")
 
 
 def model(worse: bool = False) -> VisionTransformer:
@@ -36,7 +35,7 @@ def model(worse: bool = False) -> VisionTransformer:
 def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("graphs")
     for name in ("good", "bad"):
-        export_float(model(name == "bad"), 32, False, folder / f"{name}.onnx")
+        export_whole(model(name == "bad"), folder / f"{name}.onnx")
     return {name: folder / f"{name}.onnx" for name in ("good", "bad")}
 
 
@@ -44,7 +43,7 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def trained(run: Run, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run whose models are all alike and right about every validation picture."""
     experiment = replace(
-        run.experiment, bundle=replace(run.experiment.bundle, second_look=0),
+        run.experiment, exports=[replace(export, attention=False, second_look=0) for export in run.experiment.exports],
         architectures=dict.fromkeys(("small", "medium"), replace(run.experiment.architectures["small"], drop_path=0.0)),
     )
     run = replace(run, experiment=experiment)
@@ -55,7 +54,7 @@ def trained(run: Run, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) 
     for name in ("generalist", "specialist-1"):
         save_file(model().state_dict(), run.path(name, "safetensors"))
         save_logits(run.path(name, "npz"), logits)
-    monkeypatch.setattr(choose_form, "export_float", lambda network, side, attention, path, second: shutil.copy(graphs["good"], path))
+    monkeypatch.setattr(choose_form, "write_graph", lambda graph, path: shutil.copy(graphs["good"], path))
     return run
 
 
@@ -67,12 +66,12 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, graphs: dict[str, Path], good: set
 
 
 CHOICES = {
-    "generalist, all good": ("generalist", {"dynamic", "static", "spared"}, "static"),
-    "expert, all good": ("expert-1", {"dynamic", "static", "spared"}, "static"),
-    "generalist, dynamic bad": ("generalist", {"static", "spared"}, "static"),
-    "expert, static bad": ("expert-1", {"dynamic", "spared"}, "dynamic"),
-    "generalist, only spared": ("generalist", {"spared"}, "spared"),
-    "expert, only spared": ("expert-1", {"spared"}, "spared"),
+    "generalist, all good": ("generalist", {"dynamic", "static", "mixed"}, "static"),
+    "expert, all good": ("expert-1", {"dynamic", "static", "mixed"}, "static"),
+    "generalist, dynamic bad": ("generalist", {"static", "mixed"}, "static"),
+    "expert, static bad": ("expert-1", {"dynamic", "mixed"}, "dynamic"),
+    "generalist, only mixed": ("generalist", {"mixed"}, "mixed"),
+    "expert, only mixed": ("expert-1", {"mixed"}, "mixed"),
     "generalist, none": ("generalist", set(), "float32"),
     "expert, none": ("expert-1", set(), "float32"),
 }
@@ -89,7 +88,7 @@ def test_the_first_form_in_order_of_preference_that_costs_little_is_kept(
     figures = trained.figures(name, "export.json")
     assert figures.keys() == {"form", "sha256", "accuracies", "largestOnnxDifference", "origin"}
     assert figures["form"] == form
-    tried = FORMS if form in ("spared", "float32") else FORMS[:2]  # the slowest only where the others cost too much
+    tried = FORMS if form in ("mixed", "float32") else FORMS[:2]  # the slowest only where the others cost too much
     assert figures["accuracies"].keys() == {"float32", *tried}
     assert figures["accuracies"]["float32"] == 1
     for other in tried:
@@ -104,7 +103,7 @@ def test_three_per_mille_may_be_lost_and_no_more(
     trained: Run, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, wrong: int, form: str
 ) -> None:
     """One of 400 pictures is within the limit, two are not; the held ones do not count."""
-    stand_in(monkeypatch, graphs, {"dynamic", "spared"})
+    stand_in(monkeypatch, graphs, {"dynamic", "mixed"})
     right = trained.logits("generalist")
 
     def answers(path: Path, pixels: torch.Tensor):
@@ -114,7 +113,7 @@ def test_three_per_mille_may_be_lost_and_no_more(
             logits[1::2] *= -1
         return logits.numpy()
 
-    monkeypatch.setattr(choose_form, "parity", lambda *_: 0.0)
+    monkeypatch.setattr(choose_form, "largest_difference", lambda *_: 0.0)
     monkeypatch.setattr(choose_form, "run_onnx", answers)
     export_model(trained, "generalist")
     assert trained.figures("generalist", "export.json")["form"] == form
@@ -123,7 +122,7 @@ def test_three_per_mille_may_be_lost_and_no_more(
 def test_a_graph_that_differs_from_pytorch_is_refused_and_reported_nowhere(
     trained: Run, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choose_form, "export_float", lambda network, side, attention, path, second: shutil.copy(graphs["bad"], path))
+    monkeypatch.setattr(choose_form, "write_graph", lambda graph, path: shutil.copy(graphs["bad"], path))
     with pytest.raises(ArithmeticError, match=r"generalist: ONNX differs from PyTorch by .*, at most 0.001 is accepted"):
         export_model(trained, "generalist")
     assert not trained.path("generalist", "export.json").exists()
@@ -131,7 +130,7 @@ def test_a_graph_that_differs_from_pytorch_is_refused_and_reported_nowhere(
 
 
 def test_heads_of_a_group_are_not_exported(trained: Run) -> None:
-    bundle = replace(trained.experiment.bundle, head="group")
-    run = replace(trained, experiment=replace(trained.experiment, bundle=bundle))
+    strategies = {"ask": replace(trained.experiment.cascade, head="group")}
+    run = replace(trained, experiment=replace(trained.experiment, strategies=strategies))
     with pytest.raises(ValueError, match="head = 'group' is for comparisons"):
         export_model(run, "expert-1")

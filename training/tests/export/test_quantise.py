@@ -5,10 +5,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from support import lively_model, noise
+from support import export_whole, lively_model, noise
 
-from ask_training.export.golden import golden_pixels
-from ask_training.export.graph import export_float, open_session, run_onnx
+from ask_training.data.golden import golden_pixels
+from ask_training.export.onnx_files import open_session, run_onnx
 from ask_training.export.quantise import (
     avoid_overflow,
     fuse_products,
@@ -34,13 +34,13 @@ def calm_model() -> VisionTransformer:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One model in float32, dynamic, static and (four products spared) static 8-bit form."""
+    """One model in float32, dynamic, static and (four products in float) mixed form."""
     path = tmp_path_factory.mktemp("quantise")
-    export_float(calm_model(), 32, False, path / "float32.onnx")
+    export_whole(calm_model(), path / "float32.onnx")
     quantise_dynamic(path / "float32.onnx", path / "dynamic.onnx")
     quantise_static(path / "float32.onnx", path / "static.onnx", calibration())
-    spare = most_sensitive(path / "float32.onnx", calibration()[:4], 4)
-    quantise_static(path / "float32.onnx", path / "spared.onnx", calibration(), spare)
+    in_float = most_sensitive(path / "float32.onnx", calibration()[:4], 4)
+    quantise_static(path / "float32.onnx", path / "mixed.onnx", calibration(), in_float)
     return path
 
 
@@ -66,7 +66,7 @@ def fixed_products(path: Path) -> list[str]:
     return weights
 
 
-@pytest.mark.parametrize("form", ["dynamic", "static", "spared"])
+@pytest.mark.parametrize("form", ["dynamic", "static", "mixed"])
 def test_an_8_bit_form_stays_close_without_being_the_float_one(folder: Path, form: str) -> None:
     pixels = torch.cat([golden_pixels(count=8), noise(4, seed=9)])
     expected = run_onnx(folder / "float32.onnx", pixels)
@@ -75,7 +75,7 @@ def test_an_8_bit_form_stays_close_without_being_the_float_one(folder: Path, for
     assert 1e-4 < difference < 0.1 * expected.std()
 
 
-@pytest.mark.parametrize("form", ["static", "spared"])
+@pytest.mark.parametrize("form", ["static", "mixed"])
 def test_by_static_scales_a_pictures_logits_do_not_depend_on_its_batch(folder: Path, form: str) -> None:
     pixels = torch.cat([noise(4), golden_pixels(count=3), torch.zeros(1, 3, 32, 32, dtype=torch.uint8)])
     path = folder / f"{form}.onnx"
@@ -91,7 +91,7 @@ def test_by_dynamic_scales_they_do_and_prediction_therefore_takes_one_picture_at
     np.testing.assert_array_equal(run_onnx(path, pixels), alone)
 
 
-@pytest.mark.parametrize("form", ["static", "spared", "float32"])
+@pytest.mark.parametrize("form", ["static", "mixed", "float32"])
 def test_fused_products_answer_the_same_with_fewer_nodes(folder: Path, tmp_path: Path, form: str) -> None:
     path = tmp_path / "fused.onnx"
     shutil.copy(folder / f"{form}.onnx", path)
@@ -100,7 +100,7 @@ def test_fused_products_answer_the_same_with_fewer_nodes(folder: Path, tmp_path:
     np.testing.assert_allclose(together(path, pixels), together(folder / f"{form}.onnx", pixels), rtol=0, atol=1e-4)
     found, constants = graph(path)
     fused = [node for node in found.node if node.op_type == "MatMulIntegerToFloat"]
-    assert len(fused) == {"static": PRODUCTS, "spared": PRODUCTS - 4, "float32": 0}[form]
+    assert len(fused) == {"static": PRODUCTS, "mixed": PRODUCTS - 4, "float32": 0}[form]
     assert sum(len(node.input) == 7 for node in fused) == len(fused)  # each with its bias
     assert not [node for node in found.node if node.op_type == "DequantizeLinear" and node.input[0] in constants]
 
@@ -114,10 +114,10 @@ def test_the_dynamic_form_holds_the_blocks_in_8_bits(folder: Path) -> None:
 
 def test_the_static_form_holds_the_blocks_in_8_bits_but_for_what_it_spares(folder: Path) -> None:
     assert len(fixed_products(folder / "static.onnx")) == PRODUCTS
-    assert len(fixed_products(folder / "spared.onnx")) == PRODUCTS - 4
+    assert len(fixed_products(folder / "mixed.onnx")) == PRODUCTS - 4
 
 
-@pytest.mark.parametrize("form", ["dynamic", "static", "spared"])
+@pytest.mark.parametrize("form", ["dynamic", "static", "mixed"])
 def test_the_resize_stays_in_float(folder: Path, form: str) -> None:
     found, _ = graph(folder / f"{form}.onnx")
     resizing = [tensor for tensor in found.initializer if sorted(tensor.dims) == [32, 48]]
@@ -128,10 +128,10 @@ def test_the_resize_stays_in_float(folder: Path, form: str) -> None:
 
 def test_8_bits_are_smaller_and_leave_no_working_file(folder: Path) -> None:
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-    assert sizes.keys() == {"float32.onnx", "dynamic.onnx", "static.onnx", "spared.onnx"}
+    assert sizes.keys() == {"float32.onnx", "dynamic.onnx", "static.onnx", "mixed.onnx"}
     for form in ("dynamic", "static"):
         assert sizes[f"{form}.onnx"] < 0.7 * sizes["float32.onnx"]
-    assert sizes["static.onnx"] < sizes["spared.onnx"] < sizes["float32.onnx"]
+    assert sizes["static.onnx"] < sizes["mixed.onnx"] < sizes["float32.onnx"]
 
 
 @pytest.mark.parametrize("block", range(DEPTH))
@@ -142,7 +142,7 @@ def test_a_product_that_8_bits_spoil_is_found(tmp_path: Path, block: int) -> Non
         model.blocks[block].mlp.fc1.bias[5] = 2000.0
         model.blocks[block].mlp.fc2.weight[:, 5] = 0.0
     path = tmp_path / "float32.onnx"
-    export_float(model, 32, False, path)
+    export_whole(model, path)
 
     [name] = most_sensitive(path, noise(4), 1)
 
@@ -162,7 +162,7 @@ def test_the_most_sensitive_come_first_and_are_as_many_as_asked_for(folder: Path
     assert most_sensitive(path, pixels, 2) == every[:2]
 
 
-@pytest.mark.parametrize("form", ["dynamic", "static", "spared"])
+@pytest.mark.parametrize("form", ["dynamic", "static", "mixed"])
 def test_no_two_neighbouring_products_overflow_16_bits(folder: Path, form: str) -> None:
     """255 times two weights: what x86-64 without VNNI adds in 16 bits, saturating."""
     weights = [onnx.numpy_helper.to_array(tensor).astype(int) for name, tensor in graph(folder / f"{form}.onnx")[1].items()

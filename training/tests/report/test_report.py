@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,16 +114,15 @@ def test_every_gate_tells_right_from_wrong_better_than_chance(stored: Stored, ga
     assert 0.6 < ablate.gate_auroc(stored, gate) < 1
 
 
-def test_the_table_of_stages_has_a_column_for_each_and_a_row_for_each_group() -> None:
-    manifest = {
-        "experts": [{"id": "expert-1", "figures": {"validationAccuracyOwnClasses": 0.75}}, {"id": "expert-2", "figures": {}}],
-        "provenance": {"stages": [
-            {"name": "base-2", "byGroup": [0.5, 0.6]},
-            {"name": "specialist-1", "validationAccuracyOwnClasses": 0.7},
-            {"name": "specialist-2", "validationAccuracyOwnClasses": 0.8},
-        ]},
-    }
-    assert progress(Stored(manifest, None, None)).splitlines() == [
+def test_the_table_of_stages_has_a_column_for_each_and_a_row_for_each_group(stored: Stored) -> None:
+    one, other = stored.experts
+    experts = [replace(one, figures={"validationAccuracyOwnClasses": 0.75}), replace(other, figures={})]
+    stages = [
+        {"name": "base-2", "byGroup": [0.5, 0.6]},
+        {"name": "specialist-1", "validationAccuracyOwnClasses": 0.7},
+        {"name": "specialist-2", "validationAccuracyOwnClasses": 0.8},
+    ]
+    assert progress(replace(stored, experts=experts, stages=stages)).splitlines() == [
         "| own classes of | base-2 | specialist | as served |",
         "| --- | --- | --- | --- |",
         "| expert-1 | 50.00 % | 70.00 % | 75.00 % |",

@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import save_file
 from support import lively_model
 
-from ask_training.experiment.config import Architecture, Stage
+from ask_training.experiment.config import Architecture, Cascade, Stage
+from ask_training.experiment.exports import Blocks, Whole
 from ask_training.models.forward import autocast, predict
 from ask_training.train.run import Run, accuracies, load_logits, save_logits
 
@@ -42,11 +43,13 @@ def test_a_stage_trains_one_model_or_one_per_group(run: Run) -> None:
     assert run.stage_of("specialist-3") == stage("specialist")
 
 
-def test_the_bundle_serves_a_model_per_group_or_one_for_all(run: Run) -> None:
+def test_the_cascade_serves_a_model_per_group_or_one_for_all(run: Run) -> None:
     assert run.served() == {"generalist": "generalist"} | {f"expert-{i}": f"specialist-{i}" for i in (1, 2, 3)}
-    bundle = replace(run.experiment.bundle, experts="base", generalist="base")
-    shared = replace(run, experiment=replace(run.experiment, bundle=bundle))
-    assert shared.served() == {"generalist": "base"} | {f"expert-{i}": "base" for i in (1, 2, 3)}
+    exports = [Whole("first", "base"), Whole("second", "base", per_group=True), Blocks("part", "base", stop=1)]
+    cascade = Cascade(generalist="first", experts="second")
+    shared = replace(run, experiment=replace(run.experiment, exports=exports, strategies={"ask": cascade}))
+    assert shared.served() == {"first": "base"} | {f"second-{i}": "base" for i in (1, 2, 3)}
+    assert list(shared.exports) == ["first", "second-1", "second-2", "second-3", "part"]
 
 
 def test_only_stages_that_no_groups_decide_are_kept_in_the_common_folder(run: Run, tmp_path: Path) -> None:

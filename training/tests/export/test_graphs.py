@@ -1,14 +1,15 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from support import lively_model, noise
+from support import export_whole, lively_model, noise
 
-from ask_training.export.choose_form import parity
-from ask_training.export.golden import golden_pixels
-from ask_training.export.graph import OPSET, export_float, open_session, run_onnx
+from ask_training.experiment.exports import Whole
+from ask_training.export.graphs import Graph, make_graph
+from ask_training.export.onnx_files import OPSET, largest_difference, open_session, run_onnx
 from ask_training.models.forward import predict
 from ask_training.models.vit import VisionTransformer
 from ask_training.models.weights import load_weights
@@ -20,9 +21,9 @@ DEPTH = 2
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One model as float.onnx with attention, as plain.onnx without, and as second.onnx."""
     path = tmp_path_factory.mktemp("export")
-    export_float(lively_model(depth=DEPTH), 32, True, path / "float.onnx")
-    export_float(lively_model(depth=DEPTH), 32, False, path / "plain.onnx")
-    export_float(lively_model(depth=DEPTH), 32, False, path / "second.onnx", second=32)
+    export_whole(lively_model(depth=DEPTH), path / "float.onnx", attention=True)
+    export_whole(lively_model(depth=DEPTH), path / "plain.onnx")
+    export_whole(lively_model(depth=DEPTH), path / "second.onnx", second_look=32)
     return path
 
 
@@ -79,23 +80,18 @@ def test_pictures_do_not_depend_on_their_batch(folder: Path, name: str) -> None:
     np.testing.assert_allclose(run_onnx(folder / f"{name}.onnx", pixels), together, rtol=0, atol=1e-4)
 
 
-def test_parity_sees_a_graph_of_other_weights(folder: Path) -> None:
-    assert parity(lively_model(depth=DEPTH), 32, folder / "float.onnx") < 1e-3
-    assert parity(lively_model(depth=DEPTH), 32, folder / "second.onnx", second=32) < 1e-3
-    assert parity(lively_model(depth=DEPTH), 32, folder / "second.onnx") > 0.05
-    other = lively_model(depth=DEPTH)
+def whole(network: VisionTransformer, **options: Any) -> Graph:
+    return make_graph(Whole("model", "stage", **options), network, 32)
+
+
+def test_the_comparison_sees_a_graph_of_other_weights(folder: Path) -> None:
+    model = lively_model(depth=DEPTH)
+    assert largest_difference(whole(model, attention=True), folder / "float.onnx") < 1e-3
+    assert largest_difference(whole(model, second_look=32), folder / "second.onnx") < 1e-3
+    assert largest_difference(whole(model), folder / "second.onnx") > 0.05
     with torch.no_grad():
-        other.head.bias[3] += 0.01
-    assert parity(other, 32, folder / "float.onnx") == pytest.approx(0.01, abs=1e-3)
-
-
-@pytest.mark.parametrize(("side", "count"), [(32, 8), (64, 3)])
-def test_golden_pictures_are_the_same_on_every_call_and_unlike_one_another(side: int, count: int) -> None:
-    pixels = golden_pixels(side, count)
-    assert torch.equal(pixels, golden_pixels(side, count))
-    assert (pixels.shape, pixels.dtype) == ((count, 3, side, side), torch.uint8)
-    assert (pixels.float().flatten(1).std(1) > 30).all()
-    assert len({picture.numpy().tobytes() for picture in pixels}) == count
+        model.head.bias[3] += 0.01
+    assert largest_difference(whole(model), folder / "float.onnx") == pytest.approx(0.01, abs=1e-3)
 
 
 @pytest.mark.parametrize("count", [1, 5])
