@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
             run.architecture(stage)
         for export in experiment.exports:
             check_fits(export, run.architecture(experiment.stage(export.stage)))
+        run.write_settings()
         keep_freed_memory()
         for step in steps if options.what == "all" else [options.what]:
             do(step, run, options)

@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
                 experiment = replace(read_experiment(path), seed=seed)
                 common = options.runs / (experiment.family or experiment.name) / f"seed-{seed}"
                 run = Run(experiment, common / experiment.name, options.data, options.weights, common)
+                run.write_settings()
                 for stage in needed(run):
                     perform(run, stage)
                 test = read_records([options.test], run.source.names, 2, "").pictures if options.test else None

@@ -16,6 +16,7 @@ from support import Made, unpack, write_records
 
 from ask_training.__main__ import main
 from ask_training.data.golden import golden_pixels
+from ask_training.experiment.stage import flatten
 from ask_training.export.onnx_files import run_onnx
 from ask_training.models.forward import predict
 from ask_training.models.weights import at_size
@@ -38,8 +39,17 @@ def test_every_stage_leaves_weights_logits_and_figures(made: Made) -> None:
         assert figures.items() >= accuracies(logits, validation.labels, group).items()
         origin, architecture = figures["origin"], asdict(run.experiment.architectures[stage.architecture])
         assert architecture.pop("patch") is None
-        assert origin.items() >= (asdict(stage) | architecture).items()
+        assert origin.items() >= (flatten(stage) | architecture).items()
         assert (origin["data"], origin["seed"], origin["classes"]) == (run.source.digest, 3, group)
+
+
+def test_the_settings_in_force_lie_beside_the_results(made: Made) -> None:
+    settings = json.loads((made.run.folder / "settings.json").read_text())
+    assert settings.items() >= json.loads(json.dumps(asdict(made.run.experiment))).items()
+    assert settings["stages"][0]["freeze"] == [0], "a default that the file leaves out"
+    assert settings["networks"]["generalist"] == {
+        "size": 32, "width": 48, "depth": 2, "heads": 3, "drop_path": 0.1, "patch": 16,
+    }
 
 
 def test_a_stage_sees_as_many_pictures_as_its_schedule_says(made: Made) -> None:

@@ -18,12 +18,22 @@ import torch
 from safetensors.torch import load_file
 from support import TRAINING
 
+from ask_training.experiment.check import read_experiment
+from ask_training.experiment.stage import record
 from ask_training.export.onnx_files import forget_source
 
 COMMIT = "c6565eb"
 TESTS = Path(__file__).parent
 RESULTS = ["teacher", "generalist", "base", "specialist-1", "specialist-2", "common", "blend-1", "blend-2"]
 MODELS = ["generalist", "expert-1", "expert-2"]
+
+
+RECORD = """
+import json, sys
+from pathlib import Path
+from ask_training.check import read_experiment
+print(json.dumps([list(map(str, read_experiment(Path(path)).stages)) for path in sys.argv[1:]]))
+"""
 
 
 @dataclass(frozen=True)
@@ -48,25 +58,44 @@ def train(package: Path, what: str, config: str, folder: Path, data: Path, weigh
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory, data: Path, weights: Path) -> Both:
-    folder = tmp_path_factory.mktemp("unchanged")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The training folder of that commit."""
+    folder = tmp_path_factory.mktemp("code")
     archive = folder / "code.tar"
     found = subprocess.run(
-        ["git", "archive", "--output", str(archive), COMMIT, "training/ask_training"], cwd=TRAINING.parent,
-        capture_output=True, text=True, check=False,
+        ["git", "archive", "--output", str(archive), COMMIT, "training/ask_training", "training/configs"],
+        cwd=TRAINING.parent, capture_output=True, text=True, check=False,
     )
     if found.returncode:
         pytest.skip(f"NOT COMPARED with {COMMIT}, which this clone lacks (git fetch --unshallow): {found.stderr.strip()}")
-    shutil.unpack_archive(archive, folder / "code", filter="data")
+    shutil.unpack_archive(archive, folder, filter="data")
+    return folder / "training"
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory, code: Path, data: Path, weights: Path) -> Both:
+    folder = tmp_path_factory.mktemp("unchanged")
     made = Both(*(folder / name for name in ("old", "new", "again")))
     for target in (made.old, made.new, made.again):
         target.mkdir()
-    train(folder / "code" / "training", "all", "c6565eb.toml", made.old, data, weights)
+    train(code, "all", "c6565eb.toml", made.old, data, weights)
     train(TRAINING, "all", "unchanged.toml", made.new, data, weights)
     shutil.copytree(made.run(made.old), made.run(made.again), ignore=shutil.ignore_patterns("*.onnx", "*.export.json", "*.served.npz"))
     for what in ("all", "export", "bundle"):
         train(TRAINING, what, "unchanged.toml", made.again, data, weights)
     return made
+
+
+def test_every_committed_recipe_is_recorded_as_before(code: Path) -> None:
+    """So that results and half-trained checkpoints of before are gone on from."""
+    configs = [path.relative_to(code) for path in sorted((code / "configs").rglob("*.toml"))]
+    assert len(configs) > 15
+    done = subprocess.run(
+        [sys.executable, "-c", RECORD, *map(str, configs)], cwd=code, env=os.environ | {"PYTHONPATH": str(code)},
+        capture_output=True, text=True, check=True,
+    )
+    for path, before in zip(configs, json.loads(done.stdout), strict=True):
+        assert [record(stage) for stage in read_experiment(TRAINING / path).stages] == before, path
 
 
 def figures(folder: Path, name: str) -> dict[str, Any]:

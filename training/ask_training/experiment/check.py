@@ -1,15 +1,11 @@
 """Reads an experiment and checks what types cannot say: ranges, and stages that name architectures and earlier stages."""
 
-import re
 from pathlib import Path
 
-from .config import Architecture, Cascade, Experiment, Stage
+from .check_stage import BEGINNINGS, NAME, Rules, stage_rules
+from .config import Architecture, Cascade, Experiment
 from .exports import AnyExport, Blocks, Tokens, Whole
 from .parse import read_file
-
-BEGINNINGS = ("weights", "scratch")
-TAKEN = ("all", "export", "bundle", "groups")  # commands, and a file of the run folder
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -26,8 +22,8 @@ def check(experiment: Experiment, where: str) -> None:
         _require(_architecture_rules(architecture), f"{where}: architecture {name!r}")
     known = set(BEGINNINGS)
     for stage in experiment.stages:
-        _require(_stage_rules(experiment, stage, known), f"{where}: stage {stage.name!r}")
-        known |= {stage.name, *_results(experiment, stage)}
+        _require(stage_rules(experiment, stage, known), f"{where}: stage {stage.name!r}")
+        known |= {stage.name, *experiment.results(stage)}
     _require(_group_rules(experiment), where)
     models: set[str] = set()
     for i, export in enumerate(experiment.exports):
@@ -40,13 +36,13 @@ def check(experiment: Experiment, where: str) -> None:
         _require(_strategy_rules(experiment, strategy), f"{where}: strategies: {name}")
 
 
-def _require(rules: list[tuple[bool, str]], where: str) -> None:
+def _require(rules: Rules, where: str) -> None:
     for holds, message in rules:
         if not holds:
             raise ValueError(f"{where}: {message}")
 
 
-def _experiment_rules(experiment: Experiment) -> list[tuple[bool, str]]:
+def _experiment_rules(experiment: Experiment) -> Rules:
     groups, operating = experiment.groups, experiment.operating
     rules = ("confusion", "overlap", "superclass", "random")
     return [
@@ -63,7 +59,7 @@ def _experiment_rules(experiment: Experiment) -> list[tuple[bool, str]]:
     ]
 
 
-def _architecture_rules(architecture: Architecture) -> list[tuple[bool, str]]:
+def _architecture_rules(architecture: Architecture) -> Rules:
     size, width, heads, patch = architecture.size, architecture.width, architecture.heads, architecture.patch
     given = {name: value for name in ("width", "depth", "heads", "patch") if (value := getattr(architecture, name)) is not None}
     too_small = [f"{name} must be at least 1, got {value}" for name, value in {"size": size, **given}.items() if value < 1]
@@ -75,45 +71,7 @@ def _architecture_rules(architecture: Architecture) -> list[tuple[bool, str]]:
     ]
 
 
-def _stage_rules(experiment: Experiment, stage: Stage, known: set[str]) -> list[tuple[bool, str]]:
-    stages = {other.name: other for other in experiment.stages}
-    per_group = {name for name, other in stages.items() if other.pictures == "group"}
-    named = dict.fromkeys([stage.start, *stage.teachers, *stage.soup])
-    unknown = [name for name in named if name not in BEGINNINGS and (name not in known or name not in stages)]
-    one_of_many = stage.teachers + ([stage.start] if stage.pictures == "all" else [])
-    split = [name for name in dict.fromkeys(one_of_many) if name in per_group]
-    other_shape = [name for name in stage.soup if name in known & stages.keys() and stages[name].architecture != stage.architecture]
-    taken = known.union(TAKEN).intersection([stage.name, *_results(experiment, stage)])
-    return [
-        (bool(NAME.fullmatch(stage.name)), "a name is lower-case letters, digits, - and _"),
-        (not taken, f"the name {', '.join(sorted(taken))} is taken"),
-        (stage.architecture in experiment.architectures, f"architecture {stage.architecture!r} is unknown"),
-        (
-            stage.start != "scratch" or _is_whole(experiment.architectures.get(stage.architecture)),
-            f"architecture {stage.architecture!r} needs width and depth: there is no checkpoint to take them from",
-        ),
-        (stage.pictures in ("all", "group"), f"pictures must be 'all' or 'group', got {stage.pictures!r}"),
-        (not unknown, f"{', '.join(map(repr, unknown))} is not an earlier stage"),
-        (not split, f"{', '.join(map(repr, split))} is one model per group"),
-        (not set(stage.teachers + stage.soup) & set(BEGINNINGS), "only earlier stages can teach or go into a soup"),
-        (not other_shape, f"{', '.join(map(repr, other_shape))} has another architecture, a soup needs one and the same"),
-        (bool(stage.teachers) or not stage.hardest, "hardest needs teachers, they say what is hard"),
-        (bool(stage.teachers) or stage.distil == 0, "distil needs teachers"),
-        (stage.distil > 0 or stage.hardest or not stage.teachers, "teachers need a distil above 0 or hardest, or they teach nothing"),
-        (stage.distil > 0 or not stage.watch, "watch needs a distil above 0"),
-        (0 <= stage.distil <= 1, f"distil must lie between 0 and 1, got {stage.distil}"),
-        (0 <= stage.mix <= 1, f"mix must lie between 0 and 1, got {stage.mix}"),
-        (stage.temperature > 0, f"temperature must be above 0, got {stage.temperature}"),
-        (stage.epochs >= (0 if stage.soup else 1) and stage.batch >= 1, "epochs and batch must be at least 1"),
-        (stage.lr > 0 and stage.weight_decay >= 0, "lr must be above 0 and weight_decay at least 0"),
-        (0 <= stage.layer_decay <= 1, f"layer_decay must lie between 0 and 1, got {stage.layer_decay}"),
-        (0 < stage.keep <= 1, f"keep must lie above 0 and be at most 1, got {stage.keep}"),
-        (bool(stage.outsiders) and min(stage.outsiders) >= 0, f"outsiders needs numbers from 0, got {stage.outsiders}"),
-        (bool(stage.freeze) and min(stage.freeze) >= 0, f"freeze needs whole numbers from 0, got {stage.freeze}"),
-    ]
-
-
-def _group_rules(experiment: Experiment) -> list[tuple[bool, str]]:
+def _group_rules(experiment: Experiment) -> Rules:
     groups, pictures = experiment.groups, {stage.name: stage.pictures for stage in experiment.stages}
     kept = experiment.checkpoint
     return [
@@ -124,7 +82,7 @@ def _group_rules(experiment: Experiment) -> list[tuple[bool, str]]:
     ]
 
 
-def _export_rules(experiment: Experiment, export: AnyExport, taken: set[str]) -> list[tuple[bool, str]]:
+def _export_rules(experiment: Experiment, export: AnyExport, taken: set[str]) -> Rules:
     common = [
         (bool(NAME.fullmatch(export.model)), f"model must be lower-case letters, digits, - and _, got {export.model!r}"),
         (not taken.intersection(experiment.ids(export)), f"the model {export.model!r} is exported twice"),
@@ -142,7 +100,7 @@ def _export_rules(experiment: Experiment, export: AnyExport, taken: set[str]) ->
     return common
 
 
-def _strategy_rules(experiment: Experiment, strategy: Cascade) -> list[tuple[bool, str]]:
+def _strategy_rules(experiment: Experiment, strategy: Cascade) -> Rules:
     exports = {export.model: export for export in experiment.exports}
     roles = {"generalist": strategy.generalist, "experts": strategy.experts}
     rules = [(model in exports, f"{role}: no model {model!r} is exported") for role, model in roles.items()]
@@ -157,11 +115,3 @@ def _strategy_rules(experiment: Experiment, strategy: Cascade) -> list[tuple[boo
         (per_group.get(strategy.experts, True), f"experts: {strategy.experts!r} is one model for all, say per_group = true"),
         (strategy.head in ("full", "group"), f"head must be 'full' or 'group', got {strategy.head!r}"),
     ]
-
-
-def _results(experiment: Experiment, stage: Stage) -> list[str]:
-    return [f"{stage.name}-{i + 1}" for i in range(experiment.groups.count)] if stage.pictures == "group" else []
-
-
-def _is_whole(architecture: Architecture | None) -> bool:
-    return architecture is None or None not in (architecture.width, architecture.depth)

@@ -1,9 +1,10 @@
 """One experiment is one TOML file. What each of its fields means."""
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 from .exports import AnyExport
+from .stage import Stage
 
 PATCH = 16  # pixels a side, as in the checkpoints
 
@@ -19,38 +20,6 @@ class Architecture:
     heads: int | None = None
     drop_path: float = 0.0
     patch: int | None = None  # pixels a side; from scratch 16
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One named step of training. ``outsiders`` and ``freeze`` have an entry per epoch; the last one stays in force."""
-
-    name: str
-    start: str  # "weights" for the checkpoint given on the command line, "scratch", or the stage to go on from
-    architecture: str
-    pictures: str  # "all" pictures, or those of one "group" at a time: a model per expert
-    epochs: int  # an epoch sees every picture of the pool once, but for a rest of less than half a batch; 0 for a soup alone
-    batch: int = 64
-    lr: float = 1e-4  # peak learning rate of the head; warm-up, then cosine to zero
-    layer_decay: float = 0.85  # factor on the learning rate per block towards the input
-    weight_decay: float = 0.05
-    keep: float = 1.0  # share of patches a training step sees (PatchDropout)
-    mix: float = 0.0  # share of steps on mixed pictures (CutMix and mixup), for long training
-    outsiders: list[float] = field(default_factory=lambda: [0.0])  # pictures from outside, per picture of the group
-    hardest: bool = False  # outsiders are those that the teachers take most for the group's; otherwise drawn at random
-    freeze: list[int] = field(default_factory=lambda: [0])  # blocks that are not trained, counted from the input
-    teachers: list[str] = field(default_factory=list)  # stages whose mean log-probabilities are distilled
-    distil: float = 0.0  # share of the distillation in the loss
-    temperature: float = 2.0  # of the distillation
-    watch: bool = False  # the teachers see each view that the student sees (arXiv:2106.05237), not the plain picture once
-    # stages whose weights the result is the mean of, together with its own (model soups, arXiv:2203.05482): a specialist
-    # halfway to its base keeps much of what either knows (WiSE-FT, arXiv:2109.01903). A stage on all pictures takes in those
-    # of every group
-    soup: list[str] = field(default_factory=list)
-
-    def at(self, schedule: list[Any], epoch: int) -> Any:
-        """The entry of a schedule that is in force in an epoch."""
-        return schedule[min(epoch, len(schedule) - 1)]
 
 
 @dataclass(frozen=True)
@@ -109,6 +78,12 @@ class Experiment:
     def stage(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.name == name)
 
+    def results(self, stage: Stage) -> list[str]:
+        """Names of the models that a stage trains: its own, or one per group."""
+        if stage.pictures == "all":
+            return [stage.name]
+        return [f"{stage.name}-{i + 1}" for i in range(self.groups.count)]
+
     def per_group(self, export: AnyExport) -> bool:
         return export.per_group or self.stage(export.stage).pictures == "group"
 
@@ -121,6 +96,4 @@ class Experiment:
     def grouped(self, name: str) -> bool:
         """Whether the groups decide what a stage gives: it has a result per group, or is made from such results."""
         stages = [stage for stage in self.stages if stage.name == name]  # none for "weights" and "scratch"
-        return any(
-            stage.pictures == "group" or any(map(self.grouped, [stage.start, *stage.teachers, *stage.soup])) for stage in stages
-        )
+        return any(stage.pictures == "group" or any(map(self.grouped, stage.parents)) for stage in stages)

@@ -43,7 +43,8 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
     if container is dict and isinstance(value, dict):
         return {key: _parse(get_args(kind)[1], item, f"{where}: {key}") for key, item in value.items()}
     if not _fits(kind, value):
-        raise ValueError(f"{where}: expected {EXPECTED.get(kind, 'a list' if container is list else 'a table')}, got {value!r}")
+        table = f"a table such as {kind.example}" if hasattr(kind, "example") else "a table"
+        raise ValueError(f"{where}: expected {EXPECTED.get(kind, 'a list' if container is list else table)}, got {value!r}")
     if not is_dataclass(kind):
         return float(value) if kind is float else value
     known = {item.name: item for item in fields(kind)}

@@ -1,67 +1,38 @@
-"""The loss of a training step: fresh views of pictures, their labels, and what teachers say of them."""
-
-from collections.abc import Sequence
+"""The loss of a training step: of the labels, and of what teachers say of the same views."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.augment import Augment, augment, mix
 from ..data.pictures import Pictures
-from ..experiment.config import Stage
-from ..models.forward import autocast, normalise
+from ..experiment.stage import Distillation, Stage
+from ..models.forward import autocast
 from ..models.vit import VisionTransformer
+from .distil import Teacher, distillation_loss
+from .views import Views
 
 
-def loss_of(logits: Tensor, labels: Tensor, teacher: Tensor | None, stage: Stage) -> Tensor:
-    """Cross-entropy with the labels and, with a teacher's logits, distillation (Hinton et al., arXiv:1503.02531)."""
-    hard = F.cross_entropy(logits, labels)
-    if teacher is None:
-        return hard
-    t = stage.temperature
-    soft = F.kl_div((logits / t).log_softmax(1), (teacher / t).log_softmax(1), log_target=True, reduction="batchmean")
-    return (1 - stage.distil) * hard + stage.distil * t * t * soft
+def loss_of(logits: Tensor, labels: Tensor, taught: Tensor | None, way: Distillation | None) -> Tensor:
+    if taught is None or way is None:
+        return F.cross_entropy(logits, labels)
+    return distillation_loss(logits, labels, taught, way)
 
 
 def batch_loss(
-    model: VisionTransformer, part: Pictures, teacher: Tensor | None, stage: Stage, generator: torch.Generator,
-    watching: Sequence[VisionTransformer] = (),
+    model: VisionTransformer, part: Pictures, rows: Tensor, stage: Stage, generator: torch.Generator,
+    teacher: Teacher | None = None,
 ) -> Tensor:
-    """Loss of fresh views of the pictures, some of them mixed. ``teacher`` holds logits [B, classes] of the plain
-    pictures; networks ``watching`` teach by what they say of the views themselves."""
+    """Loss of fresh views of the pictures ``part``, which are those of ``rows``. Mixed ones count for both labels, by
+    their shares."""
     device = generator.device
     pixels, labels = part.pixels.to(device).float() / 255, part.labels.to(device)
-    drawn = generator.get_state() if watching else None
-    x, other, share = view(pixels, model.size, stage, generator)
-    x = normalise(x)
-    other_teacher = None if teacher is None or other is None else teacher[other]
-    if drawn is not None:
-        teacher = other_teacher = watch(watching, pixels, stage, drawn, {model.size: x})
+    views = Views(pixels, stage.mixing, generator)
+    x = views.at(model.size)
+    taught, other_taught = (None, None) if teacher is None else teacher.answer(rows, views)
     with autocast(device):
-        logits = model(x, stage.keep, generator).float()
-    loss = loss_of(logits, labels, teacher, stage)
-    return loss if other is None else share * loss + (1 - share) * loss_of(logits, labels[other], other_teacher, stage)
-
-
-def view(pixels: Tensor, size: int, stage: Stage, generator: torch.Generator) -> tuple[Tensor, Tensor | None, float]:
-    """pixels [B, 3, S, S] in 0..1 -> views [B, 3, size, size], the index [B] of those they are mixed with or none, and the
-    share of the pictures themselves. The draws do not depend on the size."""
-    x = augment(pixels, size, Augment(), generator)
-    if stage.mix > 0 and torch.rand(1, device=x.device, generator=generator).item() < stage.mix:
-        return mix(x, generator)
-    return x, None, 1.0
-
-
-@torch.no_grad()
-def watch(
-    networks: Sequence[VisionTransformer], pixels: Tensor, stage: Stage, drawn: Tensor, views: dict[int, Tensor]
-) -> Tensor:
-    """Mean log-probabilities [B, classes] that the networks, each at its own size, give to the very views that are drawn
-    from that state of the generator: a consistent teacher (Beyer et al., arXiv:2106.05237). ``views`` holds those that
-    there are, normalised, by their size."""
-    for size in {network.size for network in networks} - views.keys():
-        generator = torch.Generator(pixels.device)
-        generator.set_state(drawn)
-        views[size] = normalise(view(pixels, size, stage, generator)[0])
-    with autocast(pixels.device):
-        return torch.stack([network(views[network.size]).float().log_softmax(1) for network in networks]).mean(0)
+        logits = model(x, stage.patch_dropout.keep if stage.patch_dropout else 1.0, generator).float()
+    loss = loss_of(logits, labels, taught, stage.distillation)
+    if views.other is None:
+        return loss
+    other = loss_of(logits, labels[views.other], other_taught, stage.distillation)
+    return views.share * loss + (1 - views.share) * other

@@ -1,5 +1,6 @@
 """A run folder and what it holds of each model: NAME.safetensors (weights), NAME.json (figures), NAME.npz (validation
-logits), NAME.fit.npz (logits on the fit pictures, once something needs them) and, while it trains, NAME.checkpoint."""
+logits), NAME.fit.npz (logits on the fit pictures, once something needs them) and, while it trains, NAME.checkpoint.
+settings.json holds the settings in force."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -12,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.files import write_atomically
+from ..data.files import write_atomically, write_json
 from ..data.pictures import Pictures, split
 from ..data.sources import Source, read_source
-from ..experiment.config import PATCH, Architecture, Experiment, Stage
+from ..experiment.config import PATCH, Architecture, Experiment
 from ..experiment.exports import AnyExport
+from ..experiment.stage import Stage
 from ..models.forward import autocast, pick_device, predict
 from ..models.shape import Shape, head_count, read_shape
 from ..models.vit import VisionTransformer
@@ -62,10 +64,7 @@ class Run:
         return (self.common if shared and self.common else self.folder) / f"{name}.{suffix}"
 
     def results(self, stage: Stage) -> list[str]:
-        """Names of the models a stage trains: its own, or one per group."""
-        if stage.pictures == "all":
-            return [stage.name]
-        return [f"{stage.name}-{i + 1}" for i in range(self.experiment.groups.count)]
+        return self.experiment.results(stage)
 
     @cached_property
     def exports(self) -> dict[str, tuple[AnyExport, str]]:
@@ -83,6 +82,19 @@ class Run:
         roles = (cascade.generalist, cascade.experts)
         models = [model for role in roles for model, (export, _) in self.exports.items() if export.model == role]
         return {model: self.exports[model][1] for model in models}
+
+    def write_settings(self) -> None:
+        """All settings in force, defaults and what the starting weights tell included, as settings.json."""
+        settings = asdict(self.experiment) | {
+            "networks": {
+                stage.name: asdict(self.architecture(stage)) | self.shape(stage).peculiar()
+                for stage in self.experiment.stages
+            },
+        }
+        path = self.folder / "settings.json"
+        if not path.exists() or json.loads(path.read_text()) != settings:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(path, settings)
 
     def architecture(self, stage: Stage) -> Architecture:
         """Complete: what the configuration leaves out is that of the starting weights."""

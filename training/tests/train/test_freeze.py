@@ -26,7 +26,7 @@ def parts(names: set[str]) -> set[str]:
 class Snapshots(Pictures):
     """Copies the model's weights as each step begins."""
 
-    def watch(self, model: VisionTransformer) -> "Snapshots":
+    def follow(self, model: VisionTransformer) -> "Snapshots":
         self.__dict__.update(model=model, taken=[])
         return self
 
@@ -38,8 +38,8 @@ class Snapshots(Pictures):
 def moved_by_epoch(schedule: list[int], epochs: int, folder: Path) -> list[set[str]]:
     """Names of the parameters that each epoch of three steps moved."""
     model = lively_model(depth=3)
-    pictures = Snapshots(noise(60), torch.arange(60) % 6).watch(model)
-    stage = replace(STAGE, epochs=epochs, freeze=schedule, keep=1.0)
+    pictures = Snapshots(noise(60), torch.arange(60) % 6).follow(model)
+    stage = replace(STAGE, epochs=epochs, freeze=schedule, patch_dropout=None)
     train_stage(model, pictures, [torch.arange(60)] * epochs, stage, 1, folder / "checkpoint", "stage")
     bounds = [*pictures.taken[::3], weights(model)]
     return [

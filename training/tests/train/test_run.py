@@ -6,8 +6,9 @@ import torch
 from safetensors.torch import save_file
 from support import lively_model
 
-from ask_training.experiment.config import Architecture, Cascade, Stage
+from ask_training.experiment.config import Architecture, Cascade
 from ask_training.experiment.exports import Blocks, Whole
+from ask_training.experiment.stage import Distillation, Soup, Stage
 from ask_training.models.forward import autocast, predict
 from ask_training.train.run import Run, accuracies, load_logits, save_logits
 
@@ -53,8 +54,8 @@ def test_the_cascade_serves_a_model_per_group_or_one_for_all(run: Run) -> None:
 
 
 def test_only_stages_that_no_groups_decide_are_kept_in_the_common_folder(run: Run, tmp_path: Path) -> None:
-    mean = Stage("mean", "base", "medium", "all", epochs=0, soup=["widening"])
-    later = Stage("later", "base", "medium", "all", epochs=1, teachers=["mean"], distil=0.5)
+    mean = Stage("mean", "base", "medium", "all", epochs=0, soup=Soup(["widening"]))
+    later = Stage("later", "base", "medium", "all", epochs=1, teachers=["mean"], distillation=Distillation(0.5))
     experiment = replace(run.experiment, stages=[*run.experiment.stages, mean, later])
     shared = replace(run, experiment=experiment, common=tmp_path / "common")
     assert shared.path("mean", "npz") == run.folder / "mean.npz"

@@ -9,10 +9,13 @@ from safetensors.torch import load_file
 from support import STAGE, Made
 
 from ask_training.data.files import write_json
-from ask_training.experiment.config import Stage
+from ask_training.experiment.stage import Distillation, Outsiders, Soup, Stage
 from ask_training.train import engine, loss
+from ask_training.train.distil import ConsistentTeacher
+from ask_training.train.origin import origin_of, start_of
+from ask_training.train.pools import draw_pools
 from ask_training.train.run import Run, save_logits
-from ask_training.train.stages import draw_pools, origin_of, perform, seed_of, start_of, teach
+from ask_training.train.stages import perform, seed_of, teach
 
 LABELS = torch.arange(6).repeat(20)[torch.randperm(120, generator=torch.Generator().manual_seed(0))]
 GROUP = [1, 4]
@@ -28,17 +31,17 @@ def outsiders(pool: torch.Tensor) -> list[int]:
 
 
 def test_a_stage_on_all_pictures_sees_each_of_them_every_epoch() -> None:
-    pools = draw_pools(LABELS, None, replace(STAGE, epochs=3, outsiders=[0.5]), seed=5)
+    pools = draw_pools(LABELS, None, replace(STAGE, epochs=3, outsiders=Outsiders([0.5])), seed=5)
     assert [pool.tolist() for pool in pools] == [list(range(120))] * 3
 
 
 def test_an_epoch_holds_the_group_and_the_share_of_outsiders_that_is_in_force() -> None:
-    pools = draw_pools(LABELS, GROUP, replace(STAGE, epochs=5, outsiders=[1.0, 0.25, 0.5]), seed=5)
+    pools = draw_pools(LABELS, GROUP, replace(STAGE, epochs=5, outsiders=Outsiders([1.0, 0.25, 0.5])), seed=5)
     assert [len(outsiders(pool)) for pool in pools] == [40, 10, 20, 20, 20]
 
 
 def test_every_epoch_draws_other_outsiders_from_all_the_other_classes() -> None:
-    drawn = [set(outsiders(pool)) for pool in draw_pools(LABELS, GROUP, replace(STAGE, epochs=3, outsiders=[0.75]), seed=5)]
+    drawn = [set(outsiders(pool)) for pool in draw_pools(LABELS, GROUP, replace(STAGE, epochs=3, outsiders=Outsiders([0.75])), seed=5)]
     assert len({frozenset(epoch) for epoch in drawn}) == 3
     for epoch in drawn:
         assert set(LABELS[list(epoch)].tolist()) == {0, 2, 3, 5}
@@ -53,7 +56,7 @@ def test_the_seed_alone_decides_the_outsiders() -> None:
 @pytest.mark.parametrize("hardest", [False, True])
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.01, 0), (2.0, 80), (9.0, 80)])
 def test_outsiders_are_as_many_as_asked_for_or_all_there_are(share: float, count: int, hardest: bool) -> None:
-    stage = replace(STAGE, outsiders=[share], hardest=hardest)
+    stage = replace(STAGE, outsiders=Outsiders([share], hardest))
     assert len(outsiders(draw_pools(LABELS, GROUP, stage, 5, torch.zeros(120, 6))[0])) == count
 
 
@@ -62,7 +65,7 @@ def test_the_hardest_outsiders_are_those_the_teacher_takes_most_for_the_groups()
     mass = teacher.softmax(1)[:, GROUP].sum(1)
     ranked = sorted(set(range(120)) - set(OWN.tolist()), key=lambda i: -mass[i].item())
 
-    pools = draw_pools(LABELS, GROUP, replace(STAGE, epochs=3, outsiders=[0.5, 0.1], hardest=True), 5, teacher)
+    pools = draw_pools(LABELS, GROUP, replace(STAGE, epochs=3, outsiders=Outsiders([0.5, 0.1], True)), 5, teacher)
 
     assert [set(outsiders(pool)) for pool in pools] == [set(ranked[:20]), set(ranked[:4]), set(ranked[:4])]
 
@@ -146,11 +149,14 @@ def test_a_last_step_that_spoils_the_weights_leaves_no_result(run: Run) -> None:
     assert list(run.folder.iterdir()) == []
 
 
-def test_watching_teachers_are_asked_about_views_and_not_about_the_pictures_as_they_are(
+def test_consistent_teachers_are_asked_about_views_and_not_about_the_pictures_as_they_are(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = made.run.experiment
-    pupil = Stage("pupil", "generalist", "medium", "all", epochs=1, batch=20, teachers=["base", "generalist"], watch=True, distil=0.8)
+    pupil = Stage(
+        "pupil", "generalist", "medium", "all", epochs=1, batch=20,
+        teachers=["base", "generalist"], distillation=Distillation(0.8, consistent=True),
+    )
     folder = tmp_path / "tiny"
     shutil.copytree(made.run.folder, folder)
     for predictions in folder.glob("*.fit.npz"):
@@ -167,9 +173,9 @@ def test_watching_teachers_are_asked_about_views_and_not_about_the_pictures_as_t
 
     assert asked
     assert not list(folder.glob("*.fit.npz"))
-    for _, _, stored, _, _, watching in asked:
-        assert stored is None
-        for network, name in zip(watching, ("base", "generalist"), strict=True):
+    for *_, teacher in asked:
+        assert isinstance(teacher, ConsistentTeacher)
+        for network, name in zip(teacher.networks, ("base", "generalist"), strict=True):
             assert not network.training
             for key, value in load_file(folder / f"{name}.safetensors").items():
                 assert torch.equal(network.state_dict()[key], value), "a teacher does not learn"
@@ -177,7 +183,7 @@ def test_watching_teachers_are_asked_about_views_and_not_about_the_pictures_as_t
 
 def test_the_soup_of_a_stage_on_all_pictures_takes_in_every_group(made: Made, tmp_path: Path) -> None:
     experiment = made.run.experiment
-    soup = Stage("soup", "base", "medium", "all", epochs=0, soup=["specialist"])
+    soup = Stage("soup", "base", "medium", "all", epochs=0, soup=Soup(["specialist"]))
     folder = tmp_path / "tiny"
     shutil.copytree(made.run.folder, folder)
     run = replace(made.run, folder=folder, experiment=replace(experiment, stages=[*experiment.stages, soup]))
@@ -194,7 +200,7 @@ def test_the_soup_of_a_stage_on_all_pictures_takes_in_every_group(made: Made, tm
 def test_a_soup_is_the_mean_of_a_groups_own_weights_and_the_others(made: Made, tmp_path: Path) -> None:
     """Without an epoch nothing is trained."""
     experiment = made.run.experiment
-    soup = Stage("soup", "specialist", "medium", "group", epochs=0, soup=["base", "widening"])
+    soup = Stage("soup", "specialist", "medium", "group", epochs=0, soup=Soup(["base", "widening"]))
     folder = tmp_path / "tiny"
     shutil.copytree(made.run.folder, folder)
     run = replace(made.run, folder=folder, experiment=replace(experiment, stages=[*experiment.stages, soup]))
