@@ -1,8 +1,7 @@
 """Command line: ``python -m ask_training WHAT --data DIR [--weights FILE] [--config FILE] [--runs DIR] [--to DIR]``.
 
-WHAT is ``all``, one of the configuration's stages, or ``export`` or ``bundle``. What is done already is skipped, and an
-interrupted stage goes on where it was.
-"""
+WHAT is ``all``, one of the configuration's stages, ``export`` or ``bundle``. A finished stage is skipped, an
+interrupted one is resumed."""
 
 import argparse
 import json
@@ -27,7 +26,8 @@ def main(arguments: list[str] | None = None) -> None:
     version = json.loads((HERE.parent / "package.json").read_text())["version"]
     parser.add_argument("--version", action="version", version=version)
     parser.add_argument("what", help="all, a stage of the configuration, export or bundle")
-    parser.add_argument("--data", type=Path, required=True, help="CIFAR binary records, or a folder of pictures per class")
+    what = "CIFAR binary records, or a folder of pictures per class"
+    parser.add_argument("--data", type=Path, required=True, help=what)
     parser.add_argument("--weights", type=Path, help="DeiT or timm checkpoint to start from")
     parser.add_argument("--config", type=Path, default=HERE / "configs" / "default.toml")
     parser.add_argument("--runs", type=Path, default=HERE / "runs", help="checkpoints and figures go here")
@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError(f"{len(run.split[1])} pictures are too few to validate on, {LEAST_VALIDATION} are needed: "
                              f"add pictures, or raise validation in {options.config}")
         if max(experiment.operating.k) > run.classes:
-            raise ValueError(f"{options.config}: operating: k goes to {max(experiment.operating.k)}, there are {run.classes} classes")
+            most = max(experiment.operating.k)
+            raise ValueError(f"{options.config}: operating: k goes to {most}, there are {run.classes} classes")
         for stage in experiment.stages:
             run.architecture(stage)
         for export in experiment.exports:
@@ -67,7 +68,8 @@ def do(step: str, run: Run, options: argparse.Namespace) -> None:
         inside = options.config.resolve().is_relative_to(HERE.parent)
         config = f" --config {options.config.resolve().relative_to(HERE.parent) if inside else options.config.name}"
         weights = " --weights FILE" if options.weights else ""
-        write_bundle(run, options.to or HERE.parent / "models" / run.experiment.name, f"npm run -s train -- all{config} --data DIR{weights}")
+        target = options.to or HERE.parent / "models" / run.experiment.name
+        write_bundle(run, target, f"npm run -s train -- all{config} --data DIR{weights}")
     else:
         perform(run, run.experiment.stage(step))
 

@@ -8,7 +8,7 @@ from support import CONFIG, Made
 
 from ask_training.compare import main
 from ask_training.data.pictures import Pictures
-from ask_training.report.measure import Said, answers, measure
+from ask_training.report.measure import Predictions, answers, measure
 
 VARIANT = 'extends = "tiny.toml"\nname = "{name}"\nfamily = "family"\n'
 BASE_ONLY = """
@@ -88,7 +88,7 @@ def test_static_experts_are_merged_as_suits_them(made: Made) -> None:
         torch.where(torch.isin(labels, torch.tensor(group))[:, None], 5 * torch.eye(6)[labels], 9 * torch.eye(6)[group[0]]) + noise(i + 1)
         for i, group in enumerate(groups)
     ]
-    said = Said([generalist, *experts], labels)
+    said = Predictions([generalist, *experts], labels)
     held = torch.arange(600) % 2 == 1
     shares = {
         name: right.float().mean().item()

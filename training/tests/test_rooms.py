@@ -1,4 +1,5 @@
-"""The house of ask_training: rooms import only rooms before them in ``ROOMS``, and no files import one another in a circle."""
+"""The house of ask_training: rooms import only rooms before them in ``ROOMS``, and no files import one another in a
+circle."""
 
 import ast
 from pathlib import Path

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 
 def write_atomically(path: Path, write: Any) -> None:
-    """Calls ``write(temporary_path)`` and renames: a reader sees the old file or the new one, never a part."""
+    """Calls ``write(temporary_path)`` and renames. A reader sees the old file or the new one, never a part."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")  # stages may run side by side
     try:
         write(temporary)
@@ -29,8 +29,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_folder(target: Path, write: Any, last: str) -> None:
-    """Calls ``write(temporary_folder)`` and moves what it wrote into ``target``, the file ``last`` at the end: what fails
-    while writing leaves ``target`` as it was. Other files there are left alone."""
+    """Calls ``write(temporary_folder)`` and moves what it wrote into ``target``, the file ``last`` at the end. A
+    failure while writing leaves ``target`` as it was. Other files there stay."""
     temporary = target.with_name(target.name + ".partial")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Labelled pictures, and their fixed cut into fit and validation."""
+"""Labelled pictures, and their fixed split into fit and validation."""
 
 from dataclasses import dataclass
 
@@ -23,8 +23,8 @@ class Pictures:
 
 
 def split(labels: Tensor, share: float, seed: int, names: list[str] | None = None) -> tuple[Tensor, Tensor]:
-    """Indices of fit and validation pictures; validation holds ``share`` of each class, at least one. Sorted, fixed by
-    seed. Raises DataError if a class has too few pictures for both."""
+    """Sorted indices of fit and validation pictures, fixed by the seed. Validation holds ``share`` of each class, at
+    least one picture. Raises DataError if a class has too few pictures for both."""
     generator = torch.Generator().manual_seed(seed)
     held = []
     for label in labels.unique():
@@ -41,5 +41,6 @@ def split(labels: Tensor, share: float, seed: int, names: list[str] | None = Non
 
 
 def held_back(count: int) -> Tensor:
-    """Bool [count]: every other validation picture. They fit nothing, so that what is measured or certified on them is honest."""
+    """Bool [count]: every other validation picture. Nothing is fitted on them: measures and certificates on them are
+    unbiased."""
     return torch.arange(count) % 2 == 1

@@ -29,7 +29,7 @@ class Source:
 
 
 def read_source(path: Path, side: int) -> Source:
-    """Finds out what ``path`` holds: ``train.bin`` with ``fine_label_names.txt`` (CIFAR-100), ``data_batch_*.bin`` with
+    """``path`` holds ``train.bin`` with ``fine_label_names.txt`` (CIFAR-100), ``data_batch_*.bin`` with
     ``batches.meta.txt`` (CIFAR-10), or folders of JPEG, PNG or WebP pictures named after their class, perhaps below
     ``train``. Pictures become squares of ``side`` pixels. Raises DataError naming the file or the class."""
     if not path.is_dir():
@@ -41,13 +41,14 @@ def read_source(path: Path, side: int) -> Source:
     if side != CIFAR_SIDE:
         raise DataError(f"{path} holds pictures of {CIFAR_SIDE} px, the configuration's side is {side}")
     if batches:
-        return read_records(batches, read_names(path / "batches.meta.txt"), 1, "CIFAR-10 training set (Krizhevsky, 2009)")
+        names = read_names(path / "batches.meta.txt")
+        return read_records(batches, names, 1, "CIFAR-10 training set (Krizhevsky, 2009)")
     names = read_names(path / "fine_label_names.txt")
     return read_records([path / "train.bin"], names, 2, "CIFAR-100 training set (Krizhevsky, 2009)")
 
 
 def read_records(paths: list[Path], names: list[str], label_bytes: int, title: str) -> Source:
-    """CIFAR binary records: ``label_bytes`` labels, the last of them the one that counts; then R, G and B planes."""
+    """CIFAR binary records: ``label_bytes`` labels, of which the last counts, then R, G and B planes."""
     size, digest, parts = label_bytes + 3 * CIFAR_SIDE**2, hashlib.sha256(), []
     for path in paths:
         raw = path.read_bytes()
@@ -66,7 +67,8 @@ def read_records(paths: list[Path], names: list[str], label_bytes: int, title: s
         raise DataError(f"{paths[0]}: class {names[label]!r} has no pictures")
     coarse = None
     if label_bytes == 2:
-        coarse = torch.zeros(len(names), dtype=torch.long).scatter_(0, labels, torch.from_numpy(records[:, 0].astype(np.int64)))
+        superclasses = torch.from_numpy(records[:, 0].astype(np.int64))
+        coarse = torch.zeros(len(names), dtype=torch.long).scatter_(0, labels, superclasses)
     return Source(Pictures(pixels, labels), names, coarse, digest.hexdigest(), title)
 
 
@@ -81,8 +83,8 @@ def read_names(path: Path) -> list[str]:
 
 
 def read_tree(path: Path, side: int) -> Source:
-    """A folder per class, in alphabetical order, with its pictures at any depth below. What is hidden, or left there by
-    macOS, is not read; files that are no JPEG, PNG or WebP are counted on standard error."""
+    """A folder per class, in alphabetical order, with its pictures at any depth below. Hidden files and those of macOS
+    are not read. Files that are no JPEG, PNG or WebP are counted on standard error."""
     folders = _folders(path)
     if len(folders) < 2:
         raise DataError(f"{path} holds neither CIFAR records nor a folder for each of two or more classes")
@@ -102,7 +104,8 @@ def read_tree(path: Path, side: int) -> Source:
         print(f"{path}: left out {kinds}; only {', '.join(SUFFIXES)} are read", file=sys.stderr)
     pictures = Pictures(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels))
     names = [folder.name for folder in folders]
-    return Source(pictures, names, None, digest.hexdigest(), f"a folder of {len(labels)} pictures in {len(names)} classes")
+    title = f"a folder of {len(labels)} pictures in {len(names)} classes"
+    return Source(pictures, names, None, digest.hexdigest(), title)
 
 
 def _folders(path: Path) -> list[Path]:
@@ -127,8 +130,8 @@ def read_picture(file: Path, side: int) -> np.ndarray:
 
 
 def fit_square(picture: Image.Image, side: int) -> np.ndarray:
-    """uint8 [side, side, 3]: the central square of an RGB picture, where the services' libvips has it when it shrinks: it
-    scales about the middle to whole pixels, and of an odd surplus leaves out one more before the square than after."""
+    """uint8 [side, side, 3]: the central square of an RGB picture, as the services' libvips shrinks it. That scales
+    about the middle to whole pixels, and of an odd surplus leaves out one more before the square than after it."""
     shorter = min(picture.size)
     scale = shorter / side
 
@@ -137,7 +140,8 @@ def fit_square(picture: Image.Image, side: int) -> np.ndarray:
         return (length - shorter) / 2 + scale * (surplus % 2) / 2
 
     left, top = map(begin, picture.size)
-    # Part of a pixel of the result may lie beyond the edge, which then goes on as it ends.
+    # A pixel of the result may lie partly beyond the edge, which is repeated there.
     beyond = [max(0, math.ceil(at + shorter - length)) for at, length in zip((top, left), picture.size[::-1])]
     padded = Image.fromarray(np.pad(np.asarray(picture), [*((0, n) for n in beyond), (0, 0)], "edge"))
-    return np.asarray(padded.resize((side, side), Image.Resampling.LANCZOS, box=(left, top, left + shorter, top + shorter)))
+    box = (left, top, left + shorter, top + shorter)
+    return np.asarray(padded.resize((side, side), Image.Resampling.LANCZOS, box=box))

@@ -1,4 +1,4 @@
-"""Reads an experiment and checks what types cannot say: ranges, and stages that name architectures and earlier stages."""
+"""Reads an experiment and checks what types cannot say: ranges, and names of what exists."""
 
 from pathlib import Path
 
@@ -46,7 +46,10 @@ def _experiment_rules(experiment: Experiment) -> Rules:
     groups, operating = experiment.groups, experiment.operating
     rules = ("confusion", "overlap", "superclass", "random")
     return [
-        (bool(NAME.fullmatch(experiment.name)), f"name must be lower-case letters, digits, - and _, got {experiment.name!r}"),
+        (
+            bool(NAME.fullmatch(experiment.name)),
+            f"name must be lower-case letters, digits, - and _, got {experiment.name!r}",
+        ),
         (0 < experiment.validation < 1, f"validation must lie between 0 and 1, got {experiment.validation}"),
         (0 < experiment.subset <= 1, f"subset must lie above 0 and be at most 1, got {experiment.subset}"),
         (experiment.side >= 1, f"side must be at least 1, got {experiment.side}"),
@@ -54,15 +57,20 @@ def _experiment_rules(experiment: Experiment) -> Rules:
         (groups.by in rules, f"groups: by must be {', '.join(rules[:-1])} or {rules[-1]}, got {groups.by!r}"),
         (groups.overlap >= 0, f"groups: overlap must be at least 0, got {groups.overlap}"),
         (groups.smallest >= 2, "groups: smallest must be at least 2: an expert of one class has nothing to tell apart"),
-        (0 < operating.escalation <= 1, f"operating: escalation must lie above 0 and be at most 1, got {operating.escalation}"),
+        (
+            0 < operating.escalation <= 1,
+            f"operating: escalation must lie above 0 and be at most 1, got {operating.escalation}",
+        ),
         (bool(operating.k) and min(operating.k) >= 1, f"operating: k needs whole numbers from 1, got {operating.k}"),
     ]
 
 
 def _architecture_rules(architecture: Architecture) -> Rules:
     size, width, heads, patch = architecture.size, architecture.width, architecture.heads, architecture.patch
-    given = {name: value for name in ("width", "depth", "heads", "patch") if (value := getattr(architecture, name)) is not None}
-    too_small = [f"{name} must be at least 1, got {value}" for name, value in {"size": size, **given}.items() if value < 1]
+    numbers = {"size": size, "width": width, "depth": architecture.depth, "heads": heads, "patch": patch}
+    too_small = [
+        f"{name} must be at least 1, got {value}" for name, value in numbers.items() if value is not None and value < 1
+    ]
     return [
         (not too_small, "".join(too_small[:1])),
         (not patch or size % patch == 0, f"size must be a multiple of {patch}, got {size}"),
@@ -84,7 +92,10 @@ def _group_rules(experiment: Experiment) -> Rules:
 
 def _export_rules(experiment: Experiment, export: AnyExport, taken: set[str]) -> Rules:
     common = [
-        (bool(NAME.fullmatch(export.model)), f"model must be lower-case letters, digits, - and _, got {export.model!r}"),
+        (
+            bool(NAME.fullmatch(export.model)),
+            f"model must be lower-case letters, digits, - and _, got {export.model!r}",
+        ),
         (not taken.intersection(experiment.ids(export)), f"the model {export.model!r} is exported twice"),
     ]
     if isinstance(export, Whole):
@@ -112,6 +123,9 @@ def _strategy_rules(experiment: Experiment, strategy: Cascade) -> Rules:
     return [
         *rules,
         (not per_group.get(strategy.generalist), f"generalist: {strategy.generalist!r} is one model per group"),
-        (per_group.get(strategy.experts, True), f"experts: {strategy.experts!r} is one model for all, say per_group = true"),
+        (
+            per_group.get(strategy.experts, True),
+            f"experts: {strategy.experts!r} is one model for all, say per_group = true",
+        ),
         (strategy.head in ("full", "group"), f"head must be 'full' or 'group', got {strategy.head!r}"),
     ]

@@ -11,8 +11,8 @@ PATCH = 16  # pixels a side, as in the checkpoints
 
 @dataclass(frozen=True)
 class Architecture:
-    """What is left out comes from the checkpoint that training starts from, but for the heads: no tensor tells them, they
-    are then 64 wide."""
+    """What is left out comes from the checkpoint that training starts from. No tensor tells the heads: left out, they
+    are 64 wide."""
 
     size: int  # pixels a side of the picture the network sees
     width: int | None = None
@@ -66,8 +66,8 @@ class Experiment:
     family: str = ""  # experiments of one family and seed share the stages that do not depend on their groups
 
     renamed: ClassVar[dict[str, str]] = {
-        "bundle": "[[exports]] with model and stage of each network, [strategies.NAME] with generalist and experts, and "
-        "checkpoint before the first table",
+        "bundle": "[[exports]] with model and stage of each network, [strategies.NAME] with generalist and experts, "
+        "and checkpoint before the first table",
     }
 
     @property
@@ -94,6 +94,7 @@ class Experiment:
         return [f"{export.model}-{i + 1}" for i in range(self.groups.count)]
 
     def grouped(self, name: str) -> bool:
-        """Whether the groups decide what a stage gives: it has a result per group, or is made from such results."""
+        """Whether a stage's results depend on the groups: there is one per group, or they are made from such
+        results."""
         stages = [stage for stage in self.stages if stage.name == name]  # none for "weights" and "scratch"
         return any(stage.pictures == "group" or any(map(self.grouped, stage.parents)) for stage in stages)

@@ -1,5 +1,5 @@
-"""What is exported: which model comes from which stage, as what kind of graph. A further kind is a class here, its graph
-in ``export/graphs.py``."""
+"""What is exported: which model comes from which stage, as what kind of graph. A further kind is a class here, and a
+graph in ``export/graphs.py``."""
 
 from dataclasses import dataclass
 
@@ -23,8 +23,8 @@ class Whole(Export):
 
 @dataclass(frozen=True)
 class Blocks(Export):
-    """Blocks ``start`` to before ``stop``: pixels in if it starts at the first, logits out if it ends with the last, tokens
-    otherwise."""
+    """Blocks from ``start`` to before ``stop``. Its input is pixels if it starts at the first block, tokens otherwise;
+    its output is logits if it ends with the last, tokens otherwise."""
 
     kind: str = "blocks"
     start: int = 0
@@ -33,7 +33,7 @@ class Blocks(Export):
 
 @dataclass(frozen=True)
 class Tokens(Export):
-    """Pixels and the places of some patches in, logits out: of the other patches nothing is computed."""
+    """Pixels and the places of some patches in, logits out. No block computes anything of the other patches."""
 
     kind: str = "tokens"
 

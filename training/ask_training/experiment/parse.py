@@ -30,8 +30,8 @@ def _read(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    both = {key: _over(base[key], own[key]) for key in base.keys() & own.keys() if isinstance(base[key], dict) and isinstance(own[key], dict)}
-    return base | own | both
+    tables = {key for key in base.keys() & own.keys() if isinstance(base[key], dict) and isinstance(own[key], dict)}
+    return base | own | {key: _over(base[key], own[key]) for key in tables}
 
 
 def _parse(kind: Any, value: Any, where: str) -> Any:
@@ -44,7 +44,8 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
         return {key: _parse(get_args(kind)[1], item, f"{where}: {key}") for key, item in value.items()}
     if not _fits(kind, value):
         table = f"a table such as {kind.example}" if hasattr(kind, "example") else "a table"
-        raise ValueError(f"{where}: expected {EXPECTED.get(kind, 'a list' if container is list else table)}, got {value!r}")
+        expected = EXPECTED.get(kind, "a list" if container is list else table)
+        raise ValueError(f"{where}: expected {expected}, got {value!r}")
     if not is_dataclass(kind):
         return float(value) if kind is float else value
     known = {item.name: item for item in fields(kind)}

@@ -1,4 +1,5 @@
-"""One step of training as data, and the ways of training it may combine: each has one job, and its code in ``train/``."""
+"""One step of training as data, and the ways of training that it combines. Each has one job, and its code in
+``train/``."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ class Distillation:
 
     share: float  # of the loss
     temperature: float = 2.0
-    consistent: bool = False  # the teachers see each view that the student sees (arXiv:2106.05237), not the picture once
+    consistent: bool = False  # the teachers see every view of the student (arXiv:2106.05237), not the picture once
 
     example: ClassVar[str] = "{ share = 0.5 }"
 
@@ -45,9 +46,9 @@ class Outsiders:
 
 @dataclass(frozen=True)
 class Soup:
-    """The result is the mean of its own weights and those of other stages (model soups, arXiv:2203.05482). A specialist
-    halfway to its base keeps much of what either knows (WiSE-FT, arXiv:2109.01903). A stage on all pictures takes in those
-    of every group."""
+    """The result is the mean of its own weights and those of other stages (model soups, arXiv:2203.05482). A
+    specialist halfway to its base keeps much of what either knows (WiSE-FT, arXiv:2109.01903). A stage on all pictures
+    takes in the networks of every group."""
 
     others: list[str]
 
@@ -60,7 +61,7 @@ class Stage:
     start: str  # "weights" for the checkpoint given on the command line, "scratch", or the stage to go on from
     architecture: str
     pictures: str  # "all" pictures, or those of one "group" at a time: a model per expert
-    epochs: int  # an epoch sees every picture of the pool once, but for a rest of less than half a batch; 0 for a soup alone
+    epochs: int  # each sees every picture once, but for a rest of less than half a batch; 0 for a soup alone
     batch: int = 64
     lr: float = 1e-4  # peak learning rate of the head; warm-up, then cosine to zero
     layer_decay: float = 0.85  # factor on the learning rate per block towards the input

@@ -18,9 +18,9 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 def write_bundle(run: Run, target: Path, command: str) -> None:
-    """Fits the policy on one half of validation, measures it on the other, which stays free for `ask calibrate`, and
-    writes ``target``: weights, manifest.json, golden.json, validation.safetensors, perhaps checkpoint.safetensors. If
-    that fails, what was there before stays. A signature of another manifest than the new one is removed."""
+    """Writes ``target``: weights, manifest.json, golden.json, validation.safetensors, perhaps checkpoint.safetensors.
+    The policy is fitted on one half of validation; the other measures it and stays free for `ask calibrate`. A failure
+    leaves what was there. A signature of another manifest than the new one is removed."""
     manifest, signature = target / "manifest.json", target / "manifest.json.sig"
     before = manifest.read_bytes() if manifest.exists() else b""
     write_folder(target, lambda to: _write(run, to, command), last=manifest.name)
@@ -51,9 +51,9 @@ def _copy_weights(run: Run, model: str, target: Path) -> None:
 
 
 def _write_predictions(run: Run, target: Path) -> None:
-    """On the validation pictures: labels uint16 [N], held uint8 [N], rows uint32 [N], which pictures of the data they are,
-    and, per model, its logits float16 [N, classes] as served. The metadata "models" names the weights they are of: one
-    JSON text, since safetensors shuffles several."""
+    """Of the validation pictures: labels uint16 [N], held uint8 [N], rows uint32 [N] (which pictures of the data they
+    are) and each model's logits float16 [N, classes] as served. The metadata "models" names the weights: one JSON
+    text, since safetensors shuffles several."""
     models = run.served()
     tensors = {model: run.logits(model, "served.npz").half() for model in models}
     tensors["held"] = held_back(len(run.split[1])).to(torch.uint8)

@@ -39,7 +39,8 @@ def export_model(run: Run, model: str) -> None:
     write_graph(graph, path)
     worst = largest_difference(graph, path)
     if not worst <= FLOAT_TOLERANCE:
-        raise ArithmeticError(f"{model}: ONNX differs from PyTorch by {worst:.2e}, at most {FLOAT_TOLERANCE} is accepted")
+        allowed = f"at most {FLOAT_TOLERANCE} is accepted"
+        raise ArithmeticError(f"{model}: ONNX differs from PyTorch by {worst:.2e}, {allowed}")
     form = choose_form(run, model) if isinstance(export, Whole) else {"form": "float32", **describe(path)}
     digested = {"sha256": digest(run.path(model, f"{form['form']}.onnx"))}
     figures = form | digested | {"largestOnnxDifference": worst, "origin": origin}
@@ -49,11 +50,10 @@ def export_model(run: Run, model: str) -> None:
 
 def choose_form(run: Run, model: str) -> dict[str, Any]:
     """Compares a whole graph's 8-bit forms on validation. The first in order of preference that costs at most
-    ``LARGEST_LOSS`` is kept, or float32, and what it predicts is stored. The slowest form, of mixed precision, is tried
-    where the others cost more.
+    ``LARGEST_LOSS`` is served, or float32; what it predicts is stored. Mixed precision is slower than the other forms,
+    and tried only where they cost more.
 
-    The static form is preferred: pictures that wait together are computed together, and an answer should not depend on
-    its company."""
+    The static form is preferred: its answer to a picture does not depend on the rest of the batch."""
     fit, validation = run.split
     export, _ = run.exports[model]
     paths = {form: run.path(model, f"{form}.onnx") for form in ("float32", *WRITERS)}

@@ -1,4 +1,4 @@
-"""What training got for the golden pictures, for other runtimes to compare with."""
+"""What training computed of the golden pictures, for other runtimes to compare with."""
 
 import base64
 import io
@@ -19,8 +19,8 @@ from .onnx_files import run_onnx
 
 @torch.inference_mode()
 def write_golden(run: Run, target: Path) -> dict[str, str]:
-    """Writes golden.json: pictures and, for each model, what PyTorch (float32) and onnxruntime (as served) make of them.
-    Returns what the manifest says of it."""
+    """Writes golden.json: pictures and, for each model, the logits of PyTorch (float32) and of onnxruntime (as served).
+    Returns the manifest's entry."""
     side = run.experiment.side
     pixels = golden_pixels(side)
     rows = pixels.permute(0, 2, 3, 1).contiguous()

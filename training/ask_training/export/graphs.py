@@ -47,8 +47,8 @@ def register_normalising(module: nn.Module) -> None:
 
 class WholeGraph(nn.Module):
     """uint8 pixels [B, source, source, 3] -> logits [B, classes] float32 and, if asked for, attention [B, patches]
-    float32: the last block's, from the class token to the patches, mean over heads. With a ``second`` size the logits are
-    the mean over the picture and its mirror image at that size, and there is no attention."""
+    float32: the last block's, from the class token to the patches, mean over heads. With a ``second`` size the logits
+    are the mean over the picture and its mirror image at that size, and there is no attention."""
 
     def __init__(self, network: VisionTransformer, source: int, with_attention: bool, second: int = 0):
         super().__init__()
@@ -102,7 +102,8 @@ class TokensGraph(Look):
 
 def whole_graph(export: Whole, network: VisionTransformer, side: int) -> Graph:
     module = WholeGraph(network, side, export.attention, export.second_look)
-    return Graph(module, {"pixels": rows(side)}, {"pixels": {0: "batch"}}, ["logits", "attention"][: 1 + export.attention])
+    outputs = ["logits", "attention"] if export.attention else ["logits"]
+    return Graph(module, {"pixels": rows(side)}, {"pixels": {0: "batch"}}, outputs)
 
 
 def blocks_graph(export: Blocks, network: VisionTransformer, side: int) -> Graph:
@@ -113,7 +114,8 @@ def blocks_graph(export: Blocks, network: VisionTransformer, side: int) -> Graph
         return Graph(HeadGraph(network, side, stop), {"pixels": rows(side)}, {"pixels": {0: "batch"}}, outputs)
     with torch.inference_mode():
         tokens = HeadGraph(network, side, export.start)(rows(side)).clone()
-    return Graph(TailGraph(network, export.start, stop), {"tokens": tokens}, {"tokens": {0: "batch", 1: "tokens"}}, outputs)
+    tail = TailGraph(network, export.start, stop)
+    return Graph(tail, {"tokens": tokens}, {"tokens": {0: "batch", 1: "tokens"}}, outputs)
 
 
 def tokens_graph(export: Tokens, network: VisionTransformer, side: int) -> Graph:
@@ -138,7 +140,8 @@ def check_fits(export: AnyExport, architecture: Architecture) -> None:
     """Raises ValueError if a network of that complete architecture cannot be exported so."""
     if isinstance(export, Whole) and export.second_look % architecture.patch:
         raise ValueError(
-            f"export {export.model!r}: second_look must be a multiple of {architecture.patch}, got {export.second_look}")
+            f"export {export.model!r}: second_look must be a multiple of {architecture.patch}, got {export.second_look}"
+        )
     if isinstance(export, Blocks) and max(export.start + 1, export.stop or 0) > architecture.depth:
         raise ValueError(
             f"export {export.model!r}: the network has {architecture.depth} blocks, got start = {export.start}"

@@ -1,4 +1,5 @@
-"""The manifest of a bundle: schema version 1. Only this file knows how a manifest is written; ``report/stored.py`` reads it."""
+"""The manifest of a bundle, schema version 1, and the policy that it holds. Only this file writes manifests; only
+``report/stored.py`` reads them."""
 
 import platform
 from dataclasses import asdict, dataclass
@@ -43,7 +44,7 @@ def fit_temperatures(run: Run, part: Tensor) -> dict[str, float]:
 
 
 def read_outputs(run: Run, temperatures: dict[str, float]) -> Outputs:
-    """What the models as served say of all validation pictures, as exactly as validation.safetensors holds it."""
+    """Log-probabilities of the models as served on all validation pictures, as exact as in validation.safetensors."""
     edge, *experts = (
         (run.logits(model, "served.npz").half().float() / t).log_softmax(1) for model, t in temperatures.items()
     )
@@ -122,9 +123,12 @@ def _provenance(run: Run, policy: Policy, command: str) -> dict[str, Any]:
 
 
 def _history(run: Run, name: str, groups: list[list[int]]) -> dict[str, Any]:
-    """What a trained network cost and reached; one for all groups also on the classes of each."""
+    """What a trained network cost and reached; of one for all groups, also on the classes of each."""
     figures = run.figures(name)
-    kept = ("pictures", "seconds", "device", "processor", "torch", "finalLoss", "validationAccuracy", "validationAccuracyOwnClasses")
+    kept = (
+        "pictures", "seconds", "device", "processor", "torch", "finalLoss", "validationAccuracy",
+        "validationAccuracyOwnClasses",
+    )
     history = {"name": name} | {key: figures[key] for key in kept if key in figures}
     if run.stage_of(name).pictures == "all":
         logits, labels = run.logits(name), run.split[1].labels

@@ -1,4 +1,5 @@
-"""8-bit forms of an exported graph: weights per output channel, activations scaled as they come or once for all."""
+"""8-bit forms of an exported graph. Weights are scaled per output channel, activations per batch (dynamic) or once
+(static)."""
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -17,8 +18,8 @@ LARGEST_PAIR = 32767 // 255  # of weights: activations go up to 255
 
 
 def quantise_dynamic(float_path: Path, path: Path, only: list[str] | None = None) -> None:
-    """Activations are scaled as they come, over the whole batch: the fastest on CPUs, but a picture's logits depend a
-    little on its company. ``only`` names the products to quantise; without it, all with weights."""
+    """Activations are scaled over the batch: the fastest form on CPUs, but a picture's logits depend a little on the
+    rest of the batch. ``only`` names the products to quantise; the default is all with weights."""
     model, linear = _prepare(float_path, path)
     quantize_dynamic(
         model, path, op_types_to_quantize=["MatMul"], nodes_to_quantize=only or linear, per_channel=True,
@@ -29,7 +30,7 @@ def quantise_dynamic(float_path: Path, path: Path, only: list[str] | None = None
 
 def quantise_static(float_path: Path, path: Path, pixels: Tensor, in_float: Sequence[str] = ()) -> None:
     """Activations are scaled by their extremes over the calibration pictures uint8 [N, 3, side, side]: a picture's
-    logits never depend on its company. The products ``in_float`` stay as they are: mixed precision."""
+    logits never depend on the rest of the batch. The products ``in_float`` are not quantised: mixed precision."""
     model, linear = _prepare(float_path, path)
     quantize_static(
         model, path, Rows(pixels), quant_format=QuantFormat.QDQ, op_types_to_quantize=["MatMul"],
@@ -41,8 +42,8 @@ def quantise_static(float_path: Path, path: Path, pixels: Tensor, in_float: Sequ
 
 
 def fuse_products(path: Path) -> None:
-    """Makes, in place, one node of each product of a static graph: dequantising, product and bias. On CPUs that takes a
-    twentieth less time, where batches pay all the more; other processors have no such node."""
+    """Fuses, in place, dequantising, product and bias of a static graph into one node. That takes a twentieth less time
+    on CPUs; other processors have no such node."""
     model = onnx.load(path)
     graph = model.graph
     constants = {tensor.name for tensor in graph.initializer}
@@ -54,7 +55,8 @@ def fuse_products(path: Path) -> None:
     fused: dict[str, onnx.NodeProto] = {}
     for node in graph.node:
         sources = [maker.get(name) for name in node.input]
-        if node.op_type != "MatMul" or any(source is None or source.op_type != "DequantizeLinear" for source in sources):
+        quantised = all(source is not None and source.op_type == "DequantizeLinear" for source in sources)
+        if node.op_type != "MatMul" or not quantised:
             continue
         left, right = (list(source.input) for source in sources)
         inputs = [left[0], right[0], left[1], right[1], left[2], right[2]]
@@ -81,9 +83,9 @@ def fuse_products(path: Path) -> None:
 
 
 def avoid_overflow(path: Path) -> None:
-    """Coarsens, in place, the scale of just those output channels whose products could overflow: x86-64 without VNNI
-    adds the products of two neighbours, 8 bits by 8, in 16 bits that saturate, and the same file would answer differently
-    from one machine to the next."""
+    """Coarsens, in place, the scale of the output channels whose products could overflow. x86-64 without VNNI adds two
+    neighbouring products of 8 bits by 8 in 16 bits that saturate: the same file would answer differently from one
+    machine to the next."""
     model = onnx.load(path)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for name, tensor in tensors.items():

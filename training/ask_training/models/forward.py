@@ -1,4 +1,4 @@
-"""Running a network: on what, how precisely, and what it says of pictures."""
+"""Running a network: device, precision, and its logits of pictures."""
 
 import ctypes
 
@@ -11,7 +11,7 @@ from .vit import VisionTransformer
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, which the starting weights were trained with
 STD = (0.229, 0.224, 0.225)
-VARIANTS = 256  # of a compiled block; PyTorch stops compiling at 8, without a word
+VARIANTS = 256  # of a compiled block; PyTorch's own limit is 8, beyond which it silently stops compiling
 
 
 def pick_device() -> torch.device:
@@ -19,13 +19,15 @@ def pick_device() -> torch.device:
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 where it is faster than float32: on GPUs, and on CPUs only with instructions for it (without, half the speed)."""
+    """bfloat16 where it is faster than float32: on GPUs, and on CPUs that have instructions for it. Without them it
+    runs at half the speed."""
     fast = device.type == "cuda" or torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc reuse a step's buffers instead of returning them to the kernel: a quarter more steps a second on CPU."""
+    """glibc then reuses a step's buffers instead of returning them to the kernel: a quarter more steps a second on
+    CPU."""
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
@@ -35,8 +37,8 @@ def keep_freed_memory() -> None:
 
 
 def compile_blocks(model: VisionTransformer, backend: str = "inductor") -> None:
-    """Fuses what a block does besides its products. Blocks share what is compiled, of which there is a variant for every
-    number of tokens, batch size, gradient mode and rate of drop_path."""
+    """Fuses what a block does besides its products. Blocks share the compiled code. It has a variant for every number
+    of tokens, batch size, gradient mode and rate of drop_path."""
     torch._dynamo.config.recompile_limit = VARIANTS
     for block in model.blocks:
         block.compile(backend=backend, dynamic=False)

@@ -1,4 +1,4 @@
-"""A Vision Transformer whose parameter names follow timm, so that timm and DeiT checkpoints load as they are."""
+"""A Vision Transformer with timm's parameter names: timm and DeiT checkpoints load as they are."""
 
 import math
 
@@ -34,7 +34,7 @@ class Attention(nn.Module):
             return self.proj(mixed), None
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         weights = None
-        if with_weights or (self.training and x.device.type == "cpu"):  # fused, it trains at two thirds of the speed there
+        if with_weights or (self.training and x.device.type == "cpu"):  # fused, CPUs train at two thirds of the speed
             weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
             mixed = weights @ v
         else:

@@ -15,7 +15,8 @@ from .vit import VisionTransformer
 
 
 def at_size(model: VisionTransformer, size: int) -> VisionTransformer:
-    """The same network for pictures of another size: all weights shared, but for the position embedding, resized."""
+    """The same network for pictures of another size. It shares all weights but the position embedding, which is
+    resized."""
     other = copy.copy(model)
     other._parameters = dict(model._parameters)
     other.size = size
@@ -24,7 +25,7 @@ def at_size(model: VisionTransformer, size: int) -> VisionTransformer:
 
 
 def load_weights(model: VisionTransformer, source: Path | dict[str, Tensor]) -> None:
-    """Loads a timm, DeiT or own checkpoint; the position embedding is resized, a head of other classes left out.
+    """Loads a timm, DeiT or own checkpoint. The position embedding is resized; a head of other classes is left out.
 
     Raises ValueError naming the file and the first tensor that is missing, unknown or of another shape.
     """
@@ -41,7 +42,8 @@ def load_weights(model: VisionTransformer, source: Path | dict[str, Tensor]) -> 
         if name not in weights or name not in own:
             raise ValueError(f"tensor {name} is {'missing from' if name in own else 'not expected in'} {of}")
         if weights[name].shape != own[name].shape:
-            raise ValueError(f"tensor {name} has shape {list(weights[name].shape)}, expected {list(own[name].shape)} ({of})")
+            found, expected = list(weights[name].shape), list(own[name].shape)
+            raise ValueError(f"tensor {name} has shape {found}, expected {expected} ({of})")
     model.load_state_dict(weights)
 
 
@@ -53,7 +55,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _resize_positions(positions: Tensor, model: VisionTransformer) -> Tensor:
-    """As many as the network has, resampled in the plane; the class token's own stays."""
+    """As many positions as the network has, resampled in the plane. The class token's own stays."""
     tokens = model.patches + model.form.class_position
     owned = int(model.form.class_position)
     if positions.ndim != 3 or positions.shape[1] in (0, owned, tokens):

@@ -1,4 +1,4 @@
-"""Fits what the services do with the models' outputs: temperatures, whom to ask, how to merge, when to ask."""
+"""Fits the cascade's policy to the models' outputs: temperatures, threshold, routing and merge."""
 
 import math
 from dataclasses import dataclass
@@ -66,8 +66,8 @@ class Outputs:
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature of least negative log-likelihood (Guo et al., arXiv:1706.04599), to three digits, with a prior for 1
-    that weighs as much as one picture: a few pictures, all of them right, would make every answer certain."""
+    """The temperature of least negative log-likelihood (Guo et al., arXiv:1706.04599), to three digits. A prior for 1
+    weighs as much as one picture: without it a few pictures, all of them right, would make every answer certain."""
     scale = torch.logspace(-1, 1, 2001)  # 2.3 per mille apart, well below what 5,000 pictures resolve
     losses = torch.stack([F.cross_entropy(logits / t, labels, reduction="sum") for t in scale]) + scale.log() ** 2
     return round(scale[losses.argmin()].item(), 3)
@@ -81,8 +81,8 @@ def rank_experts(probabilities: Tensor, k: int, groups: list[list[int]]) -> Tens
 
 
 def fit_merge(edge: Tensor, expert: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Weights of the two log-probabilities [N, classes], neither negative, with the least negative log-likelihood of their
-    pool: a convex problem in two numbers, by Newton's method, of which a weight at its bound takes no part."""
+    """Weights of the two log-probabilities [N, classes], neither negative, of least negative log-likelihood of their
+    log-linear pool. The problem is convex in two numbers; Newton's method leaves out a weight that is at its bound."""
     if len(labels) < ENOUGH:
         return 0.5, 0.5
     x = torch.stack([edge, expert], -1).clamp(min=-50).double()
@@ -114,8 +114,8 @@ def fit_threshold(confidence: Tensor, share: float) -> float:
 
 
 def rise_of_truth(outputs: Outputs, generalist_weight: float, expert_weight: float) -> Tensor:
-    """How much the log-probability of the truth rises [N, experts] if that expert's output is merged in, in nats. Below
-    ``FLOOR`` all is equally lost: without it a few hopeless pictures would decide everything."""
+    """Rise of the truth's log-probability [N, experts] if that expert's output is merged in, in nats. Log-probabilities
+    are clamped at ``FLOOR``: without it a few hopeless pictures would decide everything."""
     rows = torch.arange(len(outputs.labels))
     merged = torch.stack([generalist_weight * outputs.edge + expert_weight * expert for expert in outputs.experts], 1)
     after = merged.log_softmax(2)[rows, :, outputs.labels].clamp(min=FLOOR)
@@ -146,9 +146,9 @@ def final_right(rule: Rule, outputs: Outputs, groups: list[list[int]], asked: Te
 
 
 def choose_rule(outputs: Outputs, groups: list[list[int]], operating: Operating) -> Rule:
-    """The top-k mass whose like, fitted on nine tenths of the pictures, answers most of the other tenth right, ten times
-    over; of equals the first. The learned gain only if it answers more by over one standard error (Breiman et al., 1984):
-    else it would send pictures by chance where the mass says why. The choice is then fitted on all of them."""
+    """The best top-k mass by cross-validation in ten folds; of equals the first. The learned gain replaces it only if
+    it answers more right by over one standard error (Breiman et al., 1984): otherwise it would route by chance where
+    the mass has a reason. The choice is then fitted on all pictures."""
     folds = torch.arange(len(outputs.labels)) % min(FOLDS, len(outputs.labels))
     right = torch.zeros(len(operating.k) + 1, len(folds))
     for fold in folds.unique():
@@ -168,9 +168,10 @@ def evaluate(rule: Rule, threshold: float, outputs: Outputs, groups: list[list[i
     right = outputs.edge.argmax(1) == outputs.labels
     final = final_right(rule, outputs, groups, asked)
     chosen = rule.choose(outputs.edge, groups)
-    hits = torch.stack([torch.isin(outputs.labels, torch.tensor(group)) for group in groups])[chosen, torch.arange(len(chosen))]
-    figures = {"accuracy": final, "escalated": asked, "edgeAccuracy": right, "alwaysAskAccuracy": final_right(
-        rule, outputs, groups, torch.ones_like(asked))}
+    inside = torch.stack([torch.isin(outputs.labels, torch.tensor(group)) for group in groups])
+    hits = inside[chosen, torch.arange(len(chosen))]
+    always = final_right(rule, outputs, groups, torch.ones_like(asked))
+    figures = {"accuracy": final, "escalated": asked, "edgeAccuracy": right, "alwaysAskAccuracy": always}
     if asked.any():
         figures |= {
             "escalatedEdgeAccuracy": right[asked], "escalatedAccuracy": final[asked], "routingHitRate": hits[asked],

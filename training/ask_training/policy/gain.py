@@ -1,5 +1,5 @@
-"""The expected gain of asking an expert, in nats of the truth's log-probability: a ridge regression on what the
-generalist says. The services compute the same features (services/edge/gain.ts)."""
+"""The expected gain of asking an expert, in nats of the truth's log-probability: a ridge regression on the generalist's
+output. The services compute the same features."""
 
 import math
 
@@ -14,7 +14,7 @@ RIDGE = 3.0
 
 
 def features(probabilities: Tensor, groups: list[list[int]]) -> Tensor:
-    """Calibrated probabilities [N, classes] -> float64 [N, experts, features + experts]; the last are the intercepts."""
+    """Calibrated probabilities [N, classes] -> float64 [N, experts, features + experts], the intercepts last."""
     p = probabilities.double()
     top, order = p.topk(2, 1)
     confidence, runner_up = top[:, 0], top[:, 1]
@@ -29,7 +29,8 @@ def features(probabilities: Tensor, groups: list[list[int]]) -> Tensor:
         intercepts[:, i] = 1
         columns = [
             mass, first, second, confidence, runner_up, entropy, torch.isin(order[:, 0], own).double(),
-            torch.isin(order[:, 1], own).double(), mass * mass, confidence * confidence, mass * confidence, mass * first,
+            torch.isin(order[:, 1], own).double(), mass * mass, confidence * confidence, mass * confidence,
+            mass * first,
         ]
         rows.append(torch.cat([torch.stack(columns, 1), intercepts], 1))
     return torch.stack(rows, 1)

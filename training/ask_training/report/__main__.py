@@ -1,8 +1,8 @@
-"""``python -m ask_training.report [--bundle DIR] [--to DIR] [--card FILE]``: draws the figures and renews the tables in
-DIR/README.md and in the model card, from a bundle's manifest and stored predictions and the results of the trained
-comparisons. Needs neither data nor weights.
+"""Command line: ``python -m ask_training.report [--bundle DIR] [--to DIR] [--card FILE]``.
 
-A table stands between ``<!-- NAME -->`` and ``<!-- end -->``; the text around it is left alone."""
+The figures are drawn and the tables in DIR/README.md and in the model card are renewed, from a bundle's manifest and
+stored predictions and the results of the trained comparisons. Neither data nor weights are needed. A table stands
+between ``<!-- NAME -->`` and ``<!-- end -->``; the text around it stays."""
 
 import argparse
 import re
@@ -18,7 +18,8 @@ HERE = Path(__file__).resolve().parents[2]
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="ask_training.report")
-    parser.add_argument("--bundle", type=Path, help="default: the committed one, whose results and card then are the defaults, too")
+    bundle = "default: the committed one; its results and card are then the other defaults"
+    parser.add_argument("--bundle", type=Path, help=bundle)
     parser.add_argument("--to", type=Path)
     parser.add_argument("--card", type=Path, help="a file with a place for the tables of models and classes")
     options = parser.parse_args(arguments)

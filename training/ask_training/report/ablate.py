@@ -1,6 +1,6 @@
-"""One choice at a time, on stored predictions: each row is fitted on one half of validation and measured on the other,
-both ways round, so that every picture counts once and none is judged by what it fitted (but for the models' temperatures,
-one number each, which are the manifest's)."""
+"""One choice at a time, on stored predictions. Each row is fitted on one half of validation and measured on the other,
+both ways round: every picture counts once, and none is measured by what it fitted. The models' temperatures alone, one
+number each, are the manifest's."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from ..policy.gain import features, predict_gain
 from .stored import Stored
 
 Choice = Callable[[Outputs, Outputs], Tensor]  # (fitted on, applied to) -> index [N] of the expert to ask
-Answer = Callable[[Outputs, Outputs, Tensor, Tensor], Tensor]  # (fitted on, applied to, chosen on both) -> scores [N, classes]
+Answer = Callable[[Outputs, Outputs, Tensor, Tensor], Tensor]  # (fitted on, applied to, chosen on both) -> [N, classes]
 Gate = Callable[[Outputs, Outputs], Tensor]  # (fitted on, applied to) -> confidence [N]
 
 K = 5
@@ -98,7 +98,8 @@ def learned_merge(fit: Outputs, to: Outputs, chosen_fit: Tensor, chosen: Tensor)
     def closure() -> Tensor:
         optimizer.zero_grad()
         scale = inputs @ weights
-        loss = F.cross_entropy(scale[:, :1] * edge + scale[:, 1:] * answers, fit.labels[part]) + 1e-3 * weights.square().sum()
+        loss = F.cross_entropy(scale[:, :1] * edge + scale[:, 1:] * answers, fit.labels[part])
+        loss = loss + 1e-3 * weights.square().sum()
         loss.backward()
         return loss
 
@@ -168,10 +169,17 @@ def system(stored: Stored, choice: Choice, share: float, answer: Answer = log_li
     """Accuracy of the system when it escalates that share of the pictures."""
     right = 0
     for fit, to in halves(stored):
-        asked = gate(fit, to) < fit_threshold(gate(fit, fit), share) if share < 1 else torch.ones(len(to.labels), dtype=torch.bool)
+        asked = escalated(fit, to, share, gate)
         answers = answer(fit, to, choice(fit, fit), choice(fit, to)).argmax(1)
         right += int((torch.where(asked, answers, to.edge.argmax(1)) == to.labels).sum())
     return right / len(stored.outputs.labels)
+
+
+def escalated(fit: Outputs, to: Outputs, share: float, gate: Gate) -> Tensor:
+    """Bool [N]: the pictures below the gate's threshold for that share."""
+    if share == 1:
+        return torch.ones(len(to.labels), dtype=torch.bool)
+    return gate(fit, to) < fit_threshold(gate(fit, fit), share)
 
 
 def auroc(scores: Tensor, positive: Tensor) -> float:
@@ -190,13 +198,14 @@ def gate_auroc(stored: Stored, gate: Gate) -> float:
 
 
 def oracle(stored: Stored, share: float, answer: Answer = log_linear) -> float:
-    """As ``system`` with the confidence gate, but always asking an expert that leads to the right answer if one does."""
+    """As ``system`` with the confidence gate, but asking an expert that leads to the right answer wherever one does."""
     right = 0
     for fit, to in halves(stored):
-        asked = confidence(fit, to) < fit_threshold(confidence(fit, fit), share) if share < 1 else torch.ones(len(to.labels), dtype=torch.bool)
+        asked = escalated(fit, to, share, confidence)
         chosen = rank_experts(fit.edge.exp(), K, stored.groups)
         any_right = torch.stack([
-            answer(fit, to, chosen, torch.full_like(to.labels, i)).argmax(1) == to.labels for i in range(len(to.experts))
+            answer(fit, to, chosen, torch.full_like(to.labels, i)).argmax(1) == to.labels
+            for i in range(len(to.experts))
         ]).any(0)
         right += int(torch.where(asked, any_right, to.edge.argmax(1) == to.labels).sum())
     return right / len(stored.outputs.labels)

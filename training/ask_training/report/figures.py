@@ -46,7 +46,7 @@ def risk_coverage(stored: Stored, path: Path) -> None:
 
 
 def answers(stored: Stored) -> tuple[Tensor, Tensor, Tensor]:
-    """Of all pictures, crosswise fitted: the merged log-probabilities, the expert asked, and whether it was asked at the
+    """Of all pictures, fitted crosswise: merged log-probabilities, the expert asked, and whether it was asked at the
     manifest's threshold."""
     size = stored.outputs.edge.shape
     merged, chosen = torch.zeros(size), torch.zeros(size[0], dtype=torch.long)
@@ -129,7 +129,8 @@ def confusion_and_routing(stored: Stored, path: Path) -> float:
             for i in range(count):
                 for j in range(count):
                     value = share[i, j].item()
-                    axes.text(j, i, f"{value:.0f}", ha="center", va="center", color="white" if value > 60 else "black", fontsize=8)
+                    colour = "white" if value > 60 else "black"
+                    axes.text(j, i, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8)
         axes.set(title=title, ylabel="true", xlabel=label, xticks=range(count), yticks=range(count))
         axes.set_xticklabels([str(i + 1) for i in range(count)])
         axes.set_yticklabels([str(i + 1) for i in range(count)])

@@ -1,5 +1,5 @@
-"""What the networks of a run reach together, before export: experts on their own classes, and the whole system with a
-policy fitted on one half of validation for the other, or on all of it for test pictures."""
+"""What the networks of a run reach together, before export: experts on their own classes, and the whole system. The
+policy is fitted on one half of validation for the other, or on all of it for test pictures."""
 
 import hashlib
 from collections.abc import Iterator
@@ -19,27 +19,27 @@ from .ablate import Answer, fixed, masked
 
 
 @dataclass(frozen=True)
-class Said:
+class Predictions:
     """Logits [N, classes] of the models of a bundle on the same pictures, and their labels [N]."""
 
     logits: list[Tensor]  # the generalist's, then each expert's
     labels: Tensor
 
-    def at(self, part: Tensor) -> "Said":
-        return Said([values[part] for values in self.logits], self.labels[part])
+    def at(self, part: Tensor) -> "Predictions":
+        return Predictions([values[part] for values in self.logits], self.labels[part])
 
 
 def measure(run: Run, test: Pictures | None = None) -> dict[str, float]:
     """Shares of right answers on validation, or on ``test`` pictures, which no policy may be fitted on."""
     groups, owners = find_groups(run), torch.tensor(find_owners(run))
     names = list(run.served().values())
-    validation = Said([run.logits(name) for name in names], run.split[1].labels)
+    validation = Predictions([run.logits(name) for name in names], run.split[1].labels)
     if test is None:
         held = held_back(len(validation.labels))
         sides = [(validation.at(~held), validation.at(held)), (validation.at(held), validation.at(~held))]
     else:
         logits = {name: predict(run.model(name), test.pixels, pick_device()) for name in dict.fromkeys(names)}
-        sides = [(validation, Said([logits[name] for name in names], test.labels))]
+        sides = [(validation, Predictions([logits[name] for name in names], test.labels))]
     counts = dict.fromkeys(["own", "ownOnly", "system", "always", "generalist"], 0)
     for fit, to in sides:
         for name, right in answers(run, groups, owners, fit, to):
@@ -48,7 +48,9 @@ def measure(run: Run, test: Pictures | None = None) -> dict[str, float]:
     return {name: round(count / total, 4) for name, count in counts.items()}
 
 
-def answers(run: Run, groups: list[list[int]], owners: Tensor, fit: Said, to: Said) -> Iterator[tuple[str, Tensor]]:
+def answers(
+    run: Run, groups: list[list[int]], owners: Tensor, fit: Predictions, to: Predictions
+) -> Iterator[tuple[str, Tensor]]:
     """Which answers [N] on ``to`` are right, by what gives them; the policy is fitted on ``fit``."""
     own = torch.stack(to.logits[1:])[owners[to.labels], torch.arange(len(to.labels))]
     inside = torch.zeros(len(groups), own.shape[1], dtype=torch.bool)
@@ -63,7 +65,8 @@ def answers(run: Run, groups: list[list[int]], owners: Tensor, fit: Said, to: Sa
     operating = run.experiment.operating
     temperatures = [fit_temperature(fit.logits[0], fit.labels)]
     for logits, group in zip(fit.logits[1:], groups):
-        known = torch.isin(fit.labels, torch.tensor(group)) if group_head else torch.ones_like(fit.labels, dtype=torch.bool)
+        inside_group = torch.isin(fit.labels, torch.tensor(group))
+        known = inside_group if group_head else torch.ones_like(inside_group)
         temperatures.append(fit_temperature(logits[known], fit.labels[known]))
     fit_outputs, to_outputs = (outputs(side, temperatures) for side in (fit, to))
     asked = to_outputs.confidence() < fit_threshold(fit_outputs.confidence(), operating.escalation)
@@ -80,8 +83,8 @@ def answers(run: Run, groups: list[list[int]], owners: Tensor, fit: Said, to: Sa
 
 
 def answer_of_groups(fit: Outputs, to: Outputs, groups: list[list[int]], k: int) -> Tensor:
-    """Answers [N] with experts that know nothing but their group, always asked by top-k mass: merged with the generalist
-    in the way that is best on ``fit``, so that such experts are not held back by a pool that suits others."""
+    """Answers [N] with experts that know only their group, always asked by top-k mass. They are merged with the
+    generalist in the way that is best on ``fit``: the pool that suits other experts would hold them back."""
     candidates: list[Answer] = [masked(groups, none=False), masked(groups, none=True), fixed(0, 1)]
     on_fit, on_to = (rank_experts(side.edge.exp(), k, groups) for side in (fit, to))
     right = [int((answer(fit, fit, on_fit, on_fit).argmax(1) == fit.labels).sum()) for answer in candidates]
@@ -89,7 +92,7 @@ def answer_of_groups(fit: Outputs, to: Outputs, groups: list[list[int]], k: int)
     return best(fit, to, on_fit, on_to).argmax(1)
 
 
-def outputs(said: Said, temperatures: list[float]) -> Outputs:
+def outputs(said: Predictions, temperatures: list[float]) -> Outputs:
     edge, *experts = ((values / t).log_softmax(1) for values, t in zip(said.logits, temperatures, strict=True))
     return Outputs(edge, experts, said.labels)
 

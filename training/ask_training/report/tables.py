@@ -48,7 +48,8 @@ def bundle_table(stored: Stored, errors: dict[str, float], hits: float) -> str:
 
 
 def progress(stored: Stored) -> str:
-    """What each stage's networks reach on each expert's own classes; of stages with one network for all groups, the same."""
+    """What each stage's networks reach on each expert's own classes, those of stages with one network for all
+    included."""
     ids = [expert.id for expert in stored.experts]
     columns: dict[str, list[float | None]] = {}
     for stage in stored.stages:
@@ -58,7 +59,8 @@ def progress(stored: Stored) -> str:
         elif number.isdigit() and int(number) <= len(ids):
             columns.setdefault(name, [None] * len(ids))[int(number) - 1] = stage["validationAccuracyOwnClasses"]
     columns["as served"] = [expert.figures.get("validationAccuracyOwnClasses") for expert in stored.experts]
-    return markdown(["own classes of", *columns], [[name, *(percent(values[i]) for values in columns.values())] for i, name in enumerate(ids)])
+    rows = [[name, *(percent(values[i]) for values in columns.values())] for i, name in enumerate(ids)]
+    return markdown(["own classes of", *columns], rows)
 
 
 def classes(stored: Stored) -> str:
@@ -78,7 +80,9 @@ def models(stored: Stored) -> str:
             percent(figures.get("validationAccuracyOwnClasses")), percent(figures.get("float32ValidationAccuracy")),
             model.precision, f"{model.temperature:.3f}", f"{model.bytes:,}",
         ])
-    head = ["model", "sees", "all classes", "own classes", "all classes in float32", "served in", "temperature", "bytes"]
+    head = [
+        "model", "sees", "all classes", "own classes", "all classes in float32", "served in", "temperature", "bytes",
+    ]
     return markdown(head, rows)
 
 
@@ -105,14 +109,16 @@ def choices(stored: Stored) -> str:
         closed = (values[1] - paper) / gap if gap > 0 else 0.0
         rows.append([name, *map(percent, values), f"{100 * closed:+.0f} %"])
     rows.append(["oracle", *(percent(ablate.oracle(stored, share)) for share in (0.2, SHARE, 1)), "+100 %"])
-    return markdown(["expert chosen by", "20 % escalated", "40 %", "all", "of the gap from top-5 mass to the oracle"], rows)
+    head = ["expert chosen by", "20 % escalated", "40 %", "all", "of the gap from top-5 mass to the oracle"]
+    return markdown(head, rows)
 
 
 def answers(stored: Stored) -> str:
     groups, choice = stored.groups, ablate.as_served(stored)
     candidates: dict[str, Answer] = {
         "full head, weighted log-linear": ablate.log_linear, "full head, expert only": ablate.fixed(0, 1),
-        "full head, average of the logarithms": ablate.fixed(0.5, 0.5), "full head, average": ablate.mean, "full head, learned": ablate.learned_merge,
+        "full head, average of the logarithms": ablate.fixed(0.5, 0.5),
+        "full head, average": ablate.mean, "full head, learned": ablate.learned_merge,
         "masked to the group, weighted log-linear": ablate.masked(groups, none=False),
         "group and none of mine, weighted log-linear": ablate.masked(groups, none=True),
     }
@@ -150,7 +156,8 @@ def comparison(results: dict) -> str:
             cells.append(f"{sum(run[column] for run in variant['runs']) / len(variant['runs']) / unit:.1f}")
         seeds = ", ".join(str(run["seed"]) for run in variant["runs"])
         rows.append([variant["name"], seeds, *cells])
-    return markdown(["", "seeds", *results["columns"].values(), *(title for title, _ in results["counts"].values())], rows)
+    titles = [title for title, _ in results["counts"].values()]
+    return markdown(["", "seeds", *results["columns"].values(), *titles], rows)
 
 
 def percent(value: float | None) -> str:

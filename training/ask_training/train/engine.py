@@ -54,9 +54,10 @@ def freeze(model: VisionTransformer, blocks: int) -> None:
 
 
 def lost(title: str, what: str, value: float, step: int, checkpoint: Path) -> FloatingPointError:
-    """Going on would repeat it, since every step's draws are fixed: what helps is said, too."""
+    """Resuming would repeat it, since every step's draws are fixed. The message therefore says what helps."""
     left = f"the last good state is {checkpoint}" if checkpoint.exists() else "no state was saved yet"
-    return FloatingPointError(f"{title}: {what} is {value} at step {step}; {left}. Lower the stage's lr, under another name")
+    helps = "Lower the stage's lr, under another name"
+    return FloatingPointError(f"{title}: {what} is {value} at step {step}; {left}. {helps}")
 
 
 @dataclass

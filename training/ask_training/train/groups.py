@@ -13,8 +13,7 @@ from .run import Run
 
 
 def find_groups(run: Run) -> list[list[int]]:
-    """Each expert's classes, found once; later calls read the result. Groups overlap only where asked for; a class's owner
-    is then the first stored under "owners"."""
+    """Each expert's classes. They are found once; later calls read the result. Groups overlap only where asked for."""
     return read_groups(run)["groups"]
 
 
@@ -54,13 +53,15 @@ def read_groups(run: Run) -> dict:
     found = json.loads(path.read_text())
     differing = [key for key, value in origin.items() if found["origin"].get(key) != value]
     if differing:
-        raise ValueError(f"{path} was made with another {', '.join(differing)}: remove it and what was trained on its groups")
+        what = ", ".join(differing)
+        raise ValueError(f"{path} was made with another {what}: remove it and what was trained on its groups")
     return found
 
 
 def check_sizes(classes: int, options: Groups) -> None:
-    if not options.count * options.smallest <= classes <= options.count * options.largest:
-        raise ValueError(f"{classes} classes do not fit {options.count} groups of {options.smallest} to {options.largest}")
+    count, smallest, largest = options.count, options.smallest, options.largest
+    if not count * smallest <= classes <= count * largest:
+        raise ValueError(f"{classes} classes do not fit {count} groups of {smallest} to {largest}")
 
 
 def partition(affinity: Tensor, options: Groups, coarse: Tensor | None, seed: int) -> list[list[int]]:
@@ -78,12 +79,12 @@ def partition(affinity: Tensor, options: Groups, coarse: Tensor | None, seed: in
 
 
 def group_superclasses(affinity: Tensor, options: Groups, coarse: Tensor) -> list[list[int]]:
-    """Groups of whole superclasses, those together that are confused most. Raises ValueError if they do not fit the sizes."""
+    """Groups of whole superclasses, the most confused together. Raises ValueError if they do not fit the sizes."""
     found, of = coarse.unique(return_inverse=True)
-    sizes = of.bincount()
-    whole = replace(options, smallest=-(-options.smallest // int(sizes.min())), largest=options.largest // int(sizes.max()))
+    sizes, count, smallest, largest = of.bincount(), options.count, options.smallest, options.largest
+    whole = replace(options, smallest=-(-smallest // int(sizes.min())), largest=largest // int(sizes.max()))
     if not whole.count * whole.smallest <= len(found) <= whole.count * whole.largest:
-        raise ValueError(f"{len(found)} superclasses do not fit {options.count} groups of {options.smallest} to {options.largest} classes")
+        raise ValueError(f"{len(found)} superclasses do not fit {count} groups of {smallest} to {largest} classes")
     belongs = torch.nn.functional.one_hot(of).to(affinity.dtype)
     between = (belongs.T @ affinity @ belongs).fill_diagonal_(0)
     groups = [torch.isin(of, torch.tensor(group)).nonzero()[:, 0].tolist() for group in group_classes(between, whole)]
@@ -131,7 +132,7 @@ def _agglomerate(affinity: Tensor, options: Groups) -> Tensor:
                 linkage = affinity[clusters[i]][:, clusters[j]].mean().item()
                 if linkage > best:
                     best, pair = linkage, (i, j)
-        if pair is None:  # nothing fits together any more: dissolve the smallest into whoever has room
+        if pair is None:  # no two fit together any more: the smallest is dissolved into those with room
             clusters.sort(key=len)
             for c in clusters.pop(0):
                 roomy = [cluster for cluster in clusters if len(cluster) < options.largest]
@@ -150,7 +151,8 @@ def _improve(owner: Tensor, affinity: Tensor, options: Groups) -> Tensor:
     while improved:
         improved = False
         for c in range(len(owner)):
-            pull = torch.zeros(options.count, dtype=affinity.dtype).index_add_(0, owner, affinity[c])  # affinity of c to each group
+            pull = torch.zeros(options.count, dtype=affinity.dtype)  # affinity of c to each group
+            pull.index_add_(0, owner, affinity[c])
             sizes = torch.bincount(owner, minlength=options.count)
             home = int(owner[c])
             forced = sizes[home] > options.largest or (sizes < options.smallest).any()

@@ -139,7 +139,8 @@ class Run:
         return load_logits(self.path(name, suffix))
 
     def fit_logits(self, name: str) -> Tensor:
-        """float16 logits [N, classes] on the fit pictures, plainly resized, as exact as training needs; worked out once."""
+        """float16 logits [N, classes] on the plainly resized fit pictures, as exact as training needs. Computed
+        once."""
         path = self.path(name, "fit.npz")
         if not path.exists():
             print(f"{name}: predicting the fit pictures", flush=True)

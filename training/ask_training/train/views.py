@@ -9,8 +9,8 @@ from ..models.forward import normalise
 
 
 class Views:
-    """Fresh views of a batch of pictures in 0..1, some of them mixed: the same crops, colours and mixtures at every size.
-    The first size asked for draws from ``generator``, which then is as after those draws."""
+    """Fresh views of a batch of pictures in 0..1, perhaps mixed: the same crops, colours and mixtures at every size.
+    Only the first size draws from ``generator``; later ones repeat its draws."""
 
     def __init__(self, pixels: Tensor, mixing: Mixing | None, generator: torch.Generator):
         self.pixels, self.mixing, self.generator = pixels, mixing, generator

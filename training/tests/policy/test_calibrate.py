@@ -104,7 +104,8 @@ def test_the_merge_adds_what_two_independent_models_know() -> None:
 
 
 def planted(count: int = 1000) -> Outputs:
-    """A generalist that guesses on the last 30 % of the pictures and knows it, and experts that know their own classes."""
+    """A generalist that guesses on the last 30 % of the pictures and knows it, and experts that know their own
+    classes."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(6))
     labels = torch.arange(count) % 6
     sure = 8.0 * torch.nn.functional.one_hot(labels, 6)

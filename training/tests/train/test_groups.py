@@ -87,7 +87,8 @@ def test_the_same_affinity_gives_the_same_groups_and_is_left_alone() -> None:
 
 @pytest.mark.parametrize("seed", [2, 3, 5])
 def test_classes_that_are_alike_do_not_change_places_for_ever(seed: int) -> None:
-    """In float32 the gain of swapping equal classes rounded to more than nothing, both ways, and the search never ended."""
+    """In float32 the gain of swapping equal classes rounded to more than nothing, both ways, and the search never
+    ended."""
     affinity = (random_affinity(12, seed) * 2292.5).repeat_interleave(2, 0).repeat_interleave(2, 1).fill_diagonal_(0)
     groups = group_classes(affinity, limits(3, 6, 10))
     assert sorted(label for group in groups for label in group) == list(range(24))
