@@ -8,7 +8,7 @@ from .stage import Stage
 BEGINNINGS = ("weights", "scratch")
 TAKEN = ("all", "export", "bundle", "groups", "settings")  # commands, and files of the run folder
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-Rules = list[tuple[bool, str]]  # whether one holds, and what is said where it does not
+Rules = list[tuple[bool, str]]  # whether a rule holds, and the message where it does not
 
 
 def stage_rules(experiment: Experiment, stage: Stage, known: set[str]) -> Rules:

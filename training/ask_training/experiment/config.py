@@ -1,4 +1,4 @@
-"""One experiment is one TOML file. What each of its fields means."""
+"""One experiment is one TOML file. These are its fields."""
 
 from dataclasses import dataclass
 from typing import ClassVar

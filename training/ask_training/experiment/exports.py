@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Export:
-    model: str  # its id; MODEL-1, MODEL-2, … where there is one per group
+    model: str  # its id; the ids are MODEL-1, MODEL-2, … where there is one per group
     stage: str
-    per_group: bool = False  # one per group although the stage has one network for all; of a stage per group always
+    per_group: bool = False  # one model per group although the stage has one network; implied for a stage per group
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse(kind: Any, value: Any, where: str) -> Any:
-    if isinstance(kind, UnionType):  # TOML has no way to say None: what may be left out is not
+    if isinstance(kind, UnionType):  # an optional setting: TOML has no None, it is left out
         kind = _choose([member for member in get_args(kind) if member is not NoneType], value, where)
     container = get_origin(kind)
     if container is list and isinstance(value, list):

@@ -95,7 +95,8 @@ def in_force(schedule: list[Any], epoch: int) -> Any:
 
 
 def flatten(stage: Stage) -> dict[str, Any]:
-    """The stage as results record it, in the words of their first version: results of then are recognised."""
+    """The stage as results record it. The words are those of the first version, whose results are thereby
+    recognised."""
     distillation, outsiders = stage.distillation or Distillation(0.0), stage.outsiders or Outsiders([0.0])
     return {
         "name": stage.name, "start": stage.start, "architecture": stage.architecture, "pictures": stage.pictures,

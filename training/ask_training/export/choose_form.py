@@ -16,10 +16,10 @@ from .graphs import make_graph
 from .onnx_files import describe, largest_difference, run_onnx, write_graph
 from .quantise import fuse_products, most_sensitive, quantise_dynamic, quantise_static
 
-LARGEST_LOSS = 0.003  # accuracy that 8 bits may cost, on the half of validation that fits things
+LARGEST_LOSS = 0.003  # of accuracy, by 8 bits, on the half of validation that everything is fitted on
 FLOAT_TOLERANCE = 1e-3
 CALIBRATION = 200  # fit pictures that fix the scales of static quantisation
-FLOAT_PRODUCTS = 4  # that the most careful form, of mixed precision, leaves in float
+FLOAT_PRODUCTS = 4  # products that mixed precision leaves in float
 PREFERRED = ("static", "dynamic")
 
 

@@ -12,6 +12,7 @@ from ..data.files import digest
 from ..data.pictures import held_back
 from ..models.forward import MEAN, STD
 from ..policy.calibrate import Outputs, Rule, choose_rule, evaluate, fit_temperature, fit_threshold
+from ..policy.gain import FEATURES
 from ..train.groups import find_groups, find_owners
 from ..train.run import Run, accuracies
 
@@ -67,13 +68,23 @@ def make_manifest(
         "generalist": entries[0],
         "experts": entries[1:],
         "golden": golden,
-        "routing": policy.rule.manifest(experts) | {
+        "routing": routing_of(policy.rule, experts) | {
             "metric": "max-probability",
             "threshold": policy.threshold,
             "classToExpert": [experts[owner] for owner in owners],
         },
         "provenance": _provenance(run, policy, command) | ({"checkpoint": checkpoint} if checkpoint else {}),
     }
+
+
+def routing_of(rule: Rule, experts: list[str]) -> dict[str, Any]:
+    """What the rule decides of it."""
+    scoring: dict[str, Any] = {"method": rule.scoring}
+    if rule.scoring == "expected-gain":
+        scoring["weights"] = dict(zip(FEATURES, rule.weights))
+        scoring["intercepts"] = dict(zip(experts, rule.weights[len(FEATURES) :]))
+    merge = {"method": "log-linear", "generalistWeight": rule.generalist_weight, "expertWeight": rule.expert_weight}
+    return {"k": rule.k, "scoring": scoring, "merge": merge}
 
 
 def _entry(run: Run, model: str, classes: list[int], temperature: float) -> dict[str, Any]:

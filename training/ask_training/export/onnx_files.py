@@ -29,8 +29,8 @@ def write_graph(graph: Graph, path: Path) -> None:
 
 
 def forget_source(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Removes, in place, the exporter's notes: paths and lines of the code. The same weights then give the same file
-    in every checkout."""
+    """Removes, in place, the exporter's notes: paths and lines of the code. The same weights then give the same file in
+    every checkout."""
     graph = model.graph
     for noted in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del noted.metadata_props[:]
@@ -39,7 +39,7 @@ def forget_source(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @torch.inference_mode()
 def largest_difference(graph: Graph, path: Path) -> float:
-    """Of the outputs between PyTorch and onnxruntime on the example, one picture at a time."""
+    """Between the outputs of PyTorch and of onnxruntime on the example, one picture at a time."""
     expected = graph.module(*graph.example.values())
     expected = [output.numpy() for output in (expected if isinstance(expected, tuple) else (expected,))]
     session = open_session(path)
@@ -71,8 +71,8 @@ def describe(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def run_onnx(path: Path, pixels: Tensor) -> np.ndarray:
-    """uint8 [N, 3, S, S] -> logits [N, classes], by onnxruntime, one picture at a time as in serving: a graph that
-    quantises its activations as they come scales them over the whole batch, and answers differently for another one."""
+    """uint8 [N, 3, S, S] -> logits [N, classes], by onnxruntime. Pictures run one at a time, as in serving: a dynamic
+    graph scales its activations over the batch, and answers differently in another one."""
     session = open_session(path)
     rows = pixels.permute(0, 2, 3, 1).contiguous().numpy()
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -133,8 +133,8 @@ class Rows(CalibrationDataReader):
 
 
 def _prepare(float_path: Path, path: Path) -> tuple[onnx.ModelProto, list[str]]:
-    """The graph with its constants folded, and the products with weights that follow a patch embedding: the resize
-    before it is cheap and all else depends on it."""
+    """The graph with its constants folded, and the products with weights that follow a patch embedding. The resize
+    before it stays in float: it is cheap, and all else depends on it."""
     prepared = path.with_suffix(".prepared")
     try:
         quant_pre_process(float_path, prepared, skip_symbolic_shape=True)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..experiment.config import PATCH
 
-HEAD_WIDTH = 64  # of every timm and DeiT network; no tensor tells it
+HEAD_WIDTH = 64  # of nearly every timm and DeiT network; no tensor tells it
 HINT = "safetensors.torch.save_file(torch.load(FILE)['model'], TO) makes one of DeiT's .pth"
 UNSUPPORTED = {
     "norm_pre.": "a norm before the first block",
@@ -47,7 +47,7 @@ class Shape:
     form: Form = DEIT
 
     def peculiar(self) -> dict[str, Any]:
-        """What differs from DeiT: all that decides what the network is, beside its width and depth."""
+        """What differs from DeiT, beside width and depth."""
         found = {} if self.patch == PATCH else {"patch": self.patch}
         return found | {
             item.name: value for item in fields(Form) if (value := getattr(self.form, item.name)) != item.default

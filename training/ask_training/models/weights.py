@@ -1,4 +1,4 @@
-"""Reading a checkpoint of timm's names into a network, whatever its resolution and classes."""
+"""Loading a checkpoint of timm's names into a network of any resolution and classes."""
 
 import copy
 import math

@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..experiment.config import Operating
-from .gain import FEATURES, features, fit_gain, predict_gain
+from .gain import features, fit_gain, predict_gain
 
 FOLDS = 10
 FLOOR = -4.0  # nats
@@ -35,15 +34,6 @@ class Rule:
 
     def merge(self, edge: Tensor, answers: Tensor) -> Tensor:
         return self.generalist_weight * edge + self.expert_weight * answers
-
-    def manifest(self, ids: list[str]) -> dict[str, Any]:
-        """The fields of the manifest's routing that this rule decides."""
-        scoring: dict[str, Any] = {"method": self.scoring}
-        if self.scoring == "expected-gain":
-            scoring["weights"] = dict(zip(FEATURES, self.weights))
-            scoring["intercepts"] = dict(zip(ids, self.weights[len(FEATURES) :]))
-        merge = {"method": "log-linear", "generalistWeight": self.generalist_weight, "expertWeight": self.expert_weight}
-        return {"k": self.k, "scoring": scoring, "merge": merge}
 
 
 @dataclass(frozen=True)

@@ -110,8 +110,8 @@ def learned_merge(fit: Outputs, to: Outputs, chosen_fit: Tensor, chosen: Tensor)
 
 
 def masked(groups: list[list[int]], none: bool) -> Answer:
-    """The expert's head cut to its group: it shares out anew what the generalist gives to the group as a whole. With
-    ``none`` its answer "none of mine" also says how much the group gets."""
+    """The expert's head is cut to its group: it redistributes the probability that the generalist gives to the group
+    as a whole. With ``none``, the expert's own probability of the group counts as much as the generalist's."""
 
     def answer(fit: Outputs, to: Outputs, chosen_fit: Tensor, chosen: Tensor) -> Tensor:
         own = torch.zeros(len(groups), to.edge.shape[1], dtype=torch.bool)

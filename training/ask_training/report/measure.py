@@ -104,7 +104,7 @@ def cost(run: Run, trained: list[str]) -> dict[str, Any]:
     for name in experts:
         for key, tensor in load_file(run.path(name, "safetensors")).items():
             sizes[key, hashlib.sha256(tensor.numpy().tobytes()).digest()] = tensor.numel()
-    edge = next(iter(run.served().values()))  # and what it began as
+    edge = next(iter(run.served().values()))  # its training is not counted, nor that of the stages that it began as
     free = {edge}
     while (edge := run.experiment.stage(edge).start) in trained:
         free.add(edge)

@@ -1,5 +1,5 @@
-"""What a finished bundle says of its validation pictures: all that ablations and reports need, without data or weights.
-Only this file knows how a manifest is read; ``export/manifest.py`` writes it."""
+"""A finished bundle's manifest and predictions: all that ablations and reports need, without data or weights. Only this
+file reads manifests; only ``export/manifest.py`` writes them."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ..data.pictures import DataError
 from ..export.manifest import PREDICTIONS
 from ..policy.calibrate import Outputs
 
-FORMER = {"sparedValidationAccuracy": "mixedValidationAccuracy"}  # names in manifests of before
+FORMER = {"sparedValidationAccuracy": "mixedValidationAccuracy"}  # names in older manifests
 
 
 @dataclass(frozen=True)

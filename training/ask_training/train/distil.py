@@ -1,4 +1,4 @@
-"""Distillation: what teachers say of a batch, and the loss towards it."""
+"""Distillation: the teachers' answers to a batch, and the loss towards them."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -21,7 +21,7 @@ class Teacher(Protocol):
 
 
 class StoredTeacher:
-    """Says of each picture what was worked out once, of the plain picture: logits [N, classes]."""
+    """Answers with logits [N, classes] that were computed once, of the plain pictures."""
 
     def __init__(self, stored: Tensor):
         self.stored, self.networks = stored, ()
@@ -33,7 +33,7 @@ class StoredTeacher:
 
 class ConsistentTeacher:
     """Sees the very views of the student, mixtures included, each network at its own size (Beyer et al.,
-    arXiv:2106.05237): the mean of their log-probabilities."""
+    arXiv:2106.05237). It answers with the mean of the networks' log-probabilities."""
 
     def __init__(self, networks: Sequence[VisionTransformer]):
         self.networks = networks

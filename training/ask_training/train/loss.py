@@ -1,4 +1,4 @@
-"""The loss of a training step: of the labels, and of what teachers say of the same views."""
+"""The loss of a training step, towards the labels and the teachers' answers."""
 
 import torch
 import torch.nn.functional as F

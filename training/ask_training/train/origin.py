@@ -16,7 +16,7 @@ def origin_of(run: Run, stage: Stage, name: str, group: list[int] | None) -> dic
     if start is not None and not start.exists():
         raise FileNotFoundError(f"{start} is missing: it is what {name} starts from")
     architecture = asdict(run.architecture(stage))
-    del architecture["patch"]  # among what is peculiar, if it is
+    del architecture["patch"]  # recorded among the peculiarities where it is not the usual one
     return flatten(stage) | architecture | run.shape(stage).peculiar() | {
         "data": run.source.digest, "side": experiment.side, "seed": experiment.seed, "classes": group,
         "split": [experiment.validation, experiment.split_seed, experiment.subset],

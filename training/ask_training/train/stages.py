@@ -78,11 +78,11 @@ def train(
     if stage.soup:
         average_weights(model, [load_file(path) for path in soup_of(run, stage, name)])
     logits = predict(model, validation.pixels, pick_device())
-    if not logits.isfinite().all():  # what the last step did, no later loss shows
+    if not logits.isfinite().all():  # no later loss shows what the last step did
         value = logits[~logits.isfinite()][0].item()
         raise lost(name, "an output after the last step", value, figures["steps"], checkpoint)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    run.path(name, "fit.npz").unlink(missing_ok=True)  # of other weights, if there is one
+    run.path(name, "fit.npz").unlink(missing_ok=True)  # a leftover of other weights
     write_atomically(run.path(name, "safetensors"), lambda to: save_file(weights, to))
     save_logits(run.path(name, "npz"), logits)
     figures |= accuracies(logits, validation.labels, group) | {"origin": origin}

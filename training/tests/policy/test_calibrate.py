@@ -229,18 +229,3 @@ def test_where_nobody_is_asked_nothing_is_said_of_the_asked() -> None:
     figures = evaluate(Rule(1, "top-k-mass", [], 0.5, 0.5), 0.0, outputs, GROUPS)
     assert figures.keys() == {"accuracy", "escalated", "edgeAccuracy", "alwaysAskAccuracy"}
     assert (figures["escalated"], figures["accuracy"]) == (0, figures["edgeAccuracy"])
-
-
-def test_a_rules_manifest_names_its_numbers() -> None:
-    weights = [0.5 * i for i in range(len(FEATURES) + 2)]
-    by_gain = Rule(2, "expected-gain", weights, 0.3, 0.7).manifest(["expert-1", "expert-2"])
-    merge = {"method": "log-linear", "generalistWeight": 0.3, "expertWeight": 0.7}
-    assert by_gain == {
-        "k": 2, "merge": merge,
-        "scoring": {
-            "method": "expected-gain", "weights": dict(zip(FEATURES, weights)),
-            "intercepts": {"expert-1": weights[-2], "expert-2": weights[-1]},
-        },
-    }
-    by_mass = Rule(2, "top-k-mass", [], 0.3, 0.7).manifest(["expert-1", "expert-2"])
-    assert by_mass == {"k": 2, "merge": merge, "scoring": {"method": "top-k-mass"}}
