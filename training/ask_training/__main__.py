@@ -46,10 +46,12 @@ def main(arguments: list[str] | None = None) -> None:
         if max(experiment.operating.k) > run.classes:
             most = max(experiment.operating.k)
             raise ValueError(f"{options.config}: operating: k goes to {most}, there are {run.classes} classes")
-        for stage in experiment.stages:
-            run.architecture(stage)
-        for export in experiment.exports:
-            check_fits(export, run.architecture(experiment.stage(export.stage)))
+        if options.what == "all":
+            for stage in experiment.stages:
+                run.architecture(stage)
+        if options.what in ("all", "export"):
+            for export in experiment.exports:
+                check_fits(export, run.architecture(experiment.stage(export.stage)))
         run.write_settings()
         keep_freed_memory()
         for step in steps if options.what == "all" else [options.what]:

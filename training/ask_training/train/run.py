@@ -84,14 +84,8 @@ class Run:
         return {model: self.exports[model][1] for model in models}
 
     def write_settings(self) -> None:
-        """All settings in force, defaults and what the starting weights tell included, as settings.json."""
-        settings = asdict(self.experiment) | {
-            "networks": {
-                stage.name: asdict(self.architecture(stage)) | self.shape(stage).peculiar()
-                for stage in self.experiment.stages
-            },
-        }
-        path = self.folder / "settings.json"
+        """All settings in force, defaults included, as settings.json."""
+        settings, path = asdict(self.experiment), self.folder / "settings.json"
         if not path.exists() or json.loads(path.read_text()) != settings:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(path, settings)
@@ -99,20 +93,24 @@ class Run:
     def architecture(self, stage: Stage) -> Architecture:
         """Complete: what the configuration leaves out is that of the starting weights."""
         known, shape = self.experiment.architectures[stage.architecture], self.shape(stage)
-        heads = head_count(shape.width, known.heads)
-        if shape.width % heads or known.size % shape.patch:
-            what = f"size must be a multiple of {shape.patch}, got {known.size}" if known.size % shape.patch else (
-                f"width must be a multiple of heads, got {shape.width} and {heads}")
-            raise ValueError(f"architecture {stage.architecture!r}: {what}")
+        heads, where = head_count(shape.width, known.heads), f"architecture {stage.architecture!r}"
+        if known.size % shape.patch:
+            raise ValueError(f"{where}: size must be a multiple of {shape.patch}, got {known.size}")
+        if shape.width % heads:
+            raise ValueError(f"{where}: width must be a multiple of heads, got {shape.width} and {heads}")
         return Architecture(known.size, shape.width, shape.depth, heads, known.drop_path, shape.patch)
 
     def shape(self, stage: Stage) -> Shape:
         known = self.experiment.architectures[stage.architecture]
         if stage.start == "scratch":
             return Shape(known.width, known.depth, known.patch or PATCH)
-        found = read_shape(self.starting_weights(stage)) if stage.start == "weights" else self.shape(
-            self.experiment.stage(stage.start))
+        found = self._read_shape(stage) if stage.start == "weights" else self.shape(self.experiment.stage(stage.start))
         return Shape(known.width or found.width, known.depth or found.depth, known.patch or found.patch, found.form)
+
+    def _read_shape(self, stage: Stage) -> Shape:
+        """Of the checkpoint of the command line or, where none is named, of what was trained from it."""
+        trained = self.path(self.results(stage)[0], "safetensors")
+        return read_shape(trained if self.weights is None and trained.exists() else self.starting_weights(stage))
 
     def starting_weights(self, stage: Stage) -> Path:
         """The checkpoint of the command line, for a stage that starts from it."""
