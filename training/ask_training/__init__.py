@@ -2,5 +2,5 @@
 
 import os
 
-# Onnxruntime reads this when it is loaded; left alone it reports to its maker and writes to the home folder.
+# Onnxruntime reads this when it is loaded. Without it, it sends telemetry and writes to the home folder.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -1,21 +1,21 @@
 """Command line: ``python -m ask_training WHAT --data DIR [--weights FILE] [--config FILE] [--runs DIR] [--to DIR]``.
 
-WHAT is ``all``, one of the configuration's stages, or ``export`` or ``bundle``. What is done already is skipped, and an
-interrupted stage goes on where it was.
-"""
+WHAT is ``all``, one of the configuration's stages, ``export`` or ``bundle``. A finished stage is skipped, an
+interrupted one is resumed."""
 
 import argparse
 import json
 import sys
 from pathlib import Path
 
-from .bundle import write_bundle
-from .check import read_experiment
-from .forward import keep_freed_memory
-from .groups import check_sizes
-from .run import Run
-from .serve import export_model
-from .stages import check_stages, needed, perform
+from .experiment.check import read_experiment
+from .export.bundle import write_bundle
+from .export.choose_form import export_model
+from .export.graphs import check_fits
+from .models.forward import keep_freed_memory
+from .train.groups import check_sizes
+from .train.run import Run
+from .train.stages import check_stages, needed, perform
 
 HERE = Path(__file__).resolve().parent.parent
 LEAST_VALIDATION = 10  # half of them fit the policy, in as many folds
@@ -26,7 +26,8 @@ def main(arguments: list[str] | None = None) -> None:
     version = json.loads((HERE.parent / "package.json").read_text())["version"]
     parser.add_argument("--version", action="version", version=version)
     parser.add_argument("what", help="all, a stage of the configuration, export or bundle")
-    parser.add_argument("--data", type=Path, required=True, help="CIFAR binary records, or a folder of pictures per class")
+    what = "CIFAR binary records, or a folder of pictures per class"
+    parser.add_argument("--data", type=Path, required=True, help=what)
     parser.add_argument("--weights", type=Path, help="DeiT or timm checkpoint to start from")
     parser.add_argument("--config", type=Path, default=HERE / "configs" / "default.toml")
     parser.add_argument("--runs", type=Path, default=HERE / "runs", help="checkpoints and figures go here")
@@ -43,7 +44,15 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError(f"{len(run.split[1])} pictures are too few to validate on, {LEAST_VALIDATION} are needed: "
                              f"add pictures, or raise validation in {options.config}")
         if max(experiment.operating.k) > run.classes:
-            raise ValueError(f"{options.config}: operating: k goes to {max(experiment.operating.k)}, there are {run.classes} classes")
+            most = max(experiment.operating.k)
+            raise ValueError(f"{options.config}: operating: k goes to {most}, there are {run.classes} classes")
+        if options.what == "all":
+            for stage in experiment.stages:
+                run.architecture(stage)
+        if options.what in ("all", "export"):
+            for export in experiment.exports:
+                check_fits(export, run.architecture(experiment.stage(export.stage)))
+        run.write_settings()
         keep_freed_memory()
         for step in steps if options.what == "all" else [options.what]:
             do(step, run, options)
@@ -54,14 +63,15 @@ def main(arguments: list[str] | None = None) -> None:
 def do(step: str, run: Run, options: argparse.Namespace) -> None:
     if step == "export":
         check_stages(run, needed(run))
-        for model in run.served():
+        for model in run.exports:
             export_model(run, model)
     elif step == "bundle":
         check_stages(run, run.experiment.stages)
         inside = options.config.resolve().is_relative_to(HERE.parent)
         config = f" --config {options.config.resolve().relative_to(HERE.parent) if inside else options.config.name}"
         weights = " --weights FILE" if options.weights else ""
-        write_bundle(run, options.to or HERE.parent / "models" / run.experiment.name, f"npm run -s train -- all{config} --data DIR{weights}")
+        target = options.to or HERE.parent / "models" / run.experiment.name
+        write_bundle(run, target, f"npm run -s train -- all{config} --data DIR{weights}")
     else:
         perform(run, run.experiment.stage(step))
 

@@ -1,8 +1,9 @@
-"""``python -m ask_training.compare CONFIG... --seeds S... --data DIR [--weights FILE] [--runs DIR] [--test FILE] --to FILE.json``
+"""Command line: ``python -m ask_training.compare CONFIG... --seeds S... --data DIR [--weights FILE] [--runs DIR]
+[--test FILE] --to FILE.json``.
 
-Trains every experiment with every seed, without export, and stores what each reaches on validation, or with ``--test``
-on CIFAR-100 records that chose nothing; ``report`` makes tables of it. What is trained already is skipped, and
-experiments of one family share their stages on all pictures."""
+Every experiment is trained with every seed, without export. What each reaches on validation is stored, or with
+``--test`` on CIFAR-100 records that chose nothing; ``report`` makes tables of it. A finished stage is skipped.
+Experiments of one family share the stages that no groups decide."""
 
 import argparse
 import json
@@ -11,19 +12,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .check import read_experiment
-from .files import write_json
-from .forward import keep_freed_memory
-from .measure import cost, measure
-from .run import Run
-from .sources import read_records
-from .stages import needed, perform
+from .data.files import write_json
+from .data.sources import read_records
+from .experiment.check import read_experiment
+from .models.forward import keep_freed_memory
+from .report.measure import cost, measure
+from .train.run import Run
+from .train.stages import needed, perform
 
 COLUMNS = {
     "own": "experts, own classes", "ownOnly": "the same, other classes ruled out", "system": "system, 40 % escalated",
     "always": "always ask", "generalist": "generalist",
 }
-COUNTS = {"pictures": ("pictures trained on, thousands", 1e3), "parameters": ("parameters of the experts, millions", 1e6)}
+COUNTS = {
+    "pictures": ("pictures trained on, thousands", 1e3), "parameters": ("parameters of the experts, millions", 1e6),
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -44,6 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
                 experiment = replace(read_experiment(path), seed=seed)
                 common = options.runs / (experiment.family or experiment.name) / f"seed-{seed}"
                 run = Run(experiment, common / experiment.name, options.data, options.weights, common)
+                run.write_settings()
                 for stage in needed(run):
                     perform(run, stage)
                 test = read_records([options.test], run.source.names, 2, "").pictures if options.test else None
@@ -55,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def store(path: Path, runs: dict[str, list[dict[str, Any]]]) -> None:
-    """Keeps what earlier commands stored in the same file of other variants, and of other seeds."""
+    """Other variants and seeds that earlier commands stored in the same file stay."""
     known = json.loads(path.read_text())["variants"] if path.exists() else []
     merged = {variant["name"]: {run["seed"]: run for run in variant["runs"]} for variant in known}
     for name, results in runs.items():

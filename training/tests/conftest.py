@@ -8,9 +8,9 @@ from safetensors.torch import save_file
 from support import CLASSES, CONFIG, Made, write_records
 
 from ask_training.__main__ import main
-from ask_training.check import read_experiment
-from ask_training.run import Run
-from ask_training.vit import VisionTransformer
+from ask_training.experiment.check import read_experiment
+from ask_training.models.vit import VisionTransformer
+from ask_training.train.run import Run
 
 # One CPU thread on every machine: the same sums in the same order, and no threads that wait for one another.
 os.environ |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}

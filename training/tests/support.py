@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from ask_training.config import Stage
-from ask_training.run import Run
-from ask_training.vit import VisionTransformer
+from ask_training.experiment.check import read_experiment
+from ask_training.experiment.exports import Whole
+from ask_training.experiment.stage import Outsiders, PatchDropout, Stage
+from ask_training.export.graphs import Graph, make_graph
+from ask_training.export.onnx_files import write_graph
+from ask_training.models.vit import VisionTransformer
+from ask_training.train.run import Run
 
 SIDE = 32
 TRAINING = Path(__file__).resolve().parent.parent
@@ -20,8 +25,19 @@ CONFIG = Path(__file__).parent / "tiny.toml"
 CLASSES = 6
 STAGE = Stage(
     name="stage", start="scratch", architecture="small", pictures="group", epochs=3, batch=20, lr=2e-3, layer_decay=0.9,
-    weight_decay=0.05, keep=0.6, outsiders=[0.5],
+    weight_decay=0.05, patch_dropout=PatchDropout(0.6), outsiders=Outsiders([0.5]),
 )
+
+
+def refuse(folder: Path, old: str, new: str, message: str) -> None:
+    """Holds that the tiny experiment with ``new`` for ``old`` is refused with that message."""
+    text = CONFIG.read_text() + ("\n[architectures.bare]\nsize = 32\n" if '"bare"' in new else "")
+    assert old in text
+    path = folder / "wrong.toml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ValueError) as raised:
+        read_experiment(path)
+    assert str(raised.value) == f"{path}: {message}"
 
 
 def write_records(path: Path, per_class: int, seed: int) -> None:
@@ -44,6 +60,13 @@ def lively_model(seed: int = 0, size: int = 48, depth: int = 2, classes: int = C
         for name, parameter in model.named_parameters():
             parameter.normal_(1.0 if "norm" in name and name.endswith("weight") else 0.0, 0.25)
     return model
+
+
+def export_whole(network: VisionTransformer, path: Path, side: int = SIDE, **options: Any) -> Graph:
+    """Writes a whole graph in float32."""
+    graph = make_graph(Whole("model", "stage", **options), network, side)
+    write_graph(graph, path)
+    return graph
 
 
 def noise(count: int, seed: int = 5) -> torch.Tensor:

@@ -7,17 +7,27 @@ import torch
 from support import CONFIG, Made
 
 from ask_training.compare import main
-from ask_training.data import Pictures
-from ask_training.measure import Said, answers, measure
+from ask_training.data.pictures import Pictures
+from ask_training.report.measure import Predictions, answers, measure
 
 VARIANT = 'extends = "tiny.toml"\nname = "{name}"\nfamily = "family"\n'
+BASE_ONLY = """
+[[exports]]
+model = "generalist"
+stage = "generalist"
+
+[[exports]]
+model = "expert"
+stage = "base"
+per_group = true
+"""
 
 
 @pytest.fixture
 def arguments(tmp_path: Path, data: Path, weights: Path) -> list[str]:
     (tmp_path / "tiny.toml").write_text(CONFIG.read_text())
     (tmp_path / "whole.toml").write_text(VARIANT.format(name="whole"))
-    (tmp_path / "base-only.toml").write_text(VARIANT.format(name="base-only") + '[bundle]\nexperts = "base"\n')
+    (tmp_path / "base-only.toml").write_text(VARIANT.format(name="base-only") + BASE_ONLY)
     return [
         str(tmp_path / "whole.toml"), str(tmp_path / "base-only.toml"), "--seeds", "1", "2", "--data", str(data),
         "--weights", str(weights), "--runs", str(tmp_path / "runs"), "--to", str(tmp_path / "results" / "c.json"),
@@ -69,7 +79,7 @@ def test_measured_on_test_pictures_nothing_is_fitted_on_them(made: Made) -> None
 def test_static_experts_are_merged_as_suits_them(made: Made) -> None:
     """Experts that know nothing but their group, and a generalist that knows the group and nothing within it."""
     group_head = replace(made.run, experiment=replace(
-        made.run.experiment, bundle=replace(made.run.experiment.bundle, head="group")))
+        made.run.experiment, strategies={"ask": replace(made.run.experiment.cascade, head="group")}))
     labels = torch.arange(6).repeat(100)
     groups, owners = [[0, 1], [2, 3], [4, 5]], torch.tensor([0, 0, 1, 1, 2, 2])
     noise = lambda seed: torch.randn(600, 6, generator=torch.Generator().manual_seed(seed))
@@ -78,7 +88,7 @@ def test_static_experts_are_merged_as_suits_them(made: Made) -> None:
         torch.where(torch.isin(labels, torch.tensor(group))[:, None], 5 * torch.eye(6)[labels], 9 * torch.eye(6)[group[0]]) + noise(i + 1)
         for i, group in enumerate(groups)
     ]
-    said = Said([generalist, *experts], labels)
+    said = Predictions([generalist, *experts], labels)
     held = torch.arange(600) % 2 == 1
     shares = {
         name: right.float().mean().item()

@@ -48,7 +48,7 @@ def cifar_10(folder: Path) -> None:
 SPOILED = {
     "field missing": (replace("tiny.toml", "seed = 3\n", ""), "tiny.toml: seed is missing"),
     "field unknown": (
-        replace("tiny.toml", "heads", "head"), "tiny.toml: architectures: small: heads is missing, head is unknown"
+        replace("tiny.toml", "heads", "head"), "tiny.toml: architectures: small: head is unknown"
     ),
     "field mistyped": (
         replace("tiny.toml", "depth = 2", 'depth = "2"'), "architectures: small: depth: expected a whole number, got '2'"
@@ -70,7 +70,7 @@ SPOILED = {
     "validation too large": (replace("tiny.toml", "= 0.25", "= 0.99"), "class a has 40 pictures, 40 of them wanted"),
     "k beyond the classes": (replace("tiny.toml", "k = [1, 2]", "k = [1, 7]"), "operating: k goes to 7, there are 6 classes"),
     "groups that do not fit": (replace("tiny.toml", "count = 3", "count = 4"), "6 classes do not fit 4 groups of 2 to 2"),
-    "size no multiple": (replace("tiny.toml", "size = 32", "size = 40"), "architecture 'small': size must be a multiple of 16, got 40"),
+    "size no multiple": (replace("tiny.toml", "size = 32", "size = 40\npatch = 16"), "architecture 'small': size must be a multiple of 16, got 40"),
     "no weights": (remove("weights.pth"), "weights.pth is missing: it is what generalist starts from"),
     "weights of another format": (lambda folder: None, "weights.pth: not a safetensors file"),
 }
@@ -93,6 +93,16 @@ def test_too_few_pictures_to_validate_on_are_refused_before_anything_is_trained(
     assert not inputs["runs"].exists()
 
 
+def test_a_size_that_the_checkpoints_patches_do_not_fill_is_refused_before_anything_is_trained(
+    inputs: dict[str, Path], weights: Path
+) -> None:
+    inputs["weights"] = weights
+    replace("tiny.toml", "size = 48", "size = 56")(inputs["data"])
+    with pytest.raises(SystemExit, match="^ask_training: architecture 'medium': size must be a multiple of 16, got 56$"):
+        main(["all", *options(inputs)])
+    assert not inputs["runs"].exists()
+
+
 def test_a_stage_from_weights_asks_for_them(inputs: dict[str, Path]) -> None:
     del inputs["weights"]
     with pytest.raises(SystemExit, match="^ask_training: stage 'generalist' starts from weights: name them with --weights$"):
@@ -109,7 +119,10 @@ EARLY = {
 
 
 @pytest.mark.parametrize(("step", "file"), EARLY.items(), ids=EARLY)
-def test_a_step_before_its_turn_names_the_file_it_misses(inputs: dict[str, Path], step: str, file: str) -> None:
+def test_a_step_before_its_turn_names_the_file_it_misses(
+    inputs: dict[str, Path], weights: Path, step: str, file: str
+) -> None:
+    inputs["weights"] = weights
     with pytest.raises(SystemExit, match=f"^ask_training: .*{file}"):
         main([step, *options(inputs)])
 

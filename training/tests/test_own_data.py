@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from support import TRAINING
 
 from ask_training.__main__ import main
-from ask_training.export import open_session
+from ask_training.export.onnx_files import open_session
 
 CONFIG = Path(__file__).parent / "own.toml"
 COLOURS = {"beach": (215, 190, 130), "forest": (40, 110, 50), "sea": (50, 90, 200)}

@@ -15,11 +15,12 @@ from PIL import Image
 from support import Made, unpack, write_records
 
 from ask_training.__main__ import main
-from ask_training.export import run_onnx
-from ask_training.forward import predict
-from ask_training.golden import golden_pixels
-from ask_training.run import accuracies
-from ask_training.vit import at_size
+from ask_training.data.golden import golden_pixels
+from ask_training.experiment.stage import flatten
+from ask_training.export.onnx_files import run_onnx
+from ask_training.models.forward import predict
+from ask_training.models.weights import at_size
+from ask_training.train.run import accuracies
 
 RESULTS = ["generalist", "base", *(f"{stage}-{i}" for stage in ("widening", "specialist") for i in (1, 2, 3))]
 MODELS = ["generalist", "expert-1", "expert-2", "expert-3"]
@@ -36,9 +37,16 @@ def test_every_stage_leaves_weights_logits_and_figures(made: Made) -> None:
         torch.testing.assert_close(run.logits(name), logits, rtol=0, atol=1e-4)
         group = None if stage.pictures == "all" else groups[int(name[-1]) - 1]
         assert figures.items() >= accuracies(logits, validation.labels, group).items()
-        origin = figures["origin"]
-        assert origin.items() >= (asdict(stage) | asdict(run.experiment.architectures[stage.architecture])).items()
+        origin, architecture = figures["origin"], asdict(run.experiment.architectures[stage.architecture])
+        assert architecture.pop("patch") is None
+        assert origin.items() >= (flatten(stage) | architecture).items()
         assert (origin["data"], origin["seed"], origin["classes"]) == (run.source.digest, 3, group)
+
+
+def test_the_settings_in_force_lie_beside_the_results(made: Made) -> None:
+    settings = json.loads((made.run.folder / "settings.json").read_text())
+    assert settings == json.loads(json.dumps(asdict(made.run.experiment)))
+    assert settings["stages"][0]["freeze"] == [0], "a default that the file leaves out"
 
 
 def test_a_stage_sees_as_many_pictures_as_its_schedule_says(made: Made) -> None:
@@ -88,6 +96,13 @@ def test_doing_it_again_changes_nothing(made: Made, capsys: pytest.CaptureFixtur
     said = capsys.readouterr().out
     assert [name for name in RESULTS if f"{name}: done before" not in said] == []
     assert [name for name in MODELS if f"{name}: exported before" not in said] == []
+
+
+def test_a_stage_that_starts_from_another_needs_no_starting_weights(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    at = made.options.index("--weights")
+    for stage in ("base", "specialist"):
+        main([stage, *made.options[:at], *made.options[at + 2 :]])
+    assert "base: done before" in capsys.readouterr().out
 
 
 def test_another_setting_for_a_finished_stage_is_refused(made: Made, tmp_path: Path) -> None:
