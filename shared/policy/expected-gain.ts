@@ -7,7 +7,7 @@ type Scoring = Extract<Cascade['routing']['scoring'], { method: 'expected-gain' 
 /**
  * Scores each expert by its expected gain: how much the log-probability of the truth rises, in nats, once its output is
  * merged in. A regression on the generalist's probabilities [n] alone, learned on validation
- * (training/ask_training/gain.py). Best first; equal scores go to the lower id. Unlike the top-k mass it may name an
+ * (training/ask_training/policy/gain.py). Best first; equal scores go to the lower id. Unlike the top-k mass it may name an
  * expert that owns none of the top-k.
  */
 export function rankByGain(

@@ -26,7 +26,7 @@ export interface Predictions {
 }
 
 /**
- * Reads the predictions that training stored beside the weights (safetensors; training/ask_training/bundle.py).
+ * Reads the predictions that training stored beside the weights (safetensors; training/ask_training/export/bundle.py).
  * Throws BundleError if they are missing, broken, or of other weights than the manifest's.
  */
 export async function readPredictions(bundle: Bundle): Promise<Predictions> {
