@@ -66,7 +66,7 @@ async function measure(system: System, name: string, pictures: Labelled[], progr
   const degraded = outcomes.find((outcome) => outcome.degraded !== null);
   if (degraded) throw new Error(`an answer was degraded (${degraded.degraded}); the figures would not be the models'`);
   const right = (probabilities: Float64Array, i: number) => topK(probabilities, 1)[0] === pictures[i]?.label;
-  const edge = outcomes.map((outcome, i) => right(outcome.edgeProbabilities, i));
+  const edge = outcomes.map(({ edgeProbabilities: own }, i) => own !== null && right(own, i));
   const final = outcomes.map(
     (outcome, i) => right(outcome.probabilities, i) || (name === 'oracle' && edge[i] === true),
   );

@@ -33,5 +33,5 @@ export function createCache(maxBytes: number, ttlSeconds: number): AnswerCache {
 
 /** Bytes an entry holds: two probability vectors, the key (a digest), and the objects around them. */
 function sizeOf(outcome: Outcome): number {
-  return outcome.probabilities.byteLength + outcome.edgeProbabilities.byteLength + 1024;
+  return outcome.probabilities.byteLength + (outcome.edgeProbabilities?.byteLength ?? 0) + 1024;
 }

@@ -101,7 +101,8 @@ export async function classify(
     id,
     ...best,
     topK: ranked,
-    ...(options.explain && { edge: { topK: rank(outcome.edgeProbabilities, labels, options.topK) } }),
+    ...(options.explain &&
+      outcome.edgeProbabilities && { edge: { topK: rank(outcome.edgeProbabilities, labels, options.topK) } }),
     route: outcome.route,
     expert: outcome.answeredBy,
     degraded: outcome.degraded,

@@ -14,6 +14,7 @@ import { decodeCancel, decodeRequest, encodeReply } from '../../shared/wire/expe
 import type { Message } from '../../shared/wire/message.ts';
 import type { RawImage } from '../../shared/wire/picture.ts';
 import type { Tensors } from '../../shared/wire/tensor.ts';
+import { widen } from '../../shared/wire/tensors.ts';
 
 export interface HostedModel {
   id: string;
@@ -52,7 +53,7 @@ export function createHandler(options: HandlerOptions): Handler {
     if (modelDigest !== undefined && !expert.model.sha256.startsWith(modelDigest)) {
       throw new AppError('other-model', `this is model ${expert.model.sha256}, ${modelDigest} is wanted`);
     }
-    check(expert, body);
+    const question = adapt(expert, body);
     if (deadlineMs <= 0) throw new AppError('deadline-exceeded', 'the deadline had passed on arrival');
     if (pace.waitMs > deadlineMs) {
       const backlog = `about ${Math.ceil(pace.waitMs)} ms of work are waiting`;
@@ -63,7 +64,7 @@ export function createHandler(options: HandlerOptions): Handler {
     using _ = { [Symbol.dispose]: () => working.delete(requestId) };
     using deadline = new Deadline(deadlineMs, wanted.signal);
     using work = pace.begin();
-    const { outputs, queueMs, runMs } = await infer(await toInputs(body, deadline), deadline);
+    const { outputs, queueMs, runMs } = await infer(await toInputs(question, deadline), deadline);
     work.done();
     metrics.duration.observe({ expert: expert.id, stage: 'queue' }, queueMs / 1000);
     metrics.duration.observe({ expert: expert.id, stage: 'compute' }, runMs / 1000);
@@ -109,13 +110,14 @@ export function createHandler(options: HandlerOptions): Handler {
   };
 }
 
-/** Throws AppError `invalid-parameter` where the model cannot take what came. */
-function check({ id, model }: HostedModel, body: Body): void {
+/** What came, as the model takes it. Throws AppError `invalid-parameter` where it cannot. */
+function adapt({ id, model }: HostedModel, body: Body): Body {
   const wrong = (what: string) => new AppError('invalid-parameter', `model ${id}: ${what}`);
   if ('tensors' in body) {
-    const mistake = findMistake(body.tensors, model.inputs);
+    const tensors = widen(body.tensors, model.inputs);
+    const mistake = findMistake(tensors, model.inputs);
     if (mistake) throw wrong(mistake);
-    return;
+    return { tensors };
   }
   const input = pictureInput(model);
   if (input === undefined) throw wrong(`it takes no picture but the tensors ${Object.keys(model.inputs).join(', ')}`);
@@ -123,4 +125,5 @@ function check({ id, model }: HostedModel, body: Body): void {
   if ('pixels' in body && (body.width !== side || body.height !== side)) {
     throw wrong(`${body.width} x ${body.height} pixels, expected ${side} x ${side}`);
   }
+  return body;
 }

@@ -2,7 +2,7 @@ import { AppError, isErrorCode, toAppError } from '../request/errors.ts';
 import { type Body, decodeBody, encodeBody, PAYLOAD } from './body.ts';
 import type { Message } from './message.ts';
 import type { Tensor, Tensors, TensorType } from './tensor.ts';
-import { decodeTensors, encodeTensors, isTensors } from './tensors.ts';
+import { decodeTensors, encodeTensors, isTensors, widen } from './tensors.ts';
 
 /**
  * The only file that knows subjects and headers of the expert protocol, version 1.
@@ -81,12 +81,16 @@ export function decodeRequest(message: Message): ClassifyRequest {
 /** `asked`: what the question was about. */
 export function encodeReply({ outputs, expertMs, modelDigest }: ClassifyReply, asked: Body): Message {
   const { logits } = outputs;
-  const only = 'tensors' in asked || logits === undefined ? undefined : encodeTensors({ logits });
-  const { type, payload } = only ? { ...only, type: LOGITS_F16 } : encodeTensors(outputs);
+  const alone = !('tensors' in asked) && logits !== undefined;
+  const { type, payload } = alone ? encodeLogits(logits) : encodeTensors(outputs);
   return {
     payload,
     headers: { [PAYLOAD]: type, [EXPERT_MS]: expertMs.toFixed(3), [MODEL_DIGEST]: modelDigest },
   };
+}
+
+function encodeLogits({ data }: Tensor): { type: string; payload: Uint8Array } {
+  return { type: LOGITS_F16, payload: new Uint8Array(Float16Array.from(data as Float32Array).buffer) };
 }
 
 /** Whether a message is a reply of this protocol at all: others may publish where replies come to. */
@@ -117,15 +121,16 @@ function readOutputs({ headers, payload }: Message, expected: Expected): Tensors
   if (!isTensors(type)) return { logits: readLogits(type, payload, expected.logits?.shape.at(-1)) };
   let outputs: Tensors;
   try {
-    outputs = decodeTensors(type, payload);
+    outputs = widen(decodeTensors(type, payload), expected);
   } catch (error) {
     throw new AppError('model-failed', (error as Error).message, { cause: error });
   }
   for (const [name, spec] of Object.entries(expected)) {
     const found = outputs[name];
     if (found === undefined) throw new AppError('model-failed', `expert sent no '${name}'`);
-    if (!fits(found.shape, spec.shape)) {
-      throw new AppError('model-failed', `expert sent '${name}' as [${found.shape}], expected [${spec.shape}]`);
+    if (found.type !== spec.type || !fits(found.shape, spec.shape)) {
+      const [sent, wanted] = [`${found.type} [${found.shape}]`, `${spec.type} [${spec.shape}]`];
+      throw new AppError('model-failed', `expert sent '${name}' as ${sent}, expected ${wanted}`);
     }
   }
   return outputs;

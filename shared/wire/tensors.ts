@@ -1,5 +1,5 @@
 import { AppError } from '../request/errors.ts';
-import { type Tensors, tensorArrays } from './tensor.ts';
+import { type Tensor, type Tensors, tensorArrays } from './tensor.ts';
 
 /**
  * Named tensors as a body: their values one after the other, little-endian, in the order of the header
@@ -16,10 +16,16 @@ const MOST_DIMENSIONS = 8;
 const LONGEST_HEADER = 2048;
 const PART = /^([A-Za-z][\w.-]{0,63})=(u8|i8|i32|i64|f16)\[(\d{1,9}(?:,\d{1,9})*)\]$/;
 
-/** Tensors -> their header and bytes; float32 values travel as float16. */
+/**
+ * Tensors -> their header and bytes; float32 values travel as float16. Throws AppError `model-failed` naming a
+ * tensor with values that float16 does not hold: NaN, infinite, or beyond 65504.
+ */
 export function encodeTensors(tensors: Tensors): { type: string; payload: Uint8Array } {
   const parts = Object.entries(tensors).map(([name, { type, shape, data }]) => {
     const bytes = type === 'float32' ? Float16Array.from(data as Float32Array) : data;
+    if (bytes instanceof Float16Array && !bytes.every(Number.isFinite)) {
+      throw new AppError('model-failed', `'${name}' holds values that float16 does not hold`);
+    }
     return {
       text: `${name}=${names[type]}[${shape}]`,
       bytes: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength),
@@ -59,8 +65,8 @@ export function decodeTensors(type: string, payload: Uint8Array): Tensors {
     const bytes = length * Values.BYTES_PER_ELEMENT;
     if (length === 0) throw wrong(`'${name}' is empty`);
     if (at + bytes > payload.length) throw wrong(`'${name}' takes ${bytes} bytes, ${payload.length - at} are left`);
-    // A copy: values of several bytes must begin at a multiple of their size.
-    const data = new Values(payload.slice(at, at + bytes).buffer);
+    // A copy: values of several bytes must begin at a multiple of their size. `slice` of a Buffer copies nothing.
+    const data = new Values(new Uint8Array(payload.subarray(at, at + bytes)).buffer);
     if (data instanceof Float16Array && !data.every(Number.isFinite))
       throw wrong(`'${name}' holds what is not a number`);
     tensors[name] = { type: kind, shape, data };
@@ -68,4 +74,14 @@ export function decodeTensors(type: string, payload: Uint8Array): Tensors {
   }
   if (at !== payload.length) throw wrong(`${payload.length - at} bytes are left over`);
   return tensors;
+}
+
+/** Float16 tensors that `specs` declare as float32, as such: over the bus they travelled in half. */
+export function widen(tensors: Tensors, specs: Record<string, { type: Tensor['type'] }>): Tensors {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, tensor]) => {
+      if (tensor.type !== 'float16' || specs[name]?.type !== 'float32') return [name, tensor];
+      return [name, { type: 'float32', shape: tensor.shape, data: Float32Array.from(tensor.data as Float16Array) }];
+    }),
+  );
 }

@@ -1,6 +1,8 @@
 import { startEdge } from '../../services/edge/service.ts';
+import { type AnyStrategy, strategies as shipped } from '../../services/edge/strategies/list.ts';
 import { type ExpertService, startExpert } from '../../services/expert/service.ts';
 import { loadBundle } from '../../shared/bundle/load.ts';
+import { settingsKinds } from '../../shared/bundle/strategies.ts';
 import { createMemoryBus } from '../../shared/bus/memory.ts';
 import { createLog, type Log } from '../../shared/observe/log.ts';
 import { type Config, readConfig } from '../../shared/settings/settings.ts';
@@ -14,6 +16,8 @@ export interface SystemOptions extends TinyOptions {
   open?: () => Promise<TwoEnds>;
   /** Default: none. */
   log?: Log;
+  /** Further ones that the bundle may set. */
+  strategies?: AnyStrategy[];
 }
 
 /** Edge and, unless `experts` is null, experts in this process on a tiny bundle. */
@@ -23,9 +27,11 @@ export async function startTinySystem(options: SystemOptions = {}) {
   const log = options.log ?? createLog('silent', 'test');
   const env = { PORT: '0', ASK_WORKERS: '1', ASK_MODELS_DIR: files.directory, ...options.env };
   const config: Config = readConfig(options.experts ? { ...env, ASK_EXPERTS: options.experts } : env);
-  const bundle = await loadBundle(files.directory);
+  const further = options.strategies ?? [];
+  const kinds = { ...settingsKinds, ...Object.fromEntries(further.map(({ kind, settings }) => [kind, settings])) };
+  const bundle = await loadBundle(files.directory, undefined, kinds);
   const ends = stack.use(await (options.open ?? openMemory)());
-  const edge = await startEdge({ bus: ends.asker, bundle, config, log });
+  const edge = await startEdge({ bus: ends.asker, bundle, config, log, strategies: [...shipped, ...further] });
   let experts: ExpertService | undefined;
   stack.defer(async () => {
     await edge.stop();

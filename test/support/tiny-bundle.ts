@@ -3,7 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
+import type { Manifest } from '../../shared/bundle/manifest.ts';
 import type { ManifestV1, ModelEntryV1 } from '../../shared/bundle/manifest-v1.ts';
+import { upgrade } from '../../shared/bundle/upgrade.ts';
 import { buildTinyOnnx, type TinyModel, tinyLogits } from './tiny-onnx.ts';
 
 /**
@@ -38,9 +40,14 @@ export interface TinyGolden {
 export interface TinyOptions {
   models?: Partial<Record<Id, TinyModel>>;
   change?: (manifest: ManifestV1) => void;
+  /** Alters the manifest in version 2, and writes more files into the bundle. Default: it stays in version 1. */
+  extend?: (manifest: Manifest, write: WriteFile) => Promise<void> | void;
   /** Alters the golden inputs; null: there are none. Default: what the models say, by their ids after `change`. */
   golden?: ((golden: TinyGolden) => void) | null;
 }
+
+/** What a manifest says of a file that was written. */
+export type WriteFile = (file: string, bytes: Buffer) => Promise<{ file: string; sha256: string; bytes: number }>;
 
 export interface TinyBundle {
   directory: string;
@@ -51,16 +58,15 @@ export interface TinyBundle {
 export async function makeTinyBundle(options: TinyOptions = {}): Promise<TinyBundle> {
   const directory = await mkdtemp(join(tmpdir(), 'ask-bundle-'));
   const models = { generalist, warm: always(3), cold: always(2), ...options.models };
-  const write = async (file: string, bytes: Buffer) => {
-    await writeFile(join(directory, file), bytes);
-    return { file, sha256: createHash('sha256').update(bytes).digest('hex') };
+  const write: WriteFile = async (file, content) => {
+    await writeFile(join(directory, file), content);
+    return { file, sha256: createHash('sha256').update(content).digest('hex'), bytes: content.length };
   };
   const entry = async (id: Id, classes: number[]): Promise<ModelEntryV1> => {
     const bytes = buildTinyOnnx(SIZE, models[id]);
     return {
       id,
       ...(await write(`${id}.onnx`, bytes)),
-      bytes: bytes.length,
       inputSize: SIZE,
       mean: [0, 0, 0],
       std: [1, 1, 1],
@@ -96,11 +102,18 @@ export async function makeTinyBundle(options: TinyOptions = {}): Promise<TinyBun
     const inOrder = [models.generalist, models.warm, models.cold];
     const golden = await makeGolden(entries.map(({ id }, i) => [id, inOrder[i] as TinyModel]));
     options.golden?.(golden);
-    manifest.golden ??= await write('golden.json', Buffer.from(JSON.stringify(golden)));
+    manifest.golden ??= await writeGolden(golden, write);
   }
-  await writeFile(join(directory, 'manifest.json'), JSON.stringify(manifest));
+  const newest = options.extend && upgrade(manifest);
+  if (newest) await options.extend?.(newest, write);
+  await writeFile(join(directory, 'manifest.json'), JSON.stringify(newest ?? manifest));
   const remove = () => rm(directory, { recursive: true, force: true });
   return { directory, remove, [Symbol.asyncDispose]: remove };
+}
+
+async function writeGolden(golden: TinyGolden, write: WriteFile): Promise<{ file: string; sha256: string }> {
+  const { bytes: _, ...named } = await write('golden.json', Buffer.from(JSON.stringify(golden)));
+  return named;
 }
 
 async function makeGolden(models: [id: string, model: TinyModel][]): Promise<TinyGolden> {

@@ -1,6 +1,7 @@
+import { attribute, FLOAT, model as file, INT64, node, tensor, UINT8, value } from './onnx-bytes.ts';
+
 /**
- * Builds small ONNX models byte by byte, so that tests decide what a model answers. The protobuf field numbers are
- * those of onnx.proto3.
+ * Builds small ONNX models, so that tests decide what a model answers.
  *
  * The model: pixels uint8 [N, S, S, 3] -> mean colour [N, 3] in 0..255 -> logits [N, classes] = mean * weights + bias.
  */
@@ -19,10 +20,6 @@ export interface TinyModel {
 export function tinyLogits({ rows }: TinyModel, [r, g, b]: [number, number, number]): number[] {
   return rows.map(([red, green, blue, bias]) => red * r + green * g + blue * b + bias);
 }
-
-const FLOAT = 1;
-const UINT8 = 2;
-const INT64 = 7;
 
 export function buildTinyOnnx(size: number, model: TinyModel): Buffer {
   const classes = model.rows.length;
@@ -65,59 +62,28 @@ export function buildTinyOnnx(size: number, model: TinyModel): Buffer {
       node('Add', ['sum', 'nothing'], 'logits'),
     );
   }
-  const graph = Buffer.concat([
-    ...nodes.map((bytes) => field(1, bytes)),
-    field(2, 'tiny'),
-    ...initializers.map((bytes) => field(5, bytes)),
-    field(11, value('pixels', UINT8, [model.single === 'declared' ? 1 : 'N', size, size, 3])),
-    ...outputs.map((bytes) => field(12, bytes)),
-  ]);
-  const opset = Buffer.concat([field(1, ''), varintField(2, 18)]);
-  return Buffer.concat([varintField(1, 8), field(7, graph), field(8, opset)]);
+  const side = model.single === 'declared' ? 1 : 'N';
+  return file({ nodes, initializers, inputs: [value('pixels', UINT8, [side, size, size, 3])], outputs });
 }
 
-function node(operator: string, inputs: string[], output: string, attributes: Buffer[] = []): Buffer {
-  const parts = [
-    ...inputs.map((input) => field(1, input)),
-    field(2, output),
-    field(3, `make-${output}`),
-    field(4, operator),
-  ];
-  return Buffer.concat([...parts, ...attributes.map((bytes) => field(5, bytes))]);
-}
-
-function attribute(name: string, int: number): Buffer {
-  return Buffer.concat([field(1, name), varintField(3, int), varintField(20, 2)]);
-}
-
-function tensor(name: string, type: number, dims: number[], data: Float32Array | BigInt64Array): Buffer {
-  const raw = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  return Buffer.concat([
-    ...dims.map((dim) => varintField(1, dim)),
-    varintField(2, type),
-    field(8, name),
-    field(9, raw),
-  ]);
-}
-
-function value(name: string, type: number, dims: (number | string)[]): Buffer {
-  const shape = dims.map((dim) => field(1, typeof dim === 'string' ? field(2, dim) : varintField(1, dim)));
-  const tensorType = Buffer.concat([varintField(1, type), field(2, Buffer.concat(shape))]);
-  return Buffer.concat([field(1, name), field(2, field(1, tensorType))]);
-}
-
-function field(number: number, content: Buffer | string): Buffer {
-  const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-  return Buffer.concat([varint((number << 3) | 2), varint(bytes.length), bytes]);
-}
-
-function varintField(number: number, content: number): Buffer {
-  return Buffer.concat([varint(number << 3), varint(content)]);
-}
-
-function varint(content: number): Buffer {
-  const bytes = [];
-  let rest = content;
-  for (; rest > 127; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128);
-  return Buffer.from([...bytes, rest]);
+/**
+ * A model of two tensors: tokens float32 [N, T, 3] and scale float32 [N, 1] -> logits [N, classes], the mean token times
+ * the scale, times weights. The number of tokens T is free.
+ */
+export function buildTokensOnnx(weights: [number, number, number][]): Buffer {
+  const classes = weights.length;
+  const columns = [0, 1, 2].flatMap((channel) => weights.map((row) => row[channel] as number));
+  return file({
+    nodes: [
+      node('ReduceMean', ['tokens', 'axes'], 'mean', [attribute('keepdims', 0)]),
+      node('Mul', ['mean', 'scale'], 'scaled'),
+      node('MatMul', ['scaled', 'weights'], 'logits'),
+    ],
+    initializers: [
+      tensor('axes', INT64, [1], new BigInt64Array([1n])),
+      tensor('weights', FLOAT, [3, classes], new Float32Array(columns)),
+    ],
+    inputs: [value('tokens', FLOAT, ['N', 'T', 3]), value('scale', FLOAT, ['N', 1])],
+    outputs: [value('logits', FLOAT, ['N', classes])],
+  });
 }

@@ -28,6 +28,8 @@ export interface Asked {
   outputs: Tensors | null;
   answeredBy: string | null;
   degraded: Degraded | null;
+  /** Why nobody answered: the code of the error, or what the bus says; null if somebody did. */
+  reason: string | null;
   /** The decisive one first. */
   hops: Hop[];
 }
@@ -57,7 +59,7 @@ export function createExperts(context: ExpertsContext): Experts {
     metrics.escalations.inc({ expert: model, outcome: 'overloaded' });
     metrics.failures.inc({ reason: 'shed' });
     journal.escalated('shed');
-    return { outputs: null, answeredBy: null, degraded: 'overloaded', hops: [] };
+    return { outputs: null, answeredBy: null, degraded: 'overloaded', reason: 'shed', hops: [] };
   }
 
   /** Asks as long as nobody is there who may still come. */
@@ -111,7 +113,8 @@ export function createExperts(context: ExpertsContext): Experts {
       const all = await Promise.all(asked);
       request.caller.throwIfAborted();
       const { reply, degraded } = decisive;
-      journal.escalated(reply === null ? (decisive.reason ?? degraded) : null);
+      const reason = reply === null ? (decisive.reason ?? degraded) : null;
+      journal.escalated(reason);
       const others = all.filter((one) => one !== decisive && one.bytesSent > 0);
       const encoding = all.some(({ bytesSent }) => bytesSent > 0) ? ((await parcel.open())?.encoding ?? null) : null;
       const hops = [decisive, ...others].map(({ expert, bytesSent, roundTripMs, reply }) => ({
@@ -121,7 +124,7 @@ export function createExperts(context: ExpertsContext): Experts {
         ms: roundTripMs,
         computeMs: reply?.expertMs ?? 0,
       }));
-      return { outputs: reply?.outputs ?? null, answeredBy: reply && decisive.expert, degraded, hops };
+      return { outputs: reply?.outputs ?? null, answeredBy: reply && decisive.expert, degraded, reason, hops };
     },
   };
 }

@@ -76,8 +76,8 @@ export interface Task extends RequestContext {
 export interface Outcome<D extends Decision = Decision> {
   /** Calibrated, one per label. */
   probabilities: Float64Array;
-  /** This device's own, before anyone else's. */
-  edgeProbabilities: Float64Array;
+  /** This device's own, before anyone else's; null: it has none. */
+  edgeProbabilities: Float64Array | null;
   /** The model elsewhere whose output went in; null: none, or several. */
   answeredBy: string | null;
   /** Whether any output from elsewhere went in. */

@@ -1,11 +1,11 @@
 import { type CascadeView, viewCascade } from '../../../../shared/bundle/view.ts';
 import { ATTRIBUTES } from '../../../../shared/observe/names.ts';
-import { inSpan, type Span, SpanKind } from '../../../../shared/observe/telemetry.ts';
+import { inSpan, SpanKind } from '../../../../shared/observe/telemetry.ts';
 import { type Judgement, judge, mergeExpert } from '../../../../shared/policy/cascade.ts';
 import { topK } from '../../../../shared/policy/probabilities.ts';
 import type { Experts } from '../../experts/experts.ts';
 import type { Parcel } from '../../experts/parcel.ts';
-import { toAttributes } from '../attributes.ts';
+import { route } from '../route.ts';
 import type { Models, Outcome, Prepared, Setup, Task } from '../strategy.ts';
 import { type CascadeDecision, cascadeDecision, type Reason } from './decision.ts';
 
@@ -33,14 +33,10 @@ export function prepareCascade({ name, bundle }: Setup<unknown>, of: string, gat
     return { strategy: name, metric, value, threshold, candidates, reason, policyVersion: bundle.policyVersion };
   }
 
-  function describe(span: Span, decision: CascadeDecision, expert: string, probabilities: Float64Array): void {
-    if (!span.isRecording()) return;
-    span.setAttributes({
-      ...toAttributes(cascadeDecision, decision),
-      [ATTRIBUTES.topK]: topK(probabilities, routing.k).map((label) => labels[label] as string),
-      [ATTRIBUTES.expert]: expert,
-    });
-  }
+  const describe = (expert: string, probabilities: Float64Array) => ({
+    [ATTRIBUTES.topK]: topK(probabilities, routing.k).map((label) => labels[label] as string),
+    [ATTRIBUTES.expert]: expert,
+  });
 
   return {
     rule: generalist.rule,
@@ -55,26 +51,21 @@ export function prepareCascade({ name, bundle }: Setup<unknown>, of: string, gat
       const probabilities = judgement.edge;
       const edgeMs = performance.now() - begun;
 
-      return inSpan('route', SpanKind.INTERNAL, async (span) => {
-        const decision = decide(judgement, threshold);
-        const wanted = escalating.includes(decision.reason);
-        describe(span, decision, wanted ? (decision.candidates[0]?.expert ?? '') : '', probabilities);
-        const edge: Outcome<CascadeDecision> = {
-          probabilities,
-          edgeProbabilities: probabilities,
-          answeredBy: null,
-          route: 'edge',
-          degraded: null,
-          decision,
-          timings: { edgeMs, encodeMs: 0 },
-          hops: [],
-        };
-        if (!wanted) return edge;
-        const outcome = await escalate(view, edge, parcel, there, task);
-        span.setAttribute(ATTRIBUTES.answeredBy, outcome.answeredBy ?? 'generalist');
-        if (outcome.degraded !== null) span.setAttribute(ATTRIBUTES.degraded, outcome.degraded);
-        return outcome;
-      });
+      const decision = decide(judgement, threshold);
+      const wanted = escalating.includes(decision.reason);
+      const edge: Outcome<CascadeDecision> = {
+        probabilities,
+        edgeProbabilities: probabilities,
+        answeredBy: null,
+        route: 'edge',
+        degraded: null,
+        decision,
+        timings: { edgeMs, encodeMs: 0 },
+        hops: [],
+      };
+      const follow = async () => (wanted ? escalate(view, edge, parcel, there, task) : edge);
+      const first = wanted ? (decision.candidates[0]?.expert ?? '') : '';
+      return route(cascadeDecision, decision, follow, () => describe(first, probabilities));
     },
   };
 }
@@ -98,6 +89,6 @@ async function escalate(
   const { outputs, answeredBy, degraded, hops } = await there.ask([first, runnerUp], parcel, task);
   const timings = { ...edge.timings, encodeMs: degraded === 'overloaded' && hops.length === 0 ? 0 : parcel.encodeMs };
   if (outputs === null || answeredBy === null) return { ...edge, timings, hops, degraded };
-  const probabilities = mergeExpert(view, edge.edgeProbabilities, answeredBy, outputs.logits?.data as Float32Array);
+  const probabilities = mergeExpert(view, edge.probabilities, answeredBy, outputs.logits?.data as Float32Array);
   return { ...edge, probabilities, route: 'expert', answeredBy, timings, hops };
 }
