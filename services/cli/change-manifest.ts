@@ -1,7 +1,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Cascade } from '../../shared/bundle/cascade.ts';
-import { readManifest } from '../../shared/bundle/load.ts';
+import { NEWEST_SCHEMA, parseText, readManifest } from '../../shared/bundle/load.ts';
 import { signaturePath } from '../../shared/bundle/signature.ts';
 import { replaceFile } from './replace-file.ts';
 
@@ -13,12 +13,16 @@ import { replaceFile } from './replace-file.ts';
 export async function changeManifest(directory: string, change: (cascade: Cascade) => void): Promise<void> {
   const path = join(directory, 'manifest.json');
   const before = await readFile(path, 'utf8');
-  const manifest = readManifest(JSON.parse(before), path);
+  const content = parseText(before, path);
+  const manifest = readManifest(content, path);
   change(manifest.strategies.ask as unknown as Cascade);
   readManifest(structuredClone(manifest), path); // a bundle that no service starts with must not be left behind
   const after = `${JSON.stringify(manifest, null, 1)}\n`;
   await replaceFile(path, after);
-  process.stderr.write(`written: ${path}\n`);
+  const { schemaVersion } = content as { schemaVersion: number };
+  const migrated =
+    schemaVersion === NEWEST_SCHEMA ? '' : `, in schemaVersion ${NEWEST_SCHEMA} (it had ${schemaVersion})`;
+  process.stderr.write(`written: ${path}${migrated}\n`);
   if (after !== before && (await removed(signaturePath(path)))) {
     process.stderr.write(`removed: ${signaturePath(path)}, which was of the manifest before; sign the new one\n`);
   }

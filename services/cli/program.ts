@@ -120,6 +120,19 @@ export function defineProgram(program: Command): Command {
       await sign(key, models ?? readConfig().ASK_MODELS_DIR);
     });
 
+  program
+    .command('migrate')
+    .summary("rewrites the bundle's manifest in the newest version")
+    .description(
+      "Rewrites the bundle's manifest in the newest version; it says the same. Its signature is removed, since it was " +
+        'of other bytes. Services read older versions as well.',
+    )
+    .option('--models <folder>', "the bundle (default: the settings')")
+    .action(async ({ models }: { models?: string }) => {
+      const { migrate } = await import('./migrate.ts');
+      await migrate(models ?? readConfig().ASK_MODELS_DIR);
+    });
+
   for (const verb of program.commands) {
     verb.addHelpText('after', '\nSettings from the environment: npm run -s ask -- --help');
   }

@@ -10,7 +10,8 @@ import { checkSignature } from './signature.ts';
 import { type Roles, type SettingsKind, type SettingsKinds, settingsKinds } from './strategies.ts';
 import { upgrade } from './upgrade.ts';
 
-const NEWEST = 2;
+/** The version that programs of this commit write. */
+export const NEWEST_SCHEMA = 2;
 
 export interface Bundle {
   directory: string;
@@ -38,24 +39,31 @@ export async function loadBundle(
     throw new BundleError(`${path} cannot be read: ${error.message}`, { cause: error });
   });
   if (keyFile !== undefined) await checkSignature(path, bytes, keyFile);
+  const manifest = readManifest(parseText(bytes.toString('utf8'), path), path, kinds);
+  const policy = createHash('sha256').update(JSON.stringify(manifest.strategies)).digest('hex');
+  return { directory, manifest, policyVersion: policy.slice(0, 12), ...assignRoles(manifest, kinds) };
+}
+
+/** The JSON text of `path`. Throws BundleError where it is none, or names something twice in one object. */
+export function parseText(text: string, path: string): unknown {
   let content: unknown;
   try {
-    content = JSON.parse(bytes.toString('utf8'));
+    content = JSON.parse(text);
   } catch (error) {
     throw new BundleError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
-  const twice = findDuplicateKey(bytes.toString('utf8'));
+  const twice = findDuplicateKey(text);
   if (twice !== undefined) throw new BundleError(`${path}: '${twice}' stands twice in one object`);
-  const manifest = readManifest(content, path, kinds);
-  const policy = createHash('sha256').update(JSON.stringify(manifest.strategies)).digest('hex');
-  return { directory, manifest, policyVersion: policy.slice(0, 12), ...assignRoles(manifest, kinds) };
+  return content;
 }
 
 /** The content of `path`, of either version, as a manifest of version 2. Throws BundleError naming the fields. */
 export function readManifest(content: unknown, path: string, kinds: SettingsKinds = settingsKinds): Manifest {
   const version = z.looseObject({ schemaVersion: z.number() }).safeParse(content).data?.schemaVersion;
-  if (version !== undefined && version > NEWEST) {
-    throw new BundleError(`${path} has schemaVersion ${version}, this program reads up to ${NEWEST}: use a newer one`);
+  if (version !== undefined && version > NEWEST_SCHEMA) {
+    throw new BundleError(
+      `${path} has schemaVersion ${version}, this program reads up to ${NEWEST_SCHEMA}: use a newer one`,
+    );
   }
   if (version !== 1) return parse(createManifestSchema(kinds), content, path);
   return parse(createManifestSchema(kinds), upgrade(parse(manifestV1Schema, content, path)), path);

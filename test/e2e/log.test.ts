@@ -37,7 +37,7 @@ async function startAndInterrupt(env: Record<string, string>) {
 
 /** What a terminal shows of lines. */
 async function print(lines: string): Promise<string> {
-  const program = `import { createLog } from './shared/log.ts'; const log = createLog('info', 'it'); ${lines};`;
+  const program = `import { createLog } from './shared/observe/log.ts'; const log = createLog('info', 'it'); ${lines};`;
   const terminal = openTerminal(`--input-type=module -e "${program}"`, { NO_COLOR: '1' });
   expect(await terminal.exited).toBe(0);
   return terminal.shown();

@@ -29,7 +29,7 @@ async function instancesOf(url: string): Promise<Record<string, { instances: num
 
 /** Answers without what differs from one to the next, and how pictures travelled, which differs within a process. */
 function comparable(body: Record<string, unknown>) {
-  const { id: _, timings: __, traceId: ___, bytesSent: ____, encoding: _____, ...rest } = body;
+  const { id: _, timings: __, traceId: ___, bytesSent: ____, encoding: _____, hops: ______, ...rest } = body;
   return rest;
 }
 
@@ -226,7 +226,7 @@ describe('a start that cannot succeed ends with status 1 and a message without a
     await using bundle = await makeTinyBundle({ models: { generalist: { rows: [[0, 0, 0, 1]] } }, golden: null });
     const log = await failedStart('edge', { ASK_MODELS_DIR: bundle.directory, PORT: '0' });
     expect(log).toMatch(
-      /^ask-edge: ASK_MODELS_DIR=\S+: model generalist: output 'logits' has 1 values, expected 1 x 4 float32/,
+      /^ask-edge: ASK_MODELS_DIR=\S+: model generalist: output 'logits' is float32 \[1,1\], expected float32 \[1,4\]/,
     );
   });
 

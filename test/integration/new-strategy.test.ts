@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import type { Manifest } from '../../shared/bundle/manifest.ts';
 import { softmax } from '../../shared/policy/probabilities.ts';
 import { buses } from '../support/buses.ts';
@@ -86,6 +87,13 @@ describe('strategy from outside: two tensors to one model, the picture to anothe
     expect(await wrong((settings) => Object.assign(settings, { generalist: 'x' }))).toContain('strategies.voices');
     expect(await wrong((settings) => Object.assign(settings, { tokens: 'nobody' }))).toContain('nobody');
   });
+});
+
+test('strategy: a parameter that has another meaning already ends the start', async () => {
+  const clash = { ...threeVoices, query: { threshold: z.string() } };
+  await expect(startTinySystem({ ...system, strategies: [clash] })).rejects.toThrow(
+    "strategy three-voices: the parameter 'threshold' is taken",
+  );
 });
 
 test('strategy: an edge that does not know its kind ends with a message that names the field', async () => {

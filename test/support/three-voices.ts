@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Experts } from '../../services/edge/experts/experts.ts';
+import { inTrace } from '../../services/edge/strategies/attributes.ts';
 import { route } from '../../services/edge/strategies/route.ts';
 import { decisionSchema, type Models, type Strategy, type Task } from '../../services/edge/strategies/strategy.ts';
 import { BundleError } from '../../shared/bundle/bundle-error.ts';
@@ -22,7 +23,7 @@ const settingsSchema = z.strictObject({
 type Settings = z.infer<typeof settingsSchema>;
 
 const decisionOfThree = decisionSchema.extend({
-  scale: z.number().meta({ attribute: 'voices.scale' }),
+  scale: inTrace(z.number(), 'voices.scale'),
 });
 type Decision = z.infer<typeof decisionOfThree>;
 

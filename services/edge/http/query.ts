@@ -22,8 +22,8 @@ const common = (names: [string, ...string[]]) => ({
 
 /** What callers may ask: checked where it comes in, and published as OpenAPI. The first of the strategies is the default. */
 export function createQuery(strategies: Map<string, PreparedStrategy>) {
-  const own = Object.assign({}, ...[...strategies.values()].map(({ kind }) => kind.query)) as z.ZodRawShape;
-  const shape = { ...own, ...common([...strategies.keys()] as [string, ...string[]]) };
+  const { topK, deadlineMs, ...others } = common([...strategies.keys()] as [string, ...string[]]);
+  const shape = { topK, deadlineMs, ...ownParameters(strategies, { topK, deadlineMs, ...others }), ...others };
   const known = Object.keys(shape).join(', ');
   const nameKnown = ({ code, keys }: { code?: string | undefined; keys?: unknown }) => {
     if (code !== 'unrecognized_keys') return undefined;
@@ -35,3 +35,16 @@ export function createQuery(strategies: Map<string, PreparedStrategy>) {
 export type QuerySchema = ReturnType<typeof createQuery>;
 /** Parameters of strategies are among them under their own names. */
 export type Query = z.infer<z.ZodObject<ReturnType<typeof common>>> & Record<string, unknown>;
+
+/** The strategies' own parameters. Throws where one name has two meanings. */
+function ownParameters(strategies: Map<string, PreparedStrategy>, taken: z.ZodRawShape): z.ZodRawShape {
+  const own: Record<string, z.core.$ZodType> = {};
+  for (const { kind } of strategies.values()) {
+    for (const [name, type] of Object.entries(kind.query)) {
+      const known = own[name] ?? taken[name];
+      if (known && known !== type) throw new Error(`strategy ${kind.kind}: the parameter '${name}' is taken`);
+      own[name] = type;
+    }
+  }
+  return own;
+}

@@ -2,6 +2,7 @@ import type { Attributes } from '@opentelemetry/api';
 import type { z } from 'zod';
 import { ATTRIBUTES } from '../../../shared/observe/names.ts';
 import { inSpan, SpanKind } from '../../../shared/observe/telemetry.ts';
+import { toAttributes } from './attributes.ts';
 import type { Decision, Outcome } from './strategy.ts';
 
 /**
@@ -26,21 +27,4 @@ export function route<D extends Decision>(
     if (outcome.degraded !== null) span.setAttribute(ATTRIBUTES.degraded, outcome.degraded);
     return outcome;
   });
-}
-
-/** The fields of a decision whose schema names an attribute, by these names; of a list of objects, one list a field. */
-function toAttributes(schema: z.ZodObject, value: Record<string, unknown>): Attributes {
-  const attributes: Attributes = {};
-  for (const [field, type] of Object.entries(schema.shape) as [string, z.ZodType][]) {
-    const found = value[field];
-    const name = type.meta()?.attribute;
-    if (typeof name === 'string' && found !== undefined) attributes[name] = found as string;
-    const element = (type as z.ZodArray<z.ZodObject>).element?.shape;
-    if (!element || !Array.isArray(found)) continue;
-    for (const [inner, innerType] of Object.entries(element) as [string, z.ZodType][]) {
-      const innerName = innerType.meta()?.attribute;
-      if (typeof innerName === 'string') attributes[innerName] = found.map((item) => item[inner]);
-    }
-  }
-  return attributes;
 }

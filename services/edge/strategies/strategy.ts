@@ -11,16 +11,17 @@ import type { Tensors } from '../../../shared/wire/tensor.ts';
 import type { Degraded } from '../experts/ask.ts';
 import type { Experts, Hop } from '../experts/experts.ts';
 import type { RequestContext } from '../experts/request-context.ts';
+import { inTrace } from './attributes.ts';
 
-/** What every decision says; `attribute` in its metadata is its name in the trace. */
+/** What every decision says. */
 export const decisionSchema = z.object({
-  strategy: z.string().meta({ attribute: ATTRIBUTES.strategy }),
-  reason: z
-    .string()
-    .describe('why an expert was or was not asked; `cache-hit`: the answer is an earlier one')
-    .meta({ attribute: ATTRIBUTES.reason }),
+  strategy: inTrace(z.string(), ATTRIBUTES.strategy),
+  reason: inTrace(
+    z.string().describe('why an expert was or was not asked; `cache-hit`: the answer is an earlier one'),
+    ATTRIBUTES.reason,
+  ),
   firstReason: z.string().optional().describe('with `cache-hit`: the reason of that earlier answer'),
-  policyVersion: z.string().meta({ attribute: ATTRIBUTES.policyVersion }),
+  policyVersion: inTrace(z.string(), ATTRIBUTES.policyVersion),
 });
 
 export type Decision = z.infer<typeof decisionSchema>;
