@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import type { Manifest } from '../../shared/bundle/manifest.ts';
 import { softmax } from '../../shared/policy/probabilities.ts';
+import { decimal } from '../../shared/settings/decimal.ts';
 import { buses } from '../support/buses.ts';
 import { postImage } from '../support/service.ts';
 import { startTinySystem } from '../support/system.ts';
@@ -89,10 +90,20 @@ describe('strategy from outside: two tensors to one model, the picture to anothe
   });
 });
 
-test('strategy: a parameter that has another meaning already ends the start', async () => {
-  const clash = { ...threeVoices, query: { threshold: z.string() } };
+test('strategy: its parameter may have the name of another strategy’s, with bounds of its own', async () => {
+  const query = { threshold: decimal(z.number().min(0).max(9)).optional() };
+  await using running = await startTinySystem({ ...system, strategies: [{ ...threeVoices, query }] });
+  const picture = await flatPng(COLOUR);
+  const ask = async (parameters: string) => (await postImage(running.url, picture, `?threshold=${parameters}`)).status;
+  expect([await ask('5&strategy=voices'), await ask('5&strategy=ask'), await ask('10&strategy=voices')]).toEqual([
+    200, 422, 422,
+  ]);
+});
+
+test('strategy: a parameter with the name of one that all have ends the start', async () => {
+  const clash = { ...threeVoices, query: { topK: z.string() } };
   await expect(startTinySystem({ ...system, strategies: [clash] })).rejects.toThrow(
-    "strategy three-voices: the parameter 'threshold' is taken",
+    "strategy three-voices: the parameter 'topK' is taken",
   );
 });
 

@@ -36,14 +36,17 @@ export type QuerySchema = ReturnType<typeof createQuery>;
 /** Parameters of strategies are among them under their own names. */
 export type Query = z.infer<z.ZodObject<ReturnType<typeof common>>> & Record<string, unknown>;
 
-/** The strategies' own parameters. Throws where one name has two meanings. */
+/**
+ * The strategies' own parameters. One name may mean different things to two of them: each checks again what it is given.
+ * Throws where a strategy takes the name of a parameter that all have.
+ */
 function ownParameters(strategies: Map<string, PreparedStrategy>, taken: z.ZodRawShape): z.ZodRawShape {
   const own: Record<string, z.core.$ZodType> = {};
-  for (const { kind } of strategies.values()) {
+  for (const kind of new Set([...strategies.values()].map((strategy) => strategy.kind))) {
     for (const [name, type] of Object.entries(kind.query)) {
-      const known = own[name] ?? taken[name];
-      if (known && known !== type) throw new Error(`strategy ${kind.kind}: the parameter '${name}' is taken`);
-      own[name] = type;
+      if (Object.hasOwn(taken, name)) throw new Error(`strategy ${kind.kind}: the parameter '${name}' is taken`);
+      const known = own[name];
+      own[name] = known === undefined || known === type ? type : z.union([known, type]);
     }
   }
   return own;

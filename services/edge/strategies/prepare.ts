@@ -1,5 +1,7 @@
+import { z } from 'zod';
 import { BundleError } from '../../../shared/bundle/bundle-error.ts';
 import type { Bundle } from '../../../shared/bundle/load.ts';
+import { AppError } from '../../../shared/request/errors.ts';
 import type { AnyStrategy } from './list.ts';
 import type { Prepared } from './strategy.ts';
 
@@ -16,8 +18,18 @@ export function prepareStrategies(bundle: Bundle, kinds: AnyStrategy[]): Map<str
       const known = kinds.map((one) => one.kind).join(', ');
       throw new BundleError(`strategies.${name}.kind: this edge knows no '${settings.kind}', it knows ${known}`);
     }
-    prepared.set(name, { ...kind.prepare({ name, settings, bundle }), kind });
+    const strategy = kind.prepare({ name, settings, bundle });
+    const query = z.object(kind.query);
+    prepared.set(name, { ...strategy, kind, settle: (asked) => strategy.settle(check(asked, query)) });
   }
   if (prepared.size === 0) throw new BundleError('strategies: the bundle has none');
   return prepared;
+}
+
+/** A strategy's own parameters of a query. Throws AppError `invalid-parameter`. */
+function check(asked: Record<string, unknown>, query: z.ZodObject): Record<string, unknown> {
+  const { data, error } = query.safeParse(asked);
+  const [issue] = error?.issues ?? [];
+  if (issue) throw new AppError('invalid-parameter', `querystring/${issue.path.join('/')} ${issue.message}`);
+  return data as Record<string, unknown>;
 }

@@ -31,7 +31,7 @@ export interface Strategy<Settings = unknown, D extends Decision = Decision> {
   /** What `kind` in the manifest's `strategies` names. */
   kind: string;
   settings: SettingsKind<Settings>;
-  /** Its own parameters of `/classify`. */
+  /** Its own parameters of `/classify`; another strategy's may have the same names. */
   query: z.ZodRawShape;
   /** What the answer, its description and the trace say of a decision. */
   decision: z.ZodType<D> & z.ZodObject;
@@ -50,7 +50,7 @@ export interface Setup<Settings> {
 export interface Prepared<D extends Decision = Decision> {
   /** How a picture is decoded before `run`. */
   rule: PictureRule;
-  /** What of the query the answer depends on, defaults filled in: a part of the cache's key. */
+  /** What the answer depends on of its own parameters, defaults filled in: a part of the cache's key. */
   settle(query: Record<string, unknown>): Record<string, unknown>;
   run(here: Models, there: Experts, task: Task): Promise<Outcome<D>>;
 }
