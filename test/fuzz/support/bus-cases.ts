@@ -40,7 +40,21 @@ const deadline = fc.oneof(
   fc.constantFrom('999999999', '010000', '1'),
 );
 const side = fc.constantFrom('8', '8', '8', '0', '-8', '00008', '99999', '100000', '8.0', '1', '64', '');
+const dimension = fc.constantFrom('1', '1', '8', '8', '3', '0', '-1', '01', '999999999', '9999999999', '', 'batch');
+/** Of tensors; the model takes `pixels` as uint8 [1, 8, 8, 3], and no other. */
+const tensor = fc.oneof(
+  { weight: 4, arbitrary: fc.constant('pixels=u8[1,8,8,3]') },
+  fc
+    .record({
+      name: fc.constantFrom('pixels', 'pixels', 'Pixels', 'x', '__proto__', 'constructor', '', 'p'.repeat(70), 'a b'),
+      type: fc.constantFrom('u8', 'u8', 'i8', 'i32', 'i64', 'f16', 'f32', 'U8', ''),
+      shape: fc.array(dimension, { maxLength: 9 }),
+    })
+    .map(({ name, type, shape }) => `${name}=${type}[${shape}]`),
+  fc.constantFrom('', '=', 'pixels', 'pixels=u8', 'pixels=u8[1', ';;', `x=u8[${'9,'.repeat(3000)}9]`),
+);
 const layout = fc.oneof(
+  { weight: 3, arbitrary: fc.array(tensor, { maxLength: 3 }).map((parts) => ['tensors', ...parts].join('; ')) },
   { weight: 6, arbitrary: fc.constantFrom('image/png', 'image/jpeg', 'image/webp', 'image/x-rgb8; width=8; height=8') },
   fc.tuple(side, side).map(([width, height]) => `image/x-rgb8; width=${width}; height=${height}`),
   fc.constantFrom(

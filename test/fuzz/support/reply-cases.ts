@@ -47,7 +47,17 @@ const oddLine = fc.oneof(
   errorLine,
   fc.record({
     name: fc.constant('Ask-Payload'),
-    value: fc.constantFrom('', 'logits/f32', 'logits/f16; v=2', 'image/png', '__proto__', 'LOGITS/F16', ' logits/f16'),
+    value: fc.constantFrom(
+      ...['', 'logits/f32', 'logits/f16; v=2', 'image/png', '__proto__', 'LOGITS/F16', ' logits/f16'],
+      ...[
+        'tensors',
+        'tensors; logits=f16[1,4]',
+        'tensors; logits=f16[4]',
+        'tensors; logits=u8[1,8]',
+        'tensors; x=f16[4]',
+      ],
+      ...['tensors; logits=f16[1,4]; x=u8[0]', 'tensors; logits=f16[999999999,999999999]', 'tensors; logits=i64[1]'],
+    ),
   }),
   fc.record({
     name: fc.constant('Ask-Expert-Ms'),
