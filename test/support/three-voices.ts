@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Experts } from '../../services/edge/experts/experts.ts';
+import type { Asked, Experts } from '../../services/edge/experts/experts.ts';
 import { inTrace } from '../../services/edge/strategies/attributes.ts';
 import { route } from '../../services/edge/strategies/route.ts';
 import { decisionSchema, type Models, type Strategy, type Task } from '../../services/edge/strategies/strategy.ts';
@@ -29,7 +29,7 @@ type Decision = z.infer<typeof decisionOfThree>;
 
 /**
  * A strategy that the product does not ship: one model here, two tensors to a model elsewhere, the picture to another;
- * the answer is the mean of those that were heard. An expert that refuses tensors is passed over.
+ * the answer is the mean of those that were heard. An expert that does not know tensors gets the picture.
  */
 export const threeVoices: Strategy<Settings, Decision> = {
   kind: 'three-voices',
@@ -90,11 +90,16 @@ function toTokens(attention: Tensor, scale: number): Tensors {
   };
 }
 
-function askBoth(there: Experts, { tokens, picture }: Settings, tensors: Tensors, task: Task) {
-  return Promise.all([
-    there.ask([tokens], there.packTensors(tensors, task), task),
-    there.ask([picture], there.pack(task.image, task.original, { format: 'rgb8' }, task), task),
-  ]);
+function askBoth(there: Experts, { tokens, picture }: Settings, tensors: Tensors, task: Task): Promise<Asked[]> {
+  const pack = () => there.pack(task.image, task.original, { format: 'rgb8' }, task);
+  const askByTensors = async () => {
+    const asked = await there.ask([tokens], there.packTensors(tensors, task), task);
+    if (asked.reason !== 'unsupported-media-type') return asked;
+    // An older expert: it takes pictures alone.
+    const again = await there.ask([tokens], pack(), task);
+    return { ...again, hops: [...again.hops, ...asked.hops] };
+  };
+  return Promise.all([askByTensors(), there.ask([picture], pack(), task)]);
 }
 
 /** A colour of which all three models have something to say. */
