@@ -6,9 +6,8 @@ import { decodeImage, encodeImage, encodingName } from '../../shared/imaging/cod
 import { InferencePool } from '../../shared/inference/pool.ts';
 import { type RunnableModel, toInputs, toRunnable } from '../../shared/inference/runnable.ts';
 import { createLog } from '../../shared/observe/log.ts';
-import { judge, mergeExpert } from '../../shared/policy/cascade.ts';
-import { isSure } from '../../shared/policy/gate.ts';
-import { topK } from '../../shared/policy/probabilities.ts';
+import { mergeExpert } from '../../shared/policy/cascade.ts';
+import { isRight, replay } from '../../shared/policy/replay.ts';
 import type { Config } from '../../shared/settings/settings.ts';
 import type { RawImage } from '../../shared/wire/picture.ts';
 import { changeManifest } from './change-manifest.ts';
@@ -62,7 +61,7 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
   const workers = availableParallelism();
   await using pool = new InferencePool({ workers, threads: 1, queueLimit: 1e9, log: createLog('error', 'ask') });
   const pictures = await source.judge(pool);
-  const { escalated, edgeRight } = replay(cascade, pictures);
+  const { escalated, edgeRight } = split(cascade, pictures);
   if (escalated.length === 0) throw new InputError('none of these pictures would be escalated');
   const models = new Map(cascade.experts.map(({ id }) => [id, toRunnable(bundle, id)]));
   using progress = showProgress(candidates.length * escalated.length, 'escalations');
@@ -78,7 +77,7 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
       const { outputs } = await pool.run(model, toInputs(model, pixels));
       const merged = mergeExpert(cascade, edge, expert.id, outputs.logits?.data as Float32Array);
       progress.step();
-      return { bytes: sent.length, encodeMs, right: topK(merged, 1)[0] === label };
+      return { bytes: sent.length, encodeMs, right: isRight(merged, label) };
     });
     const right = edgeRight + tries.filter((one) => one.right).length;
     const row: Row = {
@@ -117,19 +116,18 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
   if (options.dryRun) process.stderr.write('nothing was written\n');
 }
 
-/** Gate and routing: what would be escalated, and how many of the others are right. */
-function replay(cascade: CascadeView, pictures: Judged[]) {
-  const { gate, experts } = cascade;
+/** What would be escalated, and how many of the others are right. */
+function split(cascade: CascadeView, pictures: Judged[]) {
   const escalated: Escalated[] = [];
   let edgeRight = 0;
   for (const { image, label, logits } of pictures) {
-    const { edge, value, candidates: ranked } = judge(cascade, logits);
-    if (isSure(value, gate.threshold, gate.escalates)) {
-      edgeRight += Number(topK(edge, 1)[0] === label);
+    const picture = replay(cascade, { label, logits: () => logits });
+    if (!picture.escalates) {
+      edgeRight += Number(picture.edgeRight);
       continue;
     }
-    const expert = experts.find(({ id }) => id === ranked[0]?.expert) as Member;
-    escalated.push({ image, label, edge, expert });
+    const expert = cascade.experts.find(({ id }) => id === picture.expert) as Member;
+    escalated.push({ image, label, edge: picture.edge, expert });
   }
   return { escalated, edgeRight };
 }

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { loadBundle } from '../../shared/bundle/load.ts';
 import { viewCascade } from '../../shared/bundle/view.ts';
 import { createLog } from '../../shared/observe/log.ts';
-import { topK } from '../../shared/policy/probabilities.ts';
+import { isRight } from '../../shared/policy/replay.ts';
 import { Deadline } from '../../shared/request/deadline.ts';
 import type { Config } from '../../shared/settings/settings.ts';
 import { type Outcome, runStrategy, startSystem } from '../local/api.ts';
@@ -65,7 +65,7 @@ async function measure(system: System, name: string, pictures: Labelled[], progr
   const outcomes = await runAll(system, strategy, pictures, progress);
   const degraded = outcomes.find((outcome) => outcome.degraded !== null);
   if (degraded) throw new Error(`an answer was degraded (${degraded.degraded}); the figures would not be the models'`);
-  const right = (probabilities: Float64Array, i: number) => topK(probabilities, 1)[0] === pictures[i]?.label;
+  const right = (probabilities: Float64Array, i: number) => isRight(probabilities, pictures[i]?.label as number);
   const edge = outcomes.map(({ edgeProbabilities: own }, i) => own !== null && right(own, i));
   const final = outcomes.map(
     (outcome, i) => right(outcome.probabilities, i) || (name === 'oracle' && edge[i] === true),

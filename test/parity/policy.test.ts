@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { replay } from '../../services/cli/calibrate/curve.ts';
+import { replayAll } from '../../services/cli/calibrate/curve.ts';
 import { readPredictions } from '../../services/cli/calibrate/predictions.ts';
 import { loadBundle } from '../../shared/bundle/load.ts';
 import { viewCascade } from '../../shared/bundle/view.ts';
@@ -17,7 +17,7 @@ const heldSchema = z.object({
 test('the committed policy reaches by the services what training measured of it', async () => {
   const bundle = await loadBundle('models/default');
   const held = heldSchema.parse(bundle.manifest.provenance.held);
-  const pictures = replay(viewCascade(bundle.manifest), await readPredictions(bundle), true);
+  const pictures = replayAll(viewCascade(bundle.manifest), await readPredictions(bundle), true);
   const share = (of: (picture: (typeof pictures)[number]) => boolean) => pictures.filter(of).length / pictures.length;
   const found = {
     escalated: share(({ value }) => value < held.threshold),

@@ -7,7 +7,7 @@ import { print } from '../output.ts';
 import { UsageError } from '../usage.ts';
 import { choose, type Goal } from './choose.ts';
 import { affordable, measureTimes } from './cost.ts';
-import { candidates, curve, interval, type Point, replay } from './curve.ts';
+import { candidates, curve, interval, type Point, replayAll } from './curve.ts';
 import { chooseMetric } from './metric.ts';
 import { readPredictions } from './predictions.ts';
 
@@ -49,11 +49,11 @@ export async function calibrate(options: CalibrateOptions, directory: string): P
   const own = viewCascade(bundle.manifest);
   const metric = chooseMetric(options.metric, own, predictions, goal);
   const cascade = { ...own, gate: { ...own.gate, measure: metric } };
-  const pictures = replay(cascade, predictions, true);
+  const pictures = replayAll(cascade, predictions, true);
   const n = pictures.length;
   if (n === 0) throw new UsageError(`${directory}: no validation picture was held back for calibration`);
   const { delta = 0.05 } = numbers;
-  const points = curve(pictures, candidates(replay(cascade, predictions, false)));
+  const points = curve(pictures, candidates(replayAll(cascade, predictions, false)));
   const choice: ReturnType<typeof choose> =
     (goal.escalation ?? 0) < 0 ? { unmet: 'the generalist alone costs more' } : choose(points, n, goal, delta);
   const { encoding } = cascade.routing;
@@ -68,7 +68,7 @@ export async function calibrate(options: CalibrateOptions, directory: string): P
   if (caveat) calibration.guarantee += `; ${caveat}`;
   if (!options['dry-run']) {
     await changeManifest(directory, (written) => {
-      Object.assign(written.gate, { measure: metric, threshold: calibration.threshold });
+      Object.assign(written.gate, { measure: metric, escalates: 'below', threshold: calibration.threshold });
       written.calibration = calibration;
     });
   }

@@ -1,6 +1,5 @@
 import type { CascadeView } from '../../../shared/bundle/view.ts';
-import { judge, mergeExpert } from '../../../shared/policy/cascade.ts';
-import { topK } from '../../../shared/policy/probabilities.ts';
+import { replay } from '../../../shared/policy/replay.ts';
 import { lowerBound, upperBound } from './binomial.ts';
 import type { Predictions } from './predictions.ts';
 
@@ -33,19 +32,14 @@ interface Interval {
   high: number;
 }
 
-/**
- * Replays gate, routing and merge on stored predictions, by the services' own code: of the `held` pictures, or of those
- * that the policy was fitted on.
- */
-export function replay(cascade: CascadeView, predictions: Predictions, held: boolean): Picture[] {
-  const of = (model: string, i: number) => (predictions.logits.get(model) as Float32Array[])[i] as Float32Array;
+/** Replays the cascade on stored predictions: of the `held` pictures, or of those that the policy was fitted on. */
+export function replayAll(cascade: CascadeView, predictions: Predictions, held: boolean): Picture[] {
   const pictures: Picture[] = [];
   predictions.labels.forEach((label, i) => {
     if ((predictions.held[i] === 1) !== held) return;
-    const { edge, value, candidates } = judge(cascade, of(cascade.generalist.id, i));
-    const expert = candidates[0]?.expert as string;
-    const merged = mergeExpert(cascade, edge, expert, of(expert, i));
-    pictures.push({ value, edgeRight: topK(edge, 1)[0] === label, expertRight: topK(merged, 1)[0] === label });
+    const logits = (model: string) => (predictions.logits.get(model) as Float32Array[])[i] as Float32Array;
+    const { value, edgeRight, expertRight } = replay(cascade, { label, logits });
+    pictures.push({ value, edgeRight, expertRight });
   });
   return pictures;
 }

@@ -3,7 +3,7 @@ import type { CascadeView } from '../../../shared/bundle/view.ts';
 import { measures } from '../../../shared/policy/gate.ts';
 import { UsageError } from '../usage.ts';
 import type { Goal } from './choose.ts';
-import { candidates, curve, type Point, replay } from './curve.ts';
+import { candidates, curve, type Point, replayAll } from './curve.ts';
 import type { Predictions } from './predictions.ts';
 
 /**
@@ -28,7 +28,7 @@ export function chooseMetric(
   if (name !== 'best') throw new UsageError(`--metric ${name} is none of ${possible.join(', ')}, best`);
 
   const scores = possible.map((candidate) => {
-    const pictures = replay({ ...cascade, gate: { ...cascade.gate, measure: candidate } }, predictions, false);
+    const pictures = replayAll({ ...cascade, gate: { ...cascade.gate, measure: candidate } }, predictions, false);
     return score(curve(pictures, candidates(pictures)), pictures.length, goal);
   });
   return possible[scores.indexOf(Math.max(...scores))] ?? measure;
