@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { aboutText } from '../../shared/service/about.ts';
 import { helpText } from '../../shared/settings/help.ts';
 import { readConfig } from '../../shared/settings/settings.ts';
 import { VERSION } from '../../shared/settings/version.ts';
@@ -20,7 +21,7 @@ export function defineProgram(program: Command): Command {
   program
     .name('npm run -s ask --')
     .description('Has pictures classified, and looks after bundles and keys.')
-    .version(VERSION)
+    .version(['--version', '-V'].some((flag) => process.argv.includes(flag)) ? aboutText() : VERSION) // that reads the bundle
     .showHelpAfterError('(--help shows what is possible)')
     .addHelpText('after', `\n${helpText('').trim()}`);
 

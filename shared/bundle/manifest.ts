@@ -17,7 +17,10 @@ const manifestSchema = z.strictObject({
   strategies: z.record(id, settings),
   /** Pictures, and what every model said of them when it was exported; see `inference/golden.ts`. */
   golden: z.strictObject({ file, sha256 }).optional(),
-  provenance: z.record(z.string(), z.unknown()),
+  provenance: z.looseObject({
+    /** Terms of what the models were made from, by its name. */
+    licences: z.record(z.string(), z.string()).optional(),
+  }),
   extra: z.record(z.string(), z.unknown()).optional(),
 });
 

@@ -6,6 +6,8 @@ interface Program<T> {
   /** Begins its messages. */
   name: string;
   help(): string;
+  /** What `--version` prints. Default: the version alone. */
+  about?(): string;
   options?: T;
   allowPositionals?: boolean;
   /** What to do instead of giving it arguments that it does not know. */
@@ -17,11 +19,11 @@ interface Program<T> {
  * that the program does not know.
  */
 export function readArguments<T extends NonNullable<ParseArgsConfig['options']> = Record<never, never>>(
-  { name, help, options, allowPositionals = false, advise }: Program<T>,
+  { name, help, about = () => VERSION, options, allowPositionals = false, advise }: Program<T>,
   args: string[] = process.argv.slice(2),
 ) {
   if (args.some((arg) => arg === '--help' || arg === '-h')) end(process.stdout, help(), 0);
-  if (args.includes('--version')) end(process.stdout, VERSION, 0);
+  if (args.includes('--version')) end(process.stdout, about(), 0);
   try {
     return parseArgs({ args, options: options ?? ({} as T), allowPositionals, strict: true });
   } catch (error) {

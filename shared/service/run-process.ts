@@ -9,6 +9,7 @@ import { adviseSettings, flagsTakenByNpm } from '../settings/advice.ts';
 import { helpText } from '../settings/help.ts';
 import { type Config, ConfigError, readConfig } from '../settings/settings.ts';
 import { makeLinesVisible } from '../settings/visible.ts';
+import { aboutText } from './about.ts';
 import { readArguments } from './arguments.ts';
 
 /**
@@ -53,7 +54,10 @@ export async function runProcess(
 function refuseArguments(name: string, usage: string): void {
   const [command = ''] = usage.split(':');
   const advise = (args: string[]) => adviseSettings(command, args);
-  readArguments({ name, help: () => helpText(usage), advise }, [...flagsTakenByNpm(), ...process.argv.slice(2)]);
+  readArguments({ name, help: () => helpText(usage), about: aboutText, advise }, [
+    ...flagsTakenByNpm(),
+    ...process.argv.slice(2),
+  ]);
 }
 
 /**

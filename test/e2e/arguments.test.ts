@@ -10,6 +10,9 @@ import { makeTinyBundle } from '../support/tiny-bundle.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const services = ['services/local/main.ts', 'services/edge/main.ts', 'services/expert/main.ts'];
+const about = expect.stringMatching(
+  `^${packageJson.version}\ncode: Apache-2.0\nbundle default, data: CIFAR-100: [^\n]+\nbundle default, starting weights: [^\n]+\n$`,
+);
 const tools = [
   'test/bench/bench.ts',
   'test/bench/models.ts',
@@ -38,7 +41,10 @@ describe('arguments', () => {
       );
       expect([unknown?.status, unknown?.stdout]).toEqual([2, '']);
       expect(unknown?.stderr).toMatch(/^[\w:.-]+: Unknown option '--loud'.* \(--help says what there is\)\n$/);
-      expect([version?.status, version?.stdout]).toEqual([0, `${packageJson.version}\n`]);
+      expect([version?.status, version?.stdout]).toEqual([
+        0,
+        services.includes(file) ? about : `${packageJson.version}\n`,
+      ]);
       expect([help?.status, help?.stdout.includes(file.startsWith('infra') ? file : 'npm ')]).toEqual([0, true]);
     },
   );

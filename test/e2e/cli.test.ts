@@ -10,7 +10,11 @@ import { flatPng, makeTinyBundle, SURE_RED, type TinyBundle, UNSURE_WARM } from 
 let bundle: TinyBundle;
 let folder: string;
 beforeAll(async () => {
-  bundle = await makeTinyBundle();
+  bundle = await makeTinyBundle({
+    change: ({ provenance }) => {
+      provenance.licences = { data: 'ours' };
+    },
+  });
   folder = await mkdtemp(join(tmpdir(), 'ask-cli-'));
   await writeFile(join(folder, 'red.png'), await flatPng(SURE_RED));
   await writeFile(join(folder, 'broken.png'), 'hello');
@@ -111,7 +115,10 @@ describe('help', () => {
     [['--help'], /^Usage: npm run -s ask -- [\s\S]*classify[\s\S]*\n {2}ASK_MODELS_DIR /],
     [['classify', '--help'], /^Usage: npm run -s ask -- classify [\s\S]*--threshold <share>/],
     [['help', 'calibrate'], /^Usage: npm run -s ask -- calibrate [\s\S]*--max-escalation <number> /],
-    [['--version'], new RegExp(`^${packageJson.version.replaceAll('.', '\\.')}\n$`)],
+    [
+      ['--version'],
+      new RegExp(`^${packageJson.version.replaceAll('.', '\\.')}\ncode: Apache-2\\.0\nbundle tiny, data: ours\n$`),
+    ],
   ])('%j', async (args, expected) => {
     expect(await run(args)).toEqual({ status: 0, output: expect.stringMatching(expected), errors: '' });
   });

@@ -13,7 +13,7 @@ const there = existsSync(folder);
 if (!there) process.stderr.write(`SKIPPED: there are no photos in ${folder}; the tests that need them do not run\n`);
 
 const manifest = new URL('../../models/default/manifest.json', import.meta.url);
-const { threshold } = JSON.parse(readFileSync(manifest, 'utf8')).routing as { threshold: number };
+const { threshold } = JSON.parse(readFileSync(manifest, 'utf8')).strategies.ask.gate as { threshold: number };
 const rule: InputRule = { side: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
 
 interface Seen {

@@ -1,6 +1,7 @@
 import { globSync } from 'node:fs';
 import { matchesGlob } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { loadBundle } from '../../shared/bundle/load.ts';
 import { readStages, type Stage, sourcesOf, wordsOf } from './support/dockerfile.ts';
 import { collectImports } from './support/imports.ts';
 import { findManifest, readManifests, type Workload } from './support/manifests.ts';
@@ -9,15 +10,12 @@ import { packageJson, readText, root } from './support/repository.ts';
 const nodeMajor = packageJson.dependencies.node?.split('.')[0];
 const base = readManifests('infra/k3s/base');
 const stages = readStages('infra/images/Dockerfile');
-const bundle = JSON.parse(readText('models/default/manifest.json')) as {
-  generalist: { file: string };
-  experts: { file: string }[];
-  golden: { file: string };
-};
+const bundle = await loadBundle('models/default');
+const filesOf = (ids: string[]) => ids.map((id) => bundle.manifest.models[id]?.file);
 
 const services = [
-  { service: 'edge', kind: 'DaemonSet', models: [bundle.generalist] },
-  { service: 'expert', kind: 'Deployment', models: bundle.experts },
+  { service: 'edge', kind: 'DaemonSet', models: filesOf(bundle.here) },
+  { service: 'expert', kind: 'Deployment', models: filesOf(bundle.there) },
 ];
 
 const stageOf = (name: string) => stages.find((stage) => stage.name === name) as Stage;
@@ -86,7 +84,7 @@ describe.each(services)('the image of the $service', ({ service, kind, models })
       copied.filter((source) => source.startsWith('models/')),
       { cwd: root },
     );
-    const needed = ['manifest.json', bundle.golden.file, ...models.map(({ file }) => file)];
+    const needed = ['manifest.json', bundle.manifest.golden?.file, ...models];
     expect(held.sort()).toEqual(needed.map((file) => `models/default/${file}`).sort());
   });
 

@@ -17,6 +17,7 @@ from ask_training.experiment.stage import Outsiders, PatchDropout, Stage
 from ask_training.export.graphs import Graph, make_graph
 from ask_training.export.onnx_files import write_graph
 from ask_training.models.vit import VisionTransformer
+from ask_training.report.stored import read_members
 from ask_training.train.run import Run
 
 SIDE = 32
@@ -86,7 +87,16 @@ class Made:
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        return [self.manifest["generalist"], *self.manifest["experts"]]
+        return read_members(self.manifest)
+
+    @property
+    def cascade(self) -> dict[str, Any]:
+        return self.manifest["strategies"]["ask"]
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """How a picture becomes the models' input."""
+        return self.entries[0]["inputs"]["pixels"]["picture"]
 
 
 def unpack(png: str) -> Image.Image:

@@ -18,6 +18,7 @@ from support import TRAINING
 
 from ask_training.__main__ import main
 from ask_training.export.onnx_files import open_session
+from ask_training.report.stored import read_members
 
 CONFIG = Path(__file__).parent / "own.toml"
 COLOURS = {"beach": (215, 190, 130), "forest": (40, 110, 50), "sea": (50, 90, 200)}
@@ -54,9 +55,9 @@ def test_the_bundle_is_complete(bundle: Path) -> None:
 
 def test_the_labels_are_the_folders_names(manifest: dict) -> None:
     assert manifest["labels"] == ["beach", "forest", "sea"]
-    assert manifest["generalist"]["classes"] == [0, 1, 2]
-    assert [(entry["id"], entry["classes"]) for entry in manifest["experts"]] == [("expert-1", [0, 1, 2])]
-    assert manifest["routing"]["classToExpert"] == ["expert-1"] * 3
+    members = [(member["id"], member["classes"]) for member in read_members(manifest)]
+    assert members == [("generalist", [0, 1, 2]), ("expert-1", [0, 1, 2])]
+    assert manifest["strategies"]["ask"]["routing"]["classToExpert"] == ["expert-1"] * 3
 
 
 def test_the_provenance_is_the_trees_and_knows_no_starting_weights(manifest: dict) -> None:
@@ -70,7 +71,7 @@ def test_the_provenance_is_the_trees_and_knows_no_starting_weights(manifest: dic
 @pytest.mark.parametrize("model", MODELS)
 def test_each_graph_answers_pictures_of_each_class_by_its_name(bundle: Path, manifest: dict, model: str) -> None:
     session = open_session(bundle / f"{model}.onnx")
-    size = manifest["input"]["size"]
+    size = manifest["models"][model]["inputs"]["pixels"]["picture"]["side"]
     assert size == 48
     for label, name in enumerate(manifest["labels"]):
         noise = np.random.default_rng(9).normal(0, 20, (1, size, size, 3))
@@ -81,7 +82,7 @@ def test_each_graph_answers_pictures_of_each_class_by_its_name(bundle: Path, man
 
 
 def test_digests_and_predictions_belong_to_the_weights(bundle: Path, manifest: dict) -> None:
-    digests = {entry["id"]: entry["sha256"] for entry in (manifest["generalist"], *manifest["experts"])}
+    digests = {name: model["sha256"] for name, model in manifest["models"].items()}
     assert digests == {name: hashlib.sha256((bundle / f"{name}.onnx").read_bytes()).hexdigest() for name in MODELS}
     tensors = load_file(bundle / "validation.safetensors")
     with safe_open(bundle / "validation.safetensors", "pt") as file:

@@ -74,8 +74,8 @@ def test_golden_outputs_are_those_of_a_fresh_runtime_and_of_pytorch(made: Made) 
 
 
 def test_the_golden_photo_becomes_what_the_input_rule_says(made: Made) -> None:
-    rule = made.manifest["input"]
-    assert (rule["size"], rule["fit"], rule["kernel"]) == (32, "cover", "lanczos3")
+    rule = made.rule
+    assert (rule["side"], rule["fit"], rule["kernel"]) == (32, "cover", "lanczos3")
     photo = unpack(made.golden["photo"]["png"])
     assert photo.size == (140, 90)
     expected = photo.resize((32, 32), Image.Resampling.LANCZOS, box=(25, 0, 115, 90))

@@ -46,6 +46,7 @@ export const expertsSchema = z.array(
         .describe('side in pixels of what the network sees; null: it takes no picture'),
       precision: z.string(),
       figures: z.record(z.string(), z.number()).describe('measured in training'),
+      licences: z.record(z.string(), z.string()).describe('terms of what it was made from'),
       instances: z.array(instance).describe('who hosts it'),
     })
     .meta({ id: 'Expert' }),

@@ -1,6 +1,6 @@
 """One experiment is one TOML file. These are its fields."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from .exports import AnyExport
@@ -65,6 +65,8 @@ class Experiment:
     subset: float = 1.0  # share of each class's fit pictures that training uses: below 1 a cheap regime
     family: str = ""  # experiments of one family and seed share the stages that do not depend on their groups
 
+    licences: dict[str, str] = field(default_factory=dict)  # terms of what the models are made from, by its name
+
     renamed: ClassVar[dict[str, str]] = {
         "bundle": "[[exports]] with model and stage of each network, [strategies.NAME] with generalist and experts, "
         "and checkpoint before the first table",
@@ -72,7 +74,7 @@ class Experiment:
 
     @property
     def cascade(self) -> Cascade:
-        [strategy] = self.strategies.values()  # as many as a manifest of schema version 1 holds
+        [strategy] = self.strategies.values()  # as many as training makes so far
         return strategy
 
     def stage(self, name: str) -> Stage:

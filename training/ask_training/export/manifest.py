@@ -1,4 +1,4 @@
-"""The manifest of a bundle, schema version 1, and the policy that it holds. Only this file writes manifests; only
+"""The manifest of a bundle, schema version 2, and the policy that it holds. Only this file writes manifests; only
 ``report/stored.py`` reads them."""
 
 import platform
@@ -55,25 +55,33 @@ def read_outputs(run: Run, temperatures: dict[str, float]) -> Outputs:
 def make_manifest(
     run: Run, policy: Policy, golden: dict[str, str], checkpoint: dict[str, str] | None, command: str
 ) -> dict[str, Any]:
-    generalist, *experts = run.served()
-    groups, owners = find_groups(run), find_owners(run)
-    classes = {generalist: list(range(run.classes))} | dict(zip(experts, groups))
-    entries = [_entry(run, model, classes[model], policy.temperatures[model]) for model in run.served()]
-    side = run.experiment.side
     return {
-        "schemaVersion": 1,
+        "schemaVersion": 2,
         "name": run.experiment.name,
         "labels": run.source.names,
-        "input": {"size": side, "fit": "cover", "kernel": "lanczos3", "background": [255, 255, 255]},
-        "generalist": entries[0],
-        "experts": entries[1:],
-        "golden": golden,
-        "routing": routing_of(policy.rule, experts) | {
-            "metric": "max-probability",
-            "threshold": policy.threshold,
-            "classToExpert": [experts[owner] for owner in owners],
+        "models": {model: _entry(run, model) for model in run.served()},
+        "strategies": {
+            "ask": _cascade(run, policy),
+            "edge": {"kind": "edge-only", "of": "ask"},
+            "expert": {"kind": "always-expert", "of": "ask"},
         },
+        "golden": golden,
         "provenance": _provenance(run, policy, command) | ({"checkpoint": checkpoint} if checkpoint else {}),
+    }
+
+
+def _cascade(run: Run, policy: Policy) -> dict[str, Any]:
+    generalist, *experts = run.served()
+    owners = [experts[owner] for owner in find_owners(run)]
+    return {
+        "kind": "cascade",
+        "generalist": {"model": generalist, "temperature": policy.temperatures[generalist]},
+        "experts": [
+            {"model": expert, "classes": group, "temperature": policy.temperatures[expert]}
+            for expert, group in zip(experts, find_groups(run), strict=True)
+        ],
+        "gate": {"measure": "max-probability", "escalates": "below", "threshold": policy.threshold},
+        "routing": routing_of(policy.rule, experts) | {"classToExpert": owners, "encoding": {"format": "rgb8"}},
     }
 
 
@@ -87,31 +95,35 @@ def routing_of(rule: Rule, experts: list[str]) -> dict[str, Any]:
     return {"k": rule.k, "scoring": scoring, "merge": merge}
 
 
-def _entry(run: Run, model: str, classes: list[int], temperature: float) -> dict[str, Any]:
+def _entry(run: Run, model: str) -> dict[str, Any]:
     export = run.figures(model, "export.json")
     source = run.path(model, f"{export['form']}.onnx")
-    generalist = model == run.experiment.cascade.generalist
-    network = run.model(run.served()[model])
+    network, side = run.model(run.served()[model]), run.experiment.side
     outputs = {"logits": run.classes}
     if run.exports[model][0].attention:
         outputs["attention"] = network.patches
-    stored = run.logits(model, "served.npz").half().float()  # as reports read them
-    figures = accuracies(stored, run.split[1].labels, None if generalist else classes)
+    picture = {
+        "side": side, "fit": "cover", "kernel": "lanczos3", "background": [255, 255, 255], "range": [0, 255],
+        "networkSide": network.size, "mean": list(MEAN), "std": list(STD),
+    }
     return {
-        "id": model,
         "file": f"{model}.onnx",
         "sha256": export["sha256"],
         "bytes": source.stat().st_size,
-        "inputSize": network.size,
-        "mean": list(MEAN),
-        "std": list(STD),
-        "outputs": outputs,
-        "classes": classes,
-        "temperature": temperature,
+        "inputs": {"pixels": {"type": "uint8", "shape": ["batch", side, side, 3], "picture": picture}},
+        "outputs": {name: {"type": "float32", "shape": ["batch", length]} for name, length in outputs.items()},
         "precision": "float32" if export["form"] == "float32" else "int8",
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "figures": figures | {f"{form}ValidationAccuracy": accuracy for form, accuracy in export["accuracies"].items()},
+        "figures": _figures(run, model, export),
     }
+
+
+def _figures(run: Run, model: str, export: dict[str, Any]) -> dict[str, float]:
+    """Accuracies on validation, as served and in each form that was tried."""
+    groups = dict(zip(list(run.served())[1:], find_groups(run), strict=True))
+    stored = run.logits(model, "served.npz").half().float()  # as reports read them
+    figures = accuracies(stored, run.split[1].labels, groups.get(model))
+    return figures | {f"{form}ValidationAccuracy": accuracy for form, accuracy in export["accuracies"].items()}
 
 
 def _provenance(run: Run, policy: Policy, command: str) -> dict[str, Any]:
@@ -120,6 +132,7 @@ def _provenance(run: Run, policy: Policy, command: str) -> dict[str, Any]:
     return {
         "data": run.source.title,
         "dataSha256": run.source.digest,
+        "licences": experiment.licences,
         "validationPictures": len(held),
         "heldPictures": int(held.sum()),
         "startingWeights": digest(run.weights) if run.weights else None,

@@ -52,10 +52,14 @@ class Stored:
 
 
 def read_stored(bundle: Path) -> Stored:
-    """Raises DataError if the predictions cannot be read or are of other weights than the manifest's."""
+    """Raises DataError if the manifest is of another version than training writes, or if the predictions cannot be read
+    or are of other weights than the manifest's."""
     manifest = json.loads((bundle / "manifest.json").read_text())
-    generalist, *experts = map(_read_model, [manifest["generalist"], *manifest["experts"]])
-    routing, ids = manifest["routing"], [expert.id for expert in experts]
+    if (version := manifest["schemaVersion"]) != 2:
+        raise DataError(f"{bundle} has a manifest of version {version}: npm run -s ask -- migrate --models {bundle}")
+    generalist, *experts = map(_read_model, read_members(manifest))
+    cascade, ids = manifest["strategies"]["ask"], [expert.id for expert in experts]
+    routing = cascade["routing"]
     path = bundle / PREDICTIONS
     try:
         tensors = load_file(path)
@@ -70,15 +74,23 @@ def read_stored(bundle: Path) -> Stored:
     return Stored(
         labels=manifest["labels"], generalist=generalist, experts=experts,
         owners=[ids.index(owner) for owner in routing["classToExpert"]],
-        scoring=routing["scoring"]["method"], k=routing["k"], threshold=routing["threshold"],
+        scoring=routing["scoring"]["method"], k=routing["k"], threshold=cascade["gate"]["threshold"],
         stages=manifest.get("provenance", {}).get("stages", []),
         outputs=Outputs(edge, others, tensors["labels"].long()), held=tensors["held"].bool(),
     )
 
 
-def _read_model(entry: dict[str, Any]) -> Model:
-    figures = {FORMER.get(name, name): value for name, value in entry["figures"].items()}
+def read_members(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """The models of the cascade `ask`, the generalist first: each one's entry with its id, classes and temperature."""
+    cascade, models = manifest["strategies"]["ask"], manifest["models"]
+    members = [cascade["generalist"] | {"classes": list(range(len(manifest["labels"])))}, *cascade["experts"]]
+    return [models[member["model"]] | {"id": member["model"]} | member for member in members]
+
+
+def _read_model(member: dict[str, Any]) -> Model:
+    figures = {FORMER.get(name, name): value for name, value in member["figures"].items()}
+    [entry] = member["inputs"].values()
     return Model(
-        entry["id"], entry["classes"], entry["inputSize"], entry["precision"], entry["temperature"], entry["bytes"],
-        entry["sha256"], figures,
+        member["id"], member["classes"], entry["picture"]["networkSide"], member["precision"], member["temperature"],
+        member["bytes"], member["sha256"], figures,
     )

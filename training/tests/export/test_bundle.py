@@ -48,20 +48,22 @@ def test_a_signature_stays_as_long_as_the_manifest_it_is_of(made: Made) -> None:
 
 
 def test_the_manifest_says_what_each_graph_takes_and_gives(made: Made) -> None:
-    assert made.manifest["generalist"]["outputs"] == {"logits": 6, "attention": 4}
+    assert [entry["outputs"].keys() for entry in made.entries] == [{"logits", "attention"}, *[{"logits"}] * 3]
     for entry in made.entries:
         session = open_session(made.target / entry["file"])
-        assert {output.name: output.shape[1] for output in session.get_outputs()} == entry["outputs"]
-        assert entry["inputSize"] == (32 if entry["id"] == "generalist" else 48)
-        size = made.manifest["input"]["size"]
-        assert session.get_inputs()[0].shape[1:] == [size, size, 3]
+        given = {output.name: output.shape[1] for output in session.get_outputs()}
+        assert {name: output["shape"][1] for name, output in entry["outputs"].items()} == given
+        picture = entry["inputs"]["pixels"]["picture"]
+        assert picture["networkSide"] == (32 if entry["id"] == "generalist" else 48)
+        assert session.get_inputs()[0].shape[1:] == entry["inputs"]["pixels"]["shape"][1:]
+        assert entry["inputs"]["pixels"]["shape"] == ["batch", picture["side"], picture["side"], 3]
 
 
 def test_every_class_has_one_expert(made: Made) -> None:
     assert made.manifest["labels"] == [f"colour-{i}" for i in range(6)]
-    assert made.manifest["generalist"]["classes"] == list(range(6))
-    owners = made.manifest["routing"]["classToExpert"]
-    for entry in made.manifest["experts"]:
+    assert made.entries[0]["classes"] == list(range(6))
+    owners = made.cascade["routing"]["classToExpert"]
+    for entry in made.entries[1:]:
         assert entry["classes"] == [label for label, owner in enumerate(owners) if owner == entry["id"]]
         assert len(entry["classes"]) == 2
     assert sorted(set(owners)) == EXPERTS
@@ -90,7 +92,7 @@ def test_a_stage_on_all_pictures_is_measured_on_the_classes_of_each_group(made: 
     assert {name for name, stage in stages.items() if "byGroup" in stage} == {"generalist", "base"}
     for name in ("generalist", "base"):
         right = made.run.logits(name).argmax(1) == validation.labels
-        for entry, share in zip(made.manifest["experts"], stages[name]["byGroup"], strict=True):
+        for entry, share in zip(made.entries[1:], stages[name]["byGroup"], strict=True):
             own = torch.isin(validation.labels, torch.tensor(entry["classes"]))
             assert share == pytest.approx(right[own].float().mean().item(), abs=1e-4)
 
@@ -172,10 +174,11 @@ def test_the_figures_are_what_the_manifests_rule_reaches_on_the_held_half(made: 
     edge, *experts = (
         (tensors[entry["id"]].float()[held] / entry["temperature"]).log_softmax(1) for entry in made.entries
     )
-    routing, figures = made.manifest["routing"], made.manifest["provenance"]["held"]
-    assert 0 < routing["threshold"] < 1
+    routing, figures = made.cascade["routing"], made.manifest["provenance"]["held"]
+    threshold = made.cascade["gate"]["threshold"]
+    assert 0 < threshold < 1
     assert routing["k"] in made.run.experiment.operating.k
-    asked = edge.exp().amax(1) < routing["threshold"]
+    asked = edge.exp().amax(1) < threshold
     answers, final = edge.argmax(1), []
     for i in range(len(labels)):
         expert = experts[EXPERTS.index(choose(made, edge[i].exp()))]
@@ -190,7 +193,7 @@ def test_the_figures_are_what_the_manifests_rule_reaches_on_the_held_half(made: 
 
 
 def choose(made: Made, probabilities: torch.Tensor) -> str:
-    routing, groups = made.manifest["routing"], [entry["classes"] for entry in made.manifest["experts"]]
+    routing, groups = made.cascade["routing"], [entry["classes"] for entry in made.entries[1:]]
     scoring = routing["scoring"]
     if scoring["method"] == "expected-gain":
         inputs = features(probabilities[None], groups)[0, :, : len(FEATURES)]
@@ -206,8 +209,8 @@ def choose(made: Made, probabilities: torch.Tensor) -> str:
 
 def test_the_threshold_lets_through_at_most_the_share_allowed_on_the_half_that_fits_it(made: Made) -> None:
     tensors = load_file(made.target / "validation.safetensors")
-    edge = tensors["generalist"].float()[~tensors["held"].bool()] / made.manifest["generalist"]["temperature"]
-    asked = (edge.softmax(1).amax(1) < made.manifest["routing"]["threshold"]).float().mean().item()
+    edge = tensors["generalist"].float()[~tensors["held"].bool()] / made.entries[0]["temperature"]
+    asked = (edge.softmax(1).amax(1) < made.cascade["gate"]["threshold"]).float().mean().item()
     assert 0.4 <= asked <= 0.5
 
 

@@ -27,21 +27,30 @@ def made_bundle(folder: Path) -> Path:
     for i, group in enumerate(GROUPS):
         own = torch.isin(labels, torch.tensor(group))[:, None]
         tensors[f"expert-{i + 1}"] = torch.where(own, 6 * truth, 0) + torch.randn(COUNT, 6, generator=generator)
-    models = [
-        {"id": name, "sha256": f"{i:064x}", "temperature": 1.0, "classes": ([list(range(6))] + GROUPS)[i],
-         "inputSize": 48, "precision": "int8", "bytes": 1234567,
-         "figures": {"validationAccuracy": 0.9, "float32ValidationAccuracy": 0.9}}
+    models = {
+        name: {
+            "sha256": f"{i:064x}", "precision": "int8", "bytes": 1234567,
+            "inputs": {"pixels": {"picture": {"networkSide": 48}}},
+            "figures": {"validationAccuracy": 0.9, "float32ValidationAccuracy": 0.9},
+        }
         for i, name in enumerate(tensors)
-    ]
-    manifest = {
-        "labels": list("abcdef"), "generalist": models[0], "experts": models[1:],
-        "routing": {"threshold": 0.8, "k": 3, "scoring": {"method": "expected-gain"}, "classToExpert": [f"expert-{1 + label // 3}" for label in range(6)]},
     }
+    experts = list(tensors)[1:]
+    cascade = {
+        "generalist": {"model": "generalist", "temperature": 1.0},
+        "experts": [{"model": m, "classes": group, "temperature": 1.0} for m, group in zip(experts, GROUPS, strict=True)],
+        "gate": {"threshold": 0.8},
+        "routing": {
+            "k": 3, "scoring": {"method": "expected-gain"},
+            "classToExpert": [f"expert-{1 + label // 3}" for label in range(6)],
+        },
+    }
+    manifest = {"schemaVersion": 2, "labels": list("abcdef"), "models": models, "strategies": {"ask": cascade}}
     content = {name: values.half() for name, values in tensors.items()}
     content |= {"labels": labels.to(torch.uint16), "held": (torch.arange(COUNT) % 2).to(torch.uint8)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    (folder / "validation.safetensors").write_bytes(save(content, metadata={"models": json.dumps({m["id"]: m["sha256"] for m in models})}))
+    (folder / "validation.safetensors").write_bytes(save(content, metadata={"models": json.dumps({name: model["sha256"] for name, model in models.items()})}))
     return folder
 
 
@@ -55,6 +64,14 @@ def test_stored_predictions_of_other_weights_are_refused(tmp_path: Path) -> None
     manifest = (folder / "manifest.json").read_text()
     (folder / "manifest.json").write_text(manifest.replace(f"{1:064x}", f"{9:064x}"))
     with pytest.raises(ValueError, match="the predictions of expert-1 are of other weights"):
+        read_stored(folder)
+
+
+def test_a_manifest_of_an_older_version_is_refused_with_the_command_that_rewrites_it(tmp_path: Path) -> None:
+    folder = made_bundle(tmp_path / "bundle")
+    manifest = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(manifest.replace('"schemaVersion": 2', '"schemaVersion": 1'))
+    with pytest.raises(ValueError, match="a manifest of version 1: npm run -s ask -- migrate --models"):
         read_stored(folder)
 
 

@@ -40,7 +40,7 @@ const experts = {
 
 /** Health, readiness, metrics, the experts, and the API's own description. */
 export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
-  const { models, labels } = dependencies.bundle.manifest;
+  const { models, labels, provenance } = dependencies.bundle.manifest;
   const { admission, bus, bundle, deadlineMs, directory, metrics, phase, works } = dependencies;
 
   app.get('/healthz', { schema: health }, async () => ({ status: 'alive' as const }));
@@ -78,6 +78,7 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
         inputSize: pictureInput(model)?.rule.networkSide ?? null,
         precision: model.precision,
         figures: model.figures,
+        licences: provenance.licences ?? {},
         instances: instances.filter((instance) => instance.expert === id),
       };
     });
