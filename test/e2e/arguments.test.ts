@@ -17,6 +17,7 @@ const tools = [
   'test/bench/bench.ts',
   'test/bench/models.ts',
   'test/bench/pairs.ts',
+  'test/bench/same.ts',
   'test/bench/telemetry.ts',
   'test/faults/main.ts',
   'test/faults/soak.ts',
