@@ -5,6 +5,7 @@ import type { Bus, BusMessage } from '../../shared/bus/bus.ts';
 import type { Inference } from '../../shared/inference/job.ts';
 import { findMistake } from '../../shared/inference/match-inputs.ts';
 import type { ExpertMetrics } from '../../shared/observe/expert-metrics.ts';
+import { ATTRIBUTES } from '../../shared/observe/names.ts';
 import { inSpan, SpanKind } from '../../shared/observe/telemetry.ts';
 import { Deadline, elapsed, unlessAborted } from '../../shared/request/deadline.ts';
 import { AppError, toAppError } from '../../shared/request/errors.ts';
@@ -49,7 +50,7 @@ export function createHandler(options: HandlerOptions): Handler {
   async function classify(message: BusMessage): Promise<Message> {
     const arrived = performance.now();
     const { body, deadlineMs, modelDigest, requestId } = decodeRequest(message);
-    trace.getActiveSpan()?.setAttribute('ask.request_id', requestId);
+    trace.getActiveSpan()?.setAttribute(ATTRIBUTES.requestId, requestId);
     if (modelDigest !== undefined && !expert.model.sha256.startsWith(modelDigest)) {
       throw new AppError('other-model', `this is model ${expert.model.sha256}, ${modelDigest} is wanted`);
     }
@@ -85,10 +86,10 @@ export function createHandler(options: HandlerOptions): Handler {
       SpanKind.CONSUMER,
       async (span) => {
         span.setAttributes({
-          'messaging.system': system,
-          'messaging.operation.name': 'process',
-          'messaging.destination.name': message.subject,
-          'expert.id': expert.id,
+          [ATTRIBUTES.busKind]: system,
+          [ATTRIBUTES.busOperation]: 'process',
+          [ATTRIBUTES.busSubject]: message.subject,
+          [ATTRIBUTES.expertId]: expert.id,
         });
         try {
           const reply = await classify(message);

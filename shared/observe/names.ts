@@ -1,4 +1,4 @@
-/** Names of the attributes of spans, in one place. */
+/** Names of the attributes of spans; `messaging` and `http` are OpenTelemetry's own. */
 export const ATTRIBUTES = {
   requestId: 'ask.request_id',
   pictureDamaged: 'ask.picture.damaged',
@@ -16,4 +16,11 @@ export const ATTRIBUTES = {
   policyVersion: 'routing.policy_version',
   answeredBy: 'routing.answered_by',
   degraded: 'routing.degraded',
+  busKind: 'messaging.system',
+  busOperation: 'messaging.operation.name',
+  busSubject: 'messaging.destination.name',
+  busBytes: 'messaging.message.envelope.size',
+  httpMethod: 'http.request.method',
+  httpRoute: 'http.route',
+  httpStatus: 'http.response.status_code',
 } as const;

@@ -1,4 +1,5 @@
 import { type Bus, BusError } from '../../../shared/bus/bus.ts';
+import { ATTRIBUTES } from '../../../shared/observe/names.ts';
 import { type CallersTrace, inSpan, SpanKind, traceHeaders } from '../../../shared/observe/telemetry.ts';
 import { elapsed } from '../../../shared/request/deadline.ts';
 import { AppError } from '../../../shared/request/errors.ts';
@@ -75,10 +76,10 @@ async function askOnce(bus: Bus, question: Question): Promise<ExpertAnswer> {
     const headers = { ...message.headers, ...traceHeaders(requestId, question.trace) };
     const bytesSent = sizeOnBus({ payload: message.payload, headers });
     span.setAttributes({
-      'messaging.system': bus.kind,
-      'messaging.operation.name': 'send',
-      'messaging.destination.name': subject,
-      'messaging.message.envelope.size': bytesSent,
+      [ATTRIBUTES.busKind]: bus.kind,
+      [ATTRIBUTES.busOperation]: 'send',
+      [ATTRIBUTES.busSubject]: subject,
+      [ATTRIBUTES.busBytes]: bytesSent,
     });
     try {
       const { signal } = question;
@@ -96,7 +97,7 @@ async function askOnce(bus: Bus, question: Question): Promise<ExpertAnswer> {
         return { reply: null, degraded: 'timeout', bytesSent, roundTripMs: elapsed(begun) };
       }
       const degraded = toDegraded(error);
-      span.setAttribute('routing.degraded', degraded);
+      span.setAttribute(ATTRIBUTES.degraded, degraded);
       span.recordException(error as Error);
       const nothingSent = error instanceof BusError && error.failure !== 'timeout' && error.failure !== 'unreadable';
       const cost = { bytesSent: nothingSent ? 0 : bytesSent, roundTripMs: elapsed(begun) };

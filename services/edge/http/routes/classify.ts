@@ -84,14 +84,14 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
       return classify(dependencies, picture, { ...options, deadlineMs, caller: signal, trace });
     };
     const serve = async (span: Span) => {
-      span.setAttributes({ 'http.request.method': 'POST', 'http.route': '/classify' });
+      span.setAttributes({ [ATTRIBUTES.httpMethod]: 'POST', [ATTRIBUTES.httpRoute]: '/classify' });
       try {
         const answered = await answer();
-        span.setAttributes({ 'http.response.status_code': 200, [ATTRIBUTES.requestId]: answered.id });
+        span.setAttributes({ [ATTRIBUTES.httpStatus]: 200, [ATTRIBUTES.requestId]: answered.id });
         return reply.send(answered);
       } catch (thrown) {
         const error = translate(thrown as FastifyError, request.raw);
-        span.setAttribute('http.response.status_code', error.status);
+        span.setAttribute(ATTRIBUTES.httpStatus, error.status);
         throw error;
       }
     };
