@@ -24,6 +24,14 @@ export function defineProgram(program: Command): Command {
     .showHelpAfterError('(--help shows what is possible)')
     .addHelpText('after', `\n${helpText('').trim()}`);
 
+  for (const add of [addClassify, addEval, addCalibrate, addEncodings, addKey, addSign]) add(program);
+  for (const verb of program.commands) {
+    verb.addHelpText('after', '\nSettings from the environment: npm run -s ask -- --help');
+  }
+  return program;
+}
+
+function addClassify(program: Command): void {
   program
     .command('classify')
     .summary('names what is in pictures, and the route each answer took')
@@ -43,7 +51,9 @@ export function defineProgram(program: Command): Command {
       const { classifyFiles } = await import('./classify.ts');
       process.exitCode = await classifyFiles(pictures, options, readConfig());
     });
+}
 
+function addEval(program: Command): void {
   program
     .command('eval')
     .summary('accuracy and cost on pictures whose classes are known')
@@ -56,7 +66,9 @@ export function defineProgram(program: Command): Command {
       const { evaluate } = await import('./eval.ts');
       await evaluate(options, readConfig());
     });
+}
 
+function addCalibrate(program: Command): void {
   const calibration = program
     .command('calibrate')
     .summary("chooses the bundle's threshold for a goal")
@@ -73,7 +85,9 @@ export function defineProgram(program: Command): Command {
       const { calibrate } = await import('./calibrate/calibrate.ts');
       process.exitCode = await calibrate(byLongNames(calibration), readConfig().ASK_MODELS_DIR);
     });
+}
 
+function addEncodings(program: Command): void {
   program
     .command('encodings')
     .summary('chooses how pictures travel to experts')
@@ -91,7 +105,9 @@ export function defineProgram(program: Command): Command {
       const { chooseEncoding } = await import('./encodings.ts');
       await chooseEncoding(options, readConfig());
     });
+}
 
+function addKey(program: Command): void {
   program
     .command('key')
     .summary('makes an API key')
@@ -105,7 +121,9 @@ export function defineProgram(program: Command): Command {
       const { makeKey } = await import('./key.ts');
       await makeKey(name, options);
     });
+}
 
+function addSign(program: Command): void {
   program
     .command('sign')
     .summary("signs the bundle's manifest")
@@ -119,11 +137,6 @@ export function defineProgram(program: Command): Command {
       const { sign } = await import('./sign.ts');
       await sign(key, models ?? readConfig().ASK_MODELS_DIR);
     });
-
-  for (const verb of program.commands) {
-    verb.addHelpText('after', '\nSettings from the environment: npm run -s ask -- --help');
-  }
-  return program;
 }
 
 const meanings: Record<(typeof numericOptions)[number], string> = {

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { errorCodes } from '../request/errors.ts';
 import { damages } from '../wire/damage.ts';
 import { begin, createRegistry, pairs, seconds } from './registry.ts';
@@ -26,13 +26,35 @@ export interface EdgeState {
 }
 
 /** Every metric of the edge, by name. */
-export function createEdgeMetrics(
-  { strategies, labels, experts, holders, waiting, circuits }: EdgeState,
-  registry = createRegistry(),
-) {
+export function createEdgeMetrics(state: EdgeState, registry = createRegistry()) {
   const registers = [registry];
   const metrics = {
     registry,
+    ...createAnswerMetrics(registers, state),
+    ...createEscalationMetrics(registers, state),
+    cache: new Counter({
+      name: 'ask_cache_lookups_total',
+      help: 'Look-ups in the answer cache',
+      labelNames: ['result'],
+      registers,
+    }),
+    waiting: new Gauge({
+      name: 'ask_edge_waiting',
+      help: 'Pictures waiting for the generalist',
+      registers,
+      collect() {
+        this.set(state.waiting());
+      },
+    }),
+  };
+  beginAll(metrics, state);
+  return metrics;
+}
+
+export type EdgeMetrics = ReturnType<typeof createEdgeMetrics>;
+
+function createAnswerMetrics(registers: Registry[], { holders }: EdgeState) {
+  return {
     answers: new Counter({
       name: 'ask_answers_total',
       help: 'Answers, by who gave them and why an expert did not',
@@ -87,6 +109,11 @@ export function createEdgeMetrics(
       labelNames: ['reason', 'outcome'],
       registers,
     }),
+  };
+}
+
+function createEscalationMetrics(registers: Registry[], { circuits }: EdgeState) {
+  return {
     escalations: new Counter({
       name: 'ask_escalations_total',
       help: 'Questions to experts, by expert and outcome (answered, cancelled, or the reason for degrading)',
@@ -123,21 +150,10 @@ export function createEdgeMetrics(
       },
     }),
     bytesSent: new Counter({ name: 'ask_bus_bytes_sent_total', help: 'Bytes sent to experts', registers }),
-    cache: new Counter({
-      name: 'ask_cache_lookups_total',
-      help: 'Look-ups in the answer cache',
-      labelNames: ['result'],
-      registers,
-    }),
-    waiting: new Gauge({
-      name: 'ask_edge_waiting',
-      help: 'Pictures waiting for the generalist',
-      registers,
-      collect() {
-        this.set(waiting());
-      },
-    }),
   };
+}
+
+function beginAll(metrics: EdgeMetrics, { strategies, labels, experts }: EdgeState): void {
   const routes = [
     ...degradations.map((degraded) => ({ route: 'edge', degraded })),
     { route: 'edge', degraded: 'no' },
@@ -170,7 +186,4 @@ export function createEdgeMetrics(
     metrics.confidence.zero({ route });
   }
   for (const stage of ['decode', 'edge', 'expert-round-trip']) metrics.stages.zero({ stage });
-  return metrics;
 }
-
-export type EdgeMetrics = ReturnType<typeof createEdgeMetrics>;

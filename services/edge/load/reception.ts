@@ -70,10 +70,7 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
   return {
     take(request, withinMs, drop) {
       const { socket } = request;
-      const { 'content-length': length, 'content-type': type = '' } = request.headers;
-      const announced = Math.min(limits.bodyBytes, length === undefined ? limits.bodyBytes : Number(length));
-      const copies = length !== undefined && kindOf(type) === 'json' ? TEXT_COPIES : 1;
-      const times = codingsOf(request).length > 0 ? UNPACKED : 1;
+      const { announced, held } = announce(request, limits.bodyBytes);
       const begun = now();
       const before = (earlier.get(socket) ?? 0) + headBytes(request);
       const guest: Arriving = {
@@ -81,7 +78,7 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
           const age = now() - begun;
           return age > limits.fairMs || (socket.bytesRead - before) * limits.fairMs < announced * age;
         },
-        bytes: copies * Math.min(limits.bodyBytes, times * announced),
+        bytes: held,
         drop(why) {
           leave();
           drop(why);
@@ -90,21 +87,8 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
       makeRoom(guest.bytes, 1);
       bytes += guest.bytes;
       arriving.add(guest);
-      const late = `the request had not arrived, or been unpacked, after ${withinMs} ms, its deadline`;
-      const advice = 'send it faster, or with a longer deadlineMs';
-      // What lies unread because this process was busy has arrived: it is read before the check phase of the event
-      // loop.
-      const overdue = () =>
-        setImmediate(() => {
-          if (!settled) guest.drop(new AppError('request-timeout', `${late}: ${advice}`));
-        });
-      const timer = setTimeout(overdue, withinMs);
-      let settled = false; // weighed or over
       let over = false;
-      const settle = () => {
-        settled = true;
-        clearTimeout(timer);
-      };
+      const settle = limitArrival(withinMs, (why) => guest.drop(why));
       const arrived = () => {
         if (arriving.delete(guest)) earlier.set(socket, socket.bytesRead);
       };
@@ -131,6 +115,32 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
       request.once('end', arrived);
       return { claim, weigh, leave };
     },
+  };
+}
+
+/** The bytes that a body announces, and those that it counts as until it is weighed. */
+function announce(request: IncomingMessage, most: number): { announced: number; held: number } {
+  const { 'content-length': length, 'content-type': type = '' } = request.headers;
+  const announced = Math.min(most, length === undefined ? most : Number(length));
+  const copies = length !== undefined && kindOf(type) === 'json' ? TEXT_COPIES : 1;
+  const times = codingsOf(request).length > 0 ? UNPACKED : 1;
+  return { announced, held: copies * Math.min(most, times * announced) };
+}
+
+/** Calls `drop` unless the function that it returns, which ends the wait, is called within `withinMs`. */
+function limitArrival(withinMs: number, drop: (why: AppError) => void): () => void {
+  let settled = false;
+  const late = `the request had not arrived, or been unpacked, after ${withinMs} ms, its deadline`;
+  const advice = 'send it faster, or with a longer deadlineMs';
+  // What lies unread because this process was busy has arrived: it is read before the check phase of the event loop.
+  const overdue = () =>
+    setImmediate(() => {
+      if (!settled) drop(new AppError('request-timeout', `${late}: ${advice}`));
+    });
+  const timer = setTimeout(overdue, withinMs);
+  return () => {
+    settled = true;
+    clearTimeout(timer);
   };
 }
 

@@ -1,18 +1,17 @@
 import type { IncomingMessage } from 'node:http';
 import { Busboy, type BusboyFileStream, type BusboyHeaders } from '@fastify/busboy';
 import { AppError } from '../../../../shared/request/errors.ts';
-import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../../../shared/wire/media-type.ts';
+import { mediaTypeOf, refuseOthers, requireImage } from '../../../../shared/wire/media-type.ts';
 import { TEXT_COPIES } from '../../load/body-kind.ts';
 import { decodeBase64, explainBase64 } from './base64.ts';
+import { Parts, unreadable } from './form-parts.ts';
 import { type Reader, receive } from './receive.ts';
 import type { Submission } from './submission.ts';
 
-const PICTURES = ['image', 'file'];
 const MOST_PARTS = 100;
 const MOST_HEADERS = 50;
 /** Of all there is beside the picture: names, headers, boundaries, other fields. */
 const MOST_BESIDE = 65_536;
-const MOST_OPTION = 1000;
 
 /**
  * A form with one picture: the part `image` or `file`, a file or not, of any type, as bytes or as base64. Of the other
@@ -26,59 +25,8 @@ export async function readForm(
   const failure = new AbortController();
   const fail = (error: AppError) => failure.abort(error);
   const form = openForm(type, most);
-  const pictures: Buffer[][] = [];
-  const fields: Record<string, string> = {};
-  const others: string[] = [];
-
-  function onPart(name: string | undefined, part: BusboyFileStream): void {
-    part.on('error', (cause) => fail(unreadable(cause)));
-    if (name !== undefined && PICTURES.includes(name)) readPicture(part);
-    else if (name !== undefined && options.includes(name)) readOption(name, part);
-    else {
-      others.push(String(name).slice(0, 40));
-      part.resume();
-    }
-  }
-
-  function readPicture(part: BusboyFileStream): void {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    part.on('limit', () =>
-      fail(new AppError('payload-too-large', `the picture has more than ${most} bytes (ASK_MAX_BODY_BYTES)`)),
-    );
-    part.on('data', (chunk: Buffer) => {
-      if (length === 0 && pictures.push(chunks) > 1) {
-        fail(new AppError('too-many-pictures', "send one picture in each request, as the part 'image' or 'file'"));
-      }
-      const before = length;
-      chunks.push(chunk);
-      length += chunk.length;
-      if (before < ENOUGH_BYTES && length >= ENOUGH_BYTES)
-        attempt(() => refuseOthers(Buffer.concat(chunks, ENOUGH_BYTES)));
-    });
-  }
-
-  function readOption(name: string, part: BusboyFileStream): void {
-    if (Object.hasOwn(fields, name))
-      fail(new AppError('invalid-parameter', `the form has two fields '${name}'; send one`));
-    fields[name] = '';
-    part.setEncoding('utf8');
-    part.on('data', (text: string) => {
-      fields[name] += text;
-      if ((fields[name]?.length ?? 0) > MOST_OPTION)
-        fail(new AppError('invalid-parameter', `the field '${name}' is too long`));
-    });
-  }
-
-  function attempt(check: () => void): void {
-    try {
-      check();
-    } catch (error) {
-      fail(error as AppError);
-    }
-  }
-
-  form.on('file', onPart);
+  const parts = new Parts({ most, options, fail });
+  form.on('file', (name: string | undefined, part: BusboyFileStream) => parts.read(name, part));
   form.on('partsLimit', () =>
     fail(new AppError('invalid-body', `the form has more than ${MOST_PARTS} parts; send fewer`)),
   );
@@ -106,13 +54,7 @@ export async function readForm(
     }),
     finished,
   ]);
-  const [chunks] = pictures;
-  if (!chunks) {
-    const seen = others.length > 0 ? `it has ${others.slice(0, 5).join(', ')}` : 'it has no other part either';
-    throw new AppError('empty-body', `the form has no picture in a part named 'image' or 'file'; ${seen}`);
-  }
-  const filled = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''));
-  return { picture: toPicture(Buffer.concat(chunks), claim), fields: filled };
+  return { picture: toPicture(parts.picture(), claim), fields: parts.filled() };
 }
 
 function openForm(type: string, most: number): InstanceType<typeof Busboy> {
@@ -129,10 +71,6 @@ function openForm(type: string, most: number): InstanceType<typeof Busboy> {
   } catch (error) {
     throw unreadable(error as Error);
   }
-}
-
-function unreadable(cause: Error): AppError {
-  return new AppError('invalid-body', `the form cannot be read: ${cause.message}`, { cause });
 }
 
 function requireForm(beginning: Buffer): void {

@@ -1,0 +1,29 @@
+const SAMPLES = 64;
+const ENOUGH = 20;
+const PATIENCE_MS = 1000; // a caller who waits this long has waited long enough for any expert
+const UNKNOWN_MS = 250; // fair to an expert whose speed is not known yet
+const LEAST_MS = 100;
+
+/** How long an expert's last answers took. */
+export class RoundTrips {
+  readonly #samples: number[] = [];
+  #oldest = 0;
+
+  add(roundTripMs: number): void {
+    this.#samples[this.#oldest] = roundTripMs;
+    this.#oldest = (this.#oldest + 1) % SAMPLES;
+  }
+
+  /** 95th percentile, once there are enough of them. */
+  get p95Ms(): number | undefined {
+    if (this.#samples.length < ENOUGH) return undefined;
+    const sorted = this.#samples.toSorted((a, b) => a - b);
+    return sorted[Math.floor(0.95 * sorted.length)];
+  }
+
+  /** Whether an expert that did not answer in `waitedMs` is to blame. It is not where the caller was in a hurry. */
+  isFair(waitedMs: number): boolean {
+    const usual = this.p95Ms;
+    return waitedMs >= (usual === undefined ? UNKNOWN_MS : Math.min(PATIENCE_MS, Math.max(LEAST_MS, 3 * usual)));
+  }
+}
