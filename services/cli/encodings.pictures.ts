@@ -6,7 +6,7 @@ import { viewCascade } from '../../shared/bundle/view.ts';
 import { fitPixels } from '../../shared/imaging/codec.ts';
 import type { InferencePool } from '../../shared/inference/pool.ts';
 import { toInputs, toRunnable } from '../../shared/inference/runnable.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import { readPredictions } from './calibrate/predictions.ts';
 import { isFolder, type Labelled, readLabelled } from './labelled.ts';
 import { showProgress } from './progress.ts';
@@ -15,7 +15,7 @@ import { UsageError } from './usage.ts';
 
 /** A picture as the models' square, what is in it, and the generalist's logits. */
 export interface Judged {
-  image: RawImage;
+  pixels: Pixels;
   label: number;
   logits: Float32Array;
 }
@@ -50,10 +50,10 @@ async function judge(bundle: Bundle, pool: InferencePool, pictures: Labelled[]):
   const generalist = toRunnable(bundle, viewCascade(bundle.manifest).generalist.id);
   using progress = showProgress(pictures.length, 'pictures');
   return each(pictures, async ({ label, load }): Promise<Judged> => {
-    const { image } = await load();
-    const { outputs } = await pool.run(generalist, toInputs(generalist, image.pixels));
+    const { pixels } = await load();
+    const { outputs } = await pool.run(generalist, toInputs(generalist, pixels.pixels));
     progress.step();
-    return { image, label, logits: outputs.logits?.data as Float32Array };
+    return { pixels, label, logits: outputs.logits?.data as Float32Array };
   });
 }
 
@@ -77,8 +77,8 @@ async function readValidation(bundle: Bundle, { data, limit }: PictureOptions): 
       const record = records[row];
       if (!record || record.label !== labels[i])
         throw new UsageError(`${data}: record ${row} is not validation picture ${i}`);
-      const image = await fitPixels(record.image, generalist.rule);
-      return { image, label: record.label, logits: said[i] as Float32Array };
+      const pixels = await fitPixels(record.pixels, generalist.rule);
+      return { pixels, label: record.label, logits: said[i] as Float32Array };
     }),
   );
 }

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { Encoding, Encodings } from '../../shared/bundle/cascade.ts';
 import { loadBundle } from '../../shared/bundle/load.ts';
 import { type CascadeView, type Member, viewCascade } from '../../shared/bundle/view.ts';
-import { decodeImage, encodeImage, encodingName } from '../../shared/imaging/codec.ts';
+import { decodePicture, encodePixels, encodingName } from '../../shared/imaging/codec.ts';
 import { InferencePool } from '../../shared/inference/pool.ts';
 import { type RunnableModel, toInputs, toRunnable } from '../../shared/inference/runnable.ts';
 import { createLog } from '../../shared/observe/log.ts';
@@ -10,7 +10,7 @@ import { judge, mergeExpert } from '../../shared/policy/cascade.ts';
 import { isSure } from '../../shared/policy/gate.ts';
 import { topK } from '../../shared/policy/probabilities.ts';
 import type { Config } from '../../shared/settings/settings.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import { changeManifest } from './change-manifest.ts';
 import { each, type Judged, openPictures } from './encodings.pictures.ts';
 import { print } from './output.ts';
@@ -37,7 +37,7 @@ const candidates: Encoding[] = [
 
 /** A picture that the gate would escalate. */
 interface Escalated {
-  image: RawImage;
+  pixels: Pixels;
   label: number;
   edge: Float64Array;
   expert: Member;
@@ -68,17 +68,17 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
   using progress = showProgress(candidates.length * escalated.length, 'escalations');
   const table: Row[] = [];
   for (const encoding of candidates) {
-    const tries = await each(escalated, async ({ image, edge, expert, label }) => {
+    const tries = await each(escalated, async ({ pixels, edge, expert, label }) => {
       const begun = performance.now();
-      const picture = encoding.format === 'rgb8' ? image : await encodeImage(image, encoding);
+      const body = encoding.format === 'rgb8' ? pixels : await encodePixels(pixels, encoding);
       const encodeMs = performance.now() - begun;
-      const sent = 'pixels' in picture ? picture.pixels : picture.bytes;
-      const { pixels } = 'pixels' in picture ? picture : await decodeImage(sent, expert.rule, Number.MAX_SAFE_INTEGER);
+      const bytes = 'pixels' in body ? body.pixels : body.bytes;
+      const seen = 'pixels' in body ? body : await decodePicture(bytes, expert.rule, Number.MAX_SAFE_INTEGER);
       const model = models.get(expert.id) as RunnableModel;
-      const { outputs } = await pool.run(model, toInputs(model, pixels));
+      const { outputs } = await pool.run(model, toInputs(model, seen.pixels));
       const merged = mergeExpert(cascade, edge, expert.id, outputs.logits?.data as Float32Array);
       progress.step();
-      return { bytes: sent.length, encodeMs, right: topK(merged, 1)[0] === label };
+      return { bytes: bytes.length, encodeMs, right: topK(merged, 1)[0] === label };
     });
     const right = edgeRight + tries.filter((one) => one.right).length;
     const row: Row = {
@@ -122,14 +122,14 @@ function replay(cascade: CascadeView, pictures: Judged[]) {
   const { gate, experts } = cascade;
   const escalated: Escalated[] = [];
   let edgeRight = 0;
-  for (const { image, label, logits } of pictures) {
+  for (const { pixels, label, logits } of pictures) {
     const { edge, value, candidates: ranked } = judge(cascade, logits);
     if (isSure(value, gate.threshold, gate.escalates)) {
       edgeRight += Number(topK(edge, 1)[0] === label);
       continue;
     }
     const expert = experts.find(({ id }) => id === ranked[0]?.expert) as Member;
-    escalated.push({ image, label, edge, expert });
+    escalated.push({ pixels, label, edge, expert });
   }
   return { escalated, edgeRight };
 }

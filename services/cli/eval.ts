@@ -94,9 +94,9 @@ async function runAll(system: System, strategy: string, pictures: Labelled[], pr
   let next = 0;
   async function work(): Promise<void> {
     for (let i = next++; i < pictures.length; i = next++) {
-      const { image, original } = await (pictures[i] as Labelled).load();
+      const { pixels, picture } = await (pictures[i] as Labelled).load();
       using deadline = new Deadline(60_000);
-      outcomes[i] = await runStrategy(system, strategy, { image, original, requestId: String(i), deadline, caller });
+      outcomes[i] = await runStrategy(system, strategy, { pixels, picture, requestId: String(i), deadline, caller });
       progress.step();
     }
   }

@@ -3,20 +3,20 @@ import { dirname, relative, sep } from 'node:path';
 import type { Manifest } from '../../shared/bundle/manifest.ts';
 import type { PictureRule } from '../../shared/bundle/model.ts';
 import { viewCascade } from '../../shared/bundle/view.ts';
-import { encodeImage, fitPixels } from '../../shared/imaging/codec.ts';
+import { encodePixels, fitPixels } from '../../shared/imaging/codec.ts';
 import { createDecoder } from '../../shared/imaging/decoder.ts';
 import { AppError } from '../../shared/request/errors.ts';
 import { nearest } from '../../shared/settings/nearest.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import { walkPictures } from './find-pictures.ts';
-import { type LabelledImage, readRecords } from './records.ts';
+import { type LabelledPixels, readRecords } from './records.ts';
 import { InputError } from './usage.ts';
 
 /** A picture and what is in it. */
 export interface Labelled {
   label: number;
   /** The models' square, and the file that a caller would send. */
-  load(): Promise<{ image: RawImage; original: Uint8Array }>;
+  load(): Promise<{ pixels: Pixels; picture: Uint8Array }>;
 }
 
 const MOST_NAMED = 10;
@@ -45,10 +45,10 @@ export async function isFolder(path: string): Promise<boolean> {
   return kind.isDirectory();
 }
 
-function fromRecord({ image, label }: LabelledImage, rule: PictureRule): Labelled {
+function fromRecord({ pixels, label }: LabelledPixels, rule: PictureRule): Labelled {
   const load = async () => ({
-    image: await fitPixels(image, rule),
-    original: (await encodeImage(image, { format: 'png' })).bytes,
+    pixels: await fitPixels(pixels, rule),
+    picture: (await encodePixels(pixels, { format: 'png' })).bytes,
   });
   return { label, load };
 }
@@ -86,11 +86,11 @@ async function readFolders(
 const noDeadline = { signal: new AbortController().signal, left: Infinity, milliseconds: Infinity };
 
 async function loadFile(path: string, rule: PictureRule, decode: ReturnType<typeof createDecoder>) {
-  const original = await readFile(path);
-  const image = await decode(original, rule, noDeadline).catch((error: Error) => {
+  const picture = await readFile(path);
+  const pixels = await decode(picture, rule, noDeadline).catch((error: Error) => {
     throw error instanceof AppError ? new InputError(`${path}: ${error.code}: ${error.message}`) : error;
   });
-  return { image, original };
+  return { pixels, picture };
 }
 
 function explain(unknown: string[], labels: string[]): string {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { trace } from '@opentelemetry/api';
 import type { Bundle } from '../../shared/bundle/load.ts';
 import type { PictureRule } from '../../shared/bundle/model.ts';
-import type { DecodedImage } from '../../shared/imaging/codec.ts';
+import type { DecodedPicture } from '../../shared/imaging/codec.ts';
 import type { EdgeMetrics } from '../../shared/observe/edge-metrics.ts';
 import { ATTRIBUTES } from '../../shared/observe/names.ts';
 import { type CallersTrace, inSpan, SpanKind, traceIdOf } from '../../shared/observe/telemetry.ts';
@@ -11,7 +11,7 @@ import { Deadline, elapsed, unlessAborted } from '../../shared/request/deadline.
 import { AppError } from '../../shared/request/errors.ts';
 import type { Pace } from '../../shared/request/pace.ts';
 import type { Damage } from '../../shared/wire/damage.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import type { Answer, Ranked } from './answer.ts';
 import type { AnswerCache } from './cache.ts';
 import type { Experts } from './experts/experts.ts';
@@ -45,7 +45,7 @@ export interface ClassifyDependencies {
   /** Of decoding and the generalist together. */
   pace: Pace;
   /** A picture -> the square of a rule. Rejects with AppError. */
-  decode(picture: Uint8Array | RawImage, rule: PictureRule, deadline: Deadline): Promise<DecodedImage>;
+  decode(picture: Uint8Array | Pixels, rule: PictureRule, deadline: Deadline): Promise<DecodedPicture>;
 }
 
 /**
@@ -54,7 +54,7 @@ export interface ClassifyDependencies {
  */
 export async function classify(
   dependencies: ClassifyDependencies,
-  picture: Uint8Array | RawImage,
+  picture: Uint8Array | Pixels,
   options: ClassifyOptions,
 ): Promise<Answer> {
   const begun = performance.now();
@@ -81,13 +81,13 @@ export async function classify(
   } else {
     using work = dependencies.pace.begin();
     const view = (rule: PictureRule) => unlessAborted(deadline.signal, dependencies.decode(picture, rule, deadline));
-    const image = await inSpan('decode', SpanKind.INTERNAL, () => view(strategy.rule));
+    const pixels = await inSpan('decode', SpanKind.INTERNAL, () => view(strategy.rule));
     decodeMs = performance.now() - begun;
-    damage = image.damage;
+    damage = pixels.damage;
     heed(damage, options, metrics);
-    const original = 'pixels' in picture ? {} : { original: picture };
+    const file = 'pixels' in picture ? {} : { picture };
     const { caller, trace } = options;
-    const task = { image, ...original, view, requestId: id, deadline, caller, trace, query, work };
+    const task = { pixels, ...file, view, requestId: id, deadline, caller, trace, query, work };
     outcome = await strategy.run(dependencies.here, dependencies.there, task);
     if (outcome.degraded === null) cache.set(key, { ...outcome, damage });
   }

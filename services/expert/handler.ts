@@ -12,7 +12,7 @@ import type { Pace } from '../../shared/request/pace.ts';
 import type { Body } from '../../shared/wire/body.ts';
 import { decodeCancel, decodeRequest, encodeReply } from '../../shared/wire/expert-protocol.ts';
 import type { Message } from '../../shared/wire/message.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import type { Tensors } from '../../shared/wire/tensor.ts';
 
 export interface HostedModel {
@@ -23,7 +23,7 @@ export interface HostedModel {
 export interface HandlerOptions {
   expert: HostedModel;
   /** A file's bytes -> the square of a rule. Rejects with AppError. */
-  decode(bytes: Uint8Array, rule: PictureRule, deadline: Deadline): Promise<RawImage>;
+  decode(bytes: Uint8Array, rule: PictureRule, deadline: Deadline): Promise<Pixels>;
   infer(inputs: Tensors, deadline: Deadline): Promise<Inference>;
   /** Of all experts of this process together. */
   pace: Pace;

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { PictureRule } from '../../shared/bundle/model.ts';
 import type { Deadline } from '../../shared/request/deadline.ts';
 import { createPace } from '../../shared/request/pace.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import { createAnswerSchema } from '../edge/answer.ts';
 import type { EdgeService } from '../edge/service.ts';
 import { cascadeDecision } from '../edge/strategies/cascade/decision.ts';
@@ -22,8 +22,8 @@ export const answerSchema = createAnswerSchema(cascadeDecision);
 export type Answer = z.infer<typeof answerSchema>;
 
 export interface Question {
-  image: RawImage;
-  original?: Uint8Array;
+  pixels: Pixels;
+  picture?: Uint8Array;
   requestId: string;
   deadline: Deadline;
   caller: AbortSignal;
@@ -34,6 +34,6 @@ export async function runStrategy({ dependencies }: EdgeService, name: string, q
   const { strategies, here, there, decode } = dependencies;
   const strategy = strategies.get(name) as PreparedStrategy;
   using work = createPace(1).begin();
-  const view = (rule: PictureRule) => decode(question.original ?? question.image, rule, question.deadline);
+  const view = (rule: PictureRule) => decode(question.picture ?? question.pixels, rule, question.deadline);
   return strategy.run(here, there, { ...question, view, query: strategy.settle({}), work });
 }

@@ -1,5 +1,5 @@
 import { AppError } from '../request/errors.ts';
-import type { EncodedImage } from '../wire/picture.ts';
+import type { EncodedPicture } from '../wire/picture.ts';
 import { isOneScan, type JpegHeader, kindOf, MOST_SEGMENTS, readJpegHeader } from './jpeg/jpeg-header.ts';
 import { chunksOf, IDAT, readPngHeader } from './png/png-header.ts';
 import { firstStep, isLarge } from './shrunk.ts';
@@ -30,7 +30,7 @@ export interface DecodeCost {
  */
 export function decodeCost(
   bytes: Uint8Array,
-  type: EncodedImage['type'],
+  type: EncodedPicture['type'],
   side: number,
   allowed: number,
 ): DecodeCost | undefined {
@@ -59,11 +59,12 @@ const MOST_CHUNKS = 1000;
 const MOST_PIECES = 50_000; // of the data of a PNG
 const MOST_FRAMES = 1000;
 
-const formats: Record<EncodedImage['type'], (file: Buffer, side: number, allowed: number) => DecodeCost | undefined> = {
-  'image/jpeg': jpeg,
-  'image/png': png,
-  'image/webp': webp,
-};
+const formats: Record<EncodedPicture['type'], (file: Buffer, side: number, allowed: number) => DecodeCost | undefined> =
+  {
+    'image/jpeg': jpeg,
+    'image/png': png,
+    'image/webp': webp,
+  };
 
 const FRAME = 'ANMF';
 const START_OF_SCAN = Buffer.from([0xff, 0xda, 0x00]);

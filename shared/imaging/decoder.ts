@@ -1,8 +1,8 @@
 import type { Deadline } from '../request/deadline.ts';
 import { AppError } from '../request/errors.ts';
 import { mediaTypeOf } from '../wire/media-type.ts';
-import type { RawImage } from '../wire/picture.ts';
-import { type DecodedImage, decodeImage, fitPixels, type InputRule } from './codec.ts';
+import type { Pixels } from '../wire/picture.ts';
+import { type DecodedPicture, decodePicture, fitPixels, type InputRule } from './codec.ts';
 import { type DecodeCost, decodeCost, memoryFor } from './decode-cost.ts';
 import { createDecodePace } from './decode-pace.ts';
 import { Budget } from './memory-budget.ts';
@@ -13,13 +13,13 @@ const DECODERS = 4;
 const LEAST_MS = 20;
 
 export type Decoder = (
-  picture: Uint8Array | RawImage,
+  picture: Uint8Array | Pixels,
   rule: InputRule,
   deadline: Pick<Deadline, 'left' | 'milliseconds' | 'signal'>,
-) => Promise<DecodedImage>;
+) => Promise<DecodedPicture>;
 
 /**
- * `decodeImage` and `fitPixels` for many callers: what runs at once takes at most three bytes of memory for each of
+ * `decodePicture` and `fitPixels` for many callers: what runs at once takes at most three bytes of memory for each of
  * `maxPixels`, and what has to wait can be given up. A file that needs more than that by itself is `too-many-pixels`,
  * and so is one with more pixels unless it can be shrunk while it is read; one that would take longer than its deadline
  * is `too-slow-to-decode`, before it is begun. Rejects when aborted before its turn with the signal's reason.
@@ -39,7 +39,7 @@ export function createDecoder(maxPixels: number): Decoder {
     }
     const type = mediaTypeOf(picture);
     const cost = type && decodeCost(picture, type, rule.side, total);
-    if (cost === undefined) return budget.use(least, signal, () => decodeImage(picture, rule, maxPixels));
+    if (cost === undefined) return budget.use(least, signal, () => decodePicture(picture, rule, maxPixels));
     requireAffordable(cost, total, maxPixels);
     const { kind, milliseconds, memory } = cost;
     const requireTime = () => {
@@ -52,9 +52,9 @@ export function createDecoder(maxPixels: number): Decoder {
     return budget.use(Math.max(memory, least), signal, async () => {
       requireTime(); // it may have waited long
       const begun = performance.now();
-      const image = await decodeImage(picture, rule, maxPixels);
+      const pixels = await decodePicture(picture, rule, maxPixels);
       pace.learn(kind, milliseconds, performance.now() - begun);
-      return image;
+      return pixels;
     });
   };
 }

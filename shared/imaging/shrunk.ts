@@ -1,5 +1,5 @@
 import type { Sharp } from 'sharp';
-import type { RawImage } from '../wire/picture.ts';
+import type { Pixels } from '../wire/picture.ts';
 import { type InputRule, pixelsToSquare, readPixels } from './square.ts';
 
 /** A picture that has so many pixels in each direction for one of the square's is shrunk in steps. */
@@ -40,7 +40,7 @@ interface Part {
  * their sides, and a JPEG loses the pixels that make no whole block of `block`. What is shown is counted in the
  * original's pixels, or it would be another part of it than of other files.
  */
-export async function shrunkToSquare(source: Sharp, rule: InputRule, block: number, fast = true): Promise<RawImage> {
+export async function shrunkToSquare(source: Sharp, rule: InputRule, block: number, fast = true): Promise<Pixels> {
   const { width, height, orientation = 1 } = await source.metadata();
   const turned = orientation >= 5;
   const toAxis = (length: number, mirrored: number[]): Axis => {
@@ -96,7 +96,7 @@ function lanczos(x: number): number {
   return Math.abs(x) < LOBES ? (LOBES * Math.sin(angle) * Math.sin(angle / LOBES)) / angle ** 2 : 0;
 }
 
-function align({ pixels, width, height }: RawImage, across: Taps, down: Taps): RawImage {
+function align({ pixels, width, height }: Pixels, across: Taps, down: Taps): Pixels {
   const stride = 3 * width;
   const aligned = new Uint8ClampedArray(3 * across.length * down.length);
   const row = new Float32Array(stride);

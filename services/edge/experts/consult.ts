@@ -38,11 +38,11 @@ export async function consult(
   const obstacle = health.obstacle(request.deadline.left - RESERVE_MS);
   if (obstacle?.probe) void probe(expert, parcel, context, request);
   if (obstacle) return unasked(obstacle.degraded, obstacle.degraded === 'no-expert' ? 'absent' : 'circuit-open');
-  const packed = await parcel.open();
+  const payload = await parcel.open();
   const timeoutMs = request.deadline.left - RESERVE_MS;
   if (timeoutMs < 1) return unasked('timeout', 'no-time');
-  if (packed === null) return unasked('expert-error', 'not-packed', 'the picture could not be packed');
-  const asked = question(expert, packed, context, request, request.requestId);
+  if (payload === null) return unasked('expert-error', 'not-packed', 'the picture could not be packed');
+  const asked = question(expert, payload, context, request, request.requestId);
   const answer = await askExpert(context.bus, { ...asked, timeoutMs, signal, tries: TRIES });
   const consultation: Consultation = { ...answer, expert };
   if (stillToCome(consultation, context)) return consultation;
@@ -74,10 +74,10 @@ export function count(consultation: Consultation, { metrics, journal }: ExpertsC
 /** Its answer is thrown away: it tells whether the expert answers again. */
 async function probe(expert: string, parcel: Parcel, context: ExpertsContext, request: RequestContext): Promise<void> {
   const begun = performance.now();
-  const packed = await parcel.open().catch(() => null);
-  if (packed === null) return context.health(expert).probed(null);
+  const payload = await parcel.open().catch(() => null);
+  if (payload === null) return context.health(expert).probed(null);
   const id = `${request.requestId}-probe`;
-  const asked = question(expert, packed, context, request, id);
+  const asked = question(expert, payload, context, request, id);
   const { signal } = new AbortController();
   const answer = await askExpert(context.bus, { ...asked, timeoutMs: PROBE_MS, signal, tries: 1 });
   context.health(expert).probed(context.bus.connected ? { ...answer, roundTripMs: elapsed(begun) } : null);

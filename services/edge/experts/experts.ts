@@ -1,5 +1,5 @@
 import type { Encoding } from '../../../shared/bundle/cascade.ts';
-import type { RawImage } from '../../../shared/wire/picture.ts';
+import type { Pixels } from '../../../shared/wire/picture.ts';
 import type { Tensors } from '../../../shared/wire/tensor.ts';
 import type { Degraded } from './ask.ts';
 import { type Consultation, consult, count, RESERVE_MS, stillToCome } from './consult.ts';
@@ -38,7 +38,7 @@ export interface Experts {
   readonly reachable: boolean;
   sheds(request: RequestContext): boolean;
   /** A picture as it travels: as `encoding` says, or the caller's file where that is smaller. */
-  pack(image: RawImage, original: Uint8Array | undefined, encoding: Encoding, request: RequestContext): Parcel;
+  pack(pixels: Pixels, picture: Uint8Array | undefined, encoding: Encoding, request: RequestContext): Parcel;
   packTensors(tensors: Tensors, request: RequestContext): Parcel;
   /**
    * Asks the first model; if that fails or is slow, the next as well, if there is one. Whatever goes wrong is a `degraded`
@@ -97,7 +97,7 @@ export function createExperts(context: ExpertsContext): Experts {
       return context.bus.connected;
     },
     sheds: ({ deadline }) => context.sheds(deadline),
-    pack: (image, original, encoding, request) => createParcel(() => pack(image, original, encoding), request),
+    pack: (pixels, picture, encoding, request) => createParcel(() => pack(pixels, picture, encoding), request),
     packTensors(tensors, request) {
       return createParcel(async () => ({ body: { tensors }, encoding: 'tensors' }), request);
     },

@@ -108,15 +108,15 @@ export function refuseHalfway(
   if (!response.headersSent && request.listenerCount('error') > 0) request.emit('error', error);
 }
 
-function refuseSocket(error: AppError, socket: Socket, lines = '', sent = () => {}): void {
+function refuseSocket(error: AppError, socket: Socket, lines = '', onSent = () => {}): void {
   const body = toProblem(error);
   const head = `HTTP/1.1 ${error.status} ${error.code}\r\ncontent-type: ${PROBLEM}\r\nconnection: close`;
-  close(socket, `${head}${lines}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, sent);
+  close(socket, `${head}${lines}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, onSent);
 }
 
-function close(socket: Socket, last = '', sent = () => {}): void {
+function close(socket: Socket, last = '', onSent = () => {}): void {
   if (!socket.writable) return void socket.destroy();
-  socket.end(last, sent);
+  socket.end(last, onSent);
   setTimeout(() => socket.destroy(), LINGER_MS).unref(); // who never closes his end would keep the connection for ever
 }
 

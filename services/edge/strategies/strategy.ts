@@ -6,7 +6,7 @@ import type { Inference } from '../../../shared/inference/job.ts';
 import { ATTRIBUTES } from '../../../shared/observe/names.ts';
 import type { Deadline } from '../../../shared/request/deadline.ts';
 import type { Work } from '../../../shared/request/pace.ts';
-import type { RawImage } from '../../../shared/wire/picture.ts';
+import type { Pixels } from '../../../shared/wire/picture.ts';
 import type { Tensors } from '../../../shared/wire/tensor.ts';
 import type { Degraded } from '../experts/ask.ts';
 import type { Experts, Hop } from '../experts/experts.ts';
@@ -57,16 +57,16 @@ export interface Prepared<D extends Decision = Decision> {
 /** The models of this device. */
 export interface Models {
   /** Off the event loop; a picture is a square by the model's rule. */
-  run(model: string, input: RawImage | Tensors, deadline: Deadline): Promise<Inference>;
+  run(model: string, input: Pixels | Tensors, deadline: Deadline): Promise<Inference>;
 }
 
 export interface Task extends RequestContext {
   /** The picture by the strategy's rule. */
-  image: RawImage;
+  pixels: Pixels;
   /** The file that it was decoded from, if there was one. */
-  original?: Uint8Array;
+  picture?: Uint8Array;
   /** The same picture by another rule. */
-  view(rule: PictureRule): Promise<RawImage>;
+  view(rule: PictureRule): Promise<Pixels>;
   /** As `settle` gave it. */
   query: Record<string, unknown>;
   /** What this device has to compute for it; a strategy says when that is done, before it waits for others. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Busboy, type BusboyFileStream, type BusboyHeaders } from '@fastify/busboy';
 import { AppError } from '../../../../shared/request/errors.ts';
-import { mediaTypeOf, refuseOthers, requireImage } from '../../../../shared/wire/media-type.ts';
+import { mediaTypeOf, refuseOthers, requirePicture } from '../../../../shared/wire/media-type.ts';
 import { TEXT_COPIES } from '../../load/body-kind.ts';
 import { decodeBase64, explainBase64 } from './base64.ts';
 import { Parts, unreadable } from './form-parts.ts';
@@ -88,7 +88,7 @@ function toPicture(bytes: Buffer, claim: (bytes: number) => void): Uint8Array {
   if (decoded && mediaTypeOf(decoded)) return decoded;
   if (decoded) refuseOthers(decoded);
   else if (isMeant(text.slice(0, 64))) throw new AppError('not-an-image', `the picture ${explainBase64(text)}`);
-  requireImage(bytes);
+  requirePicture(bytes);
   return bytes;
 }
 

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { AppError } from '../../../../shared/request/errors.ts';
-import { requireImage } from '../../../../shared/wire/media-type.ts';
+import { requirePicture } from '../../../../shared/wire/media-type.ts';
 import { decodeBase64, explainBase64 } from './base64.ts';
 import type { Submission } from './submission.ts';
 
@@ -30,7 +30,7 @@ export async function readJson(request: IncomingMessage, body: Buffer, parse: Pa
   if (typeof image !== 'string') throw new AppError('invalid-body', `${EXPECTED}; its field image is no text`);
   const bytes = decodeBase64(image);
   if (!bytes) throw new AppError('invalid-body', `the field image ${explainBase64(image)}`);
-  requireImage(bytes);
+  requirePicture(bytes);
   return { picture: bytes, fields: rest };
 }
 

@@ -7,7 +7,7 @@ import { AppError } from '../../../../shared/request/errors.ts';
 import { type Answer, createAnswerSchema } from '../../answer.ts';
 import { classify } from '../../classify.ts';
 import type { Guest } from '../../load/reception.ts';
-import { readImage } from '../body/read-picture.ts';
+import { readPicture } from '../body/read-picture.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { refuseHalfway, translate } from '../problem.ts';
 import { MOST_MS, type Query, type QuerySchema } from '../query.ts';
@@ -72,7 +72,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
   app.post('/classify', { schema, onRequest }, (request, reply) => {
     const answer = async (): Promise<Answer> => {
       const { at, guest, signal, type, asked } = request.getDecorator<Arrival>(ARRIVAL);
-      const { picture, fields } = await readImage(request, { type, signal, claim: guest.claim }, limits);
+      const { picture, fields } = await readPicture(request, { type, signal, claim: guest.claim }, limits);
       const options = Object.keys(fields).length > 0 ? merge(querySchema, asked, fields) : (request.query as Query);
       // One deadline, from the headers on: what the body took to arrive is gone.
       guest.weigh('pixels' in picture ? picture.pixels.length : picture.length);

@@ -48,7 +48,7 @@ export function prepareCascade({ name, bundle }: Setup<unknown>, of: string, gat
     async run(here, there, task) {
       const begun = performance.now();
       const threshold = task.query.threshold as number;
-      const parcel = there.pack(task.image, task.original, routing.encoding, task);
+      const parcel = there.pack(task.pixels, task.picture, routing.encoding, task);
       // An expert will be asked in any case: the picture is packed meanwhile.
       if (gate.always(threshold) && there.reachable && !there.sheds(task)) parcel.open().catch(() => {});
       const judgement = judge(view, await askGeneralist(generalist.id, here, task));
@@ -80,7 +80,7 @@ export function prepareCascade({ name, bundle }: Setup<unknown>, of: string, gat
 }
 
 async function askGeneralist(generalist: string, here: Models, task: Task): Promise<Float32Array> {
-  const run = () => here.run(generalist, task.image, task.deadline);
+  const run = () => here.run(generalist, task.pixels, task.deadline);
   const { outputs } = await inSpan('generalist', SpanKind.INTERNAL, run);
   task.work.done();
   return outputs.logits?.data as Float32Array;
