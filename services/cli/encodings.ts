@@ -12,7 +12,7 @@ import { topK } from '../../shared/policy/probabilities.ts';
 import type { Config } from '../../shared/settings/settings.ts';
 import type { Pixels } from '../../shared/wire/picture.ts';
 import { changeManifest } from './change-manifest.ts';
-import { each, type Judged, openPictures } from './encodings.pictures.ts';
+import { each, type Judged, openPictures } from './encoding-pictures.ts';
 import { print } from './output.ts';
 import { showProgress } from './progress.ts';
 import { InputError, UsageError } from './usage.ts';

@@ -19,7 +19,7 @@ export interface Labelled {
   load(): Promise<{ pixels: Pixels; picture: Uint8Array }>;
 }
 
-const MOST_NAMED = 10;
+const MAX_NAMED = 10;
 
 /**
  * The pictures of a folder that has one per class, or of a file of CIFAR-100 records; at most `limit`. Throws
@@ -94,12 +94,12 @@ async function loadFile(path: string, rule: PictureRule, decode: ReturnType<type
 }
 
 function explain(unknown: string[], labels: string[]): string {
-  const lines = unknown.slice(0, MOST_NAMED).map((name) => {
+  const lines = unknown.slice(0, MAX_NAMED).map((name) => {
     if (name === '') return 'pictures lie beside the folders of the classes, in none of them';
     const likely = nearest(name, labels);
     return `no class is named '${name}'${likely.length > 0 ? ` (did you mean ${likely.join(', ')}?)` : ''}`;
   });
-  if (unknown.length > MOST_NAMED) lines.push(`and ${unknown.length - MOST_NAMED} more folders are no class's`);
+  if (unknown.length > MAX_NAMED) lines.push(`and ${unknown.length - MAX_NAMED} more folders are no class's`);
   return lines.length === 1 ? (lines[0] as string) : `\n  ${lines.join('\n  ')}`;
 }
 

@@ -4,7 +4,7 @@ import type { Damage } from '../../shared/wire/damage.ts';
 import type { Outcome } from './strategies/strategy.ts';
 
 /** What is remembered of an answer. */
-export interface Known extends Outcome {
+export interface CachedAnswer extends Outcome {
   /** What is wrong with the picture, if a part of it is. */
   damage: Damage | undefined;
 }
@@ -12,14 +12,14 @@ export interface Known extends Outcome {
 export interface AnswerCache {
   /** Names a picture's bytes together with what else the answer depends on; costs a pass over the bytes. */
   key(bytes: Uint8Array, settings: string): string;
-  get(key: string): Known | undefined;
-  set(key: string, known: Known): void;
+  get(key: string): CachedAnswer | undefined;
+  set(key: string, known: CachedAnswer): void;
 }
 
 /** Answers by image content and settings, bounded by bytes and age. `maxBytes` 0 keeps nothing. */
 export function createCache(maxBytes: number, ttlSeconds: number): AnswerCache {
   if (maxBytes === 0) return { key: () => '', get: () => undefined, set: () => {} };
-  const answers = new LRUCache<string, Known>({
+  const answers = new LRUCache<string, CachedAnswer>({
     maxSize: maxBytes,
     sizeCalculation: sizeOf,
     ttl: ttlSeconds * 1000,

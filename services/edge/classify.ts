@@ -7,9 +7,9 @@ import type { EdgeMetrics } from '../../shared/observe/edge-metrics.ts';
 import { ATTRIBUTES } from '../../shared/observe/names.ts';
 import { type CallersTrace, inSpan, SpanKind, traceIdOf } from '../../shared/observe/telemetry.ts';
 import { topK } from '../../shared/policy/probabilities.ts';
+import type { Backlog } from '../../shared/request/backlog.ts';
 import { Deadline, elapsed, unlessAborted } from '../../shared/request/deadline.ts';
 import { AppError } from '../../shared/request/errors.ts';
-import type { Pace } from '../../shared/request/pace.ts';
 import type { Damage } from '../../shared/wire/damage.ts';
 import type { Pixels } from '../../shared/wire/picture.ts';
 import type { Answer, Ranked } from './answer.ts';
@@ -43,7 +43,7 @@ export interface ClassifyDependencies {
   cache: AnswerCache;
   metrics: EdgeMetrics;
   /** Of decoding and the generalist together. */
-  pace: Pace;
+  backlog: Backlog;
   /** A picture -> the square of a rule. Rejects with AppError. */
   decode(picture: Uint8Array | Pixels, rule: PictureRule, deadline: Deadline): Promise<DecodedPicture>;
 }
@@ -74,17 +74,17 @@ export async function classify(
   let damage: Damage | undefined;
   if (known) {
     damage = known.damage;
-    heed(damage, options, metrics);
+    reportDamage(damage, options, metrics);
     const { reason } = known.decision;
     const decision = { ...known.decision, reason: 'cache-hit', firstReason: reason };
     outcome = { ...known, decision, timings: { edgeMs: 0, encodeMs: 0 }, hops: [] };
   } else {
-    using work = dependencies.pace.begin();
+    using work = dependencies.backlog.begin();
     const view = (rule: PictureRule) => unlessAborted(deadline.signal, dependencies.decode(picture, rule, deadline));
     const pixels = await inSpan('decode', SpanKind.INTERNAL, () => view(strategy.rule));
     decodeMs = performance.now() - begun;
     damage = pixels.damage;
-    heed(damage, options, metrics);
+    reportDamage(damage, options, metrics);
     const file = 'pixels' in picture ? {} : { picture };
     const { caller, trace } = options;
     const task = { pixels, ...file, view, requestId: id, deadline, caller, trace, query, work };
@@ -126,7 +126,7 @@ export async function classify(
  * Says in the trace and in the metrics that a picture is damaged. Throws AppError `damaged-image` if that is not
  * accepted.
  */
-function heed(damage: Damage | undefined, { damaged }: ClassifyOptions, metrics: EdgeMetrics): void {
+function reportDamage(damage: Damage | undefined, { damaged }: ClassifyOptions, metrics: EdgeMetrics): void {
   if (damage === undefined) return;
   trace.getActiveSpan()?.setAttributes({ [ATTRIBUTES.pictureDamaged]: true, [ATTRIBUTES.pictureDamage]: damage });
   metrics.damaged.inc({ reason: damage, outcome: damaged === 'refuse' ? 'refused' : 'answered' });

@@ -8,16 +8,16 @@ import type { InferencePool } from '../../shared/inference/pool.ts';
 import { type RunnableModel, toRunnable } from '../../shared/inference/runnable.ts';
 import { createEdgeMetrics } from '../../shared/observe/edge-metrics.ts';
 import type { Log } from '../../shared/observe/log.ts';
-import { createPace } from '../../shared/request/pace.ts';
+import { createBacklog } from '../../shared/request/backlog.ts';
 import { batchOf, type Config } from '../../shared/settings/settings.ts';
 import { createCache } from './cache.ts';
 import { type Arrivals, watchArrivals } from './experts/arrivals.ts';
 import type { ExpertHealth } from './experts/circuit.ts';
 import { createDirectory } from './experts/directory.ts';
+import { createExpertLog } from './experts/expert-log.ts';
 import { createExperts } from './experts/experts.ts';
 import { openHealths } from './experts/healths.ts';
 import { createHedgeBudget } from './experts/hedge-budget.ts';
-import { createJournal } from './experts/journal.ts';
 import { buildApp } from './http/app.ts';
 import type { AppDependencies } from './http/dependencies.ts';
 import { createDrain } from './http/drain.ts';
@@ -115,8 +115,8 @@ function wire(
 ): { dependencies: Omit<AppDependencies, 'phase'>; arrivals: Arrivals } {
   const { bus, bundle, config, log, near = false } = options;
   const batch = batchOf(config, 'generalist');
-  const pace = createPace(config.ASK_WORKERS, batch);
-  const admission = createAdmission(config.ASK_EDGE_QUEUE, pace);
+  const backlog = createBacklog(config.ASK_WORKERS, batch);
+  const admission = createAdmission(config.ASK_EDGE_QUEUE, backlog);
   const directory = createDirectory(bus);
   const { experts, graceMs } = options.expected ?? { experts: [], graceMs: 0 };
   const awaitable = experts.map((id) => ({ id, sha256: bundle.manifest.models[id]?.sha256 as string }));
@@ -131,8 +131,8 @@ function wire(
     circuits: () => [...healths].map(([expert, { state }]) => ({ expert, state })),
   };
   const metrics = createEdgeMetrics(state, options.registry);
-  const journal = createJournal(log);
-  openHealths(healths, bundle.there, { journal, metrics });
+  const expertLog = createExpertLog(log);
+  openHealths(healths, bundle.there, { expertLog, metrics });
   const health = (expert: string) => healths.get(expert) as ExpertHealth;
   const dependencies = {
     admission,
@@ -152,12 +152,12 @@ function wire(
       secondChoice: config.ASK_SECOND_CHOICE,
       hedges: (options.hedges ?? !near) ? createHedgeBudget() : createHedgeBudget(0),
       arrivals,
-      journal,
+      expertLog,
       metrics,
       sheds: (deadline) => admission.sheds(deadline.milliseconds),
     }),
     health,
-    pace,
+    backlog,
     cache: createCache(config.ASK_CACHE_BYTES, config.ASK_CACHE_TTL_S),
     directory,
     metrics,

@@ -6,9 +6,9 @@ import type { Inference } from '../../shared/inference/job.ts';
 import { findMistake } from '../../shared/inference/match-inputs.ts';
 import type { ExpertMetrics } from '../../shared/observe/expert-metrics.ts';
 import { inSpan, SpanKind } from '../../shared/observe/telemetry.ts';
+import type { Backlog } from '../../shared/request/backlog.ts';
 import { Deadline, elapsed, unlessAborted } from '../../shared/request/deadline.ts';
 import { AppError, toAppError } from '../../shared/request/errors.ts';
-import type { Pace } from '../../shared/request/pace.ts';
 import type { Body } from '../../shared/wire/body.ts';
 import { decodeCancel, decodeRequest, encodeReply } from '../../shared/wire/expert-protocol.ts';
 import type { Message } from '../../shared/wire/message.ts';
@@ -26,7 +26,7 @@ export interface HandlerOptions {
   decode(bytes: Uint8Array, rule: PictureRule, deadline: Deadline): Promise<Pixels>;
   infer(inputs: Tensors, deadline: Deadline): Promise<Inference>;
   /** Of all experts of this process together. */
-  pace: Pace;
+  backlog: Backlog;
   /** What kind of bus the requests come from. */
   system: Bus['kind'];
   metrics: ExpertMetrics;
@@ -41,7 +41,7 @@ export interface Handler {
 
 /** The requests to one expert. */
 export function createHandler(options: HandlerOptions): Handler {
-  const { expert, decode, infer, pace, system, metrics } = options;
+  const { expert, decode, infer, backlog, system, metrics } = options;
   const input = pictureInput(expert.model);
   const working = new Map<string, AbortController>();
 
@@ -54,15 +54,15 @@ export function createHandler(options: HandlerOptions): Handler {
     }
     check(expert, body);
     if (deadlineMs <= 0) throw new AppError('deadline-exceeded', 'the deadline had passed on arrival');
-    if (pace.waitMs > deadlineMs) {
-      const backlog = `about ${Math.ceil(pace.waitMs)} ms of work are waiting`;
-      throw new AppError('overloaded', `${backlog}, ${deadlineMs} ms are left`);
+    if (backlog.waitMs > deadlineMs) {
+      const waiting = `about ${Math.ceil(backlog.waitMs)} ms of work are waiting`;
+      throw new AppError('overloaded', `${waiting}, ${deadlineMs} ms are left`);
     }
     const wanted = new AbortController();
     if (requestId !== '') working.set(requestId, wanted);
     using _ = { [Symbol.dispose]: () => working.delete(requestId) };
     using deadline = new Deadline(deadlineMs, wanted.signal);
-    using work = pace.begin();
+    using work = backlog.begin();
     const { outputs, queueMs, runMs } = await infer(await toInputs(body, deadline), deadline);
     work.done();
     metrics.duration.observe({ expert: expert.id, stage: 'queue' }, queueMs / 1000);

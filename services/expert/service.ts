@@ -10,10 +10,10 @@ import type { InferencePool } from '../../shared/inference/pool.ts';
 import { toRunnable } from '../../shared/inference/runnable.ts';
 import { createExpertMetrics, type ExpertMetrics } from '../../shared/observe/expert-metrics.ts';
 import type { Log } from '../../shared/observe/log.ts';
-import { sparing } from '../../shared/observe/sparing.ts';
+import { rateLimited } from '../../shared/observe/rate-limited-log.ts';
+import { createBacklog } from '../../shared/request/backlog.ts';
 import { elapsed } from '../../shared/request/deadline.ts';
 import { toAppError } from '../../shared/request/errors.ts';
-import { createPace } from '../../shared/request/pace.ts';
 import { batchOf, type Config } from '../../shared/settings/settings.ts';
 import { cancelSubject, classifySubject, EXPERT_QUEUE } from '../../shared/wire/expert-protocol.ts';
 import { announce, type ExpertStats } from './discovery.ts';
@@ -58,8 +58,8 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
   const ids = experts.map(({ id }) => id);
   const metrics = dependencies.metrics ?? createExpertMetrics(ids);
   metrics.askInFlight(() => responder.inFlight);
-  const say = sparing(log);
-  const pace = createPace(config.ASK_WORKERS, batch);
+  const say = rateLimited(log);
+  const backlog = createBacklog(config.ASK_WORKERS, batch);
   const decode = createDecoder(config.ASK_MAX_PIXELS);
   const cancellations: Subscription[] = [];
   const announcements = experts.map((expert, i) => {
@@ -68,7 +68,7 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
       expert,
       decode,
       infer: (inputs, deadline) => pool.run(model, inputs, { batch, deadline }),
-      pace,
+      backlog,
       system: bus.kind,
       metrics,
     });

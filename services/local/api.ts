@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { PictureRule } from '../../shared/bundle/model.ts';
+import { createBacklog } from '../../shared/request/backlog.ts';
 import type { Deadline } from '../../shared/request/deadline.ts';
-import { createPace } from '../../shared/request/pace.ts';
 import type { Pixels } from '../../shared/wire/picture.ts';
 import { createAnswerSchema } from '../edge/answer.ts';
 import type { EdgeService } from '../edge/service.ts';
@@ -33,7 +33,7 @@ export interface Question {
 export async function runStrategy({ dependencies }: EdgeService, name: string, question: Question): Promise<Outcome> {
   const { strategies, here, there, decode } = dependencies;
   const strategy = strategies.get(name) as PreparedStrategy;
-  using work = createPace(1).begin();
+  using work = createBacklog(1).begin();
   const view = (rule: PictureRule) => decode(question.picture ?? question.pixels, rule, question.deadline);
   return strategy.run(here, there, { ...question, view, query: strategy.settle({}), work });
 }

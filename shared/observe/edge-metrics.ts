@@ -1,14 +1,14 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { errorCodes } from '../request/errors.ts';
 import { damages } from '../wire/damage.ts';
-import { begin, createRegistry, pairs, seconds } from './registry.ts';
+import { createRegistry, pairs, seconds, startAtZero } from './registry.ts';
 
 const shares = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
 
 const degradations = ['timeout', 'no-expert', 'overloaded', 'expert-error', 'circuit-open'];
 
 /** Why an expert's answer did not come, beyond what it says itself. */
-const silences = [
+const failureReasons = [
   ...['no-responders', 'disconnected', 'timeout', 'too-large', 'unreadable'],
   ...['absent', 'circuit-open', 'no-time', 'not-packed', 'shed'],
 ];
@@ -47,7 +47,7 @@ export function createEdgeMetrics(state: EdgeState, registry = createRegistry())
       },
     }),
   };
-  beginAll(metrics, state);
+  startAllAtZero(metrics, state);
   return metrics;
 }
 
@@ -86,7 +86,7 @@ function createAnswerMetrics(registers: Registry[], { holders }: EdgeState) {
       labelNames: ['key', 'outcome'],
       registers,
       collect() {
-        begin(this, pairs('key', holders(), 'outcome', ['accepted', 'rate-limited'])); // their file may change
+        startAtZero(this, pairs('key', holders(), 'outcome', ['accepted', 'rate-limited'])); // their file may change
       },
     }),
     duration: new Histogram({
@@ -153,34 +153,34 @@ function createEscalationMetrics(registers: Registry[], { circuits }: EdgeState)
   };
 }
 
-function beginAll(metrics: EdgeMetrics, { strategies, labels, experts }: EdgeState): void {
+function startAllAtZero(metrics: EdgeMetrics, { strategies, labels, experts }: EdgeState): void {
   const routes = [
     ...degradations.map((degraded) => ({ route: 'edge', degraded })),
     { route: 'edge', degraded: 'no' },
     { route: 'expert', degraded: 'no' },
   ];
-  begin(
+  startAtZero(
     metrics.answers,
     strategies.flatMap((strategy) => routes.map((route) => ({ strategy, ...route }))),
   );
-  begin(
+  startAtZero(
     metrics.byLabel,
     labels.map((label) => ({ label })),
   );
-  begin(
+  startAtZero(
     metrics.errors,
     errorCodes.map((code) => ({ code })),
   );
-  begin(metrics.escalations, pairs('expert', experts, 'outcome', ['answered', 'cancelled', ...degradations]));
-  begin(
+  startAtZero(metrics.escalations, pairs('expert', experts, 'outcome', ['answered', 'cancelled', ...degradations]));
+  startAtZero(
     metrics.failures,
-    [...silences, ...errorCodes].map((reason) => ({ reason })),
+    [...failureReasons, ...errorCodes].map((reason) => ({ reason })),
   );
-  begin(metrics.openings, pairs('expert', experts, 'reason', ['timeout', 'no-expert', 'expert-error']));
+  startAtZero(metrics.openings, pairs('expert', experts, 'reason', ['timeout', 'no-expert', 'expert-error']));
   const probed = ['answered', ...degradations.filter((reason) => reason !== 'circuit-open')];
-  begin(metrics.probes, pairs('expert', experts, 'outcome', probed));
-  begin(metrics.damaged, pairs('reason', [...damages], 'outcome', ['answered', 'refused']));
-  begin(metrics.cache, [{ result: 'hit' }, { result: 'miss' }]);
+  startAtZero(metrics.probes, pairs('expert', experts, 'outcome', probed));
+  startAtZero(metrics.damaged, pairs('reason', [...damages], 'outcome', ['answered', 'refused']));
+  startAtZero(metrics.cache, [{ result: 'hit' }, { result: 'miss' }]);
   for (const route of ['edge', 'expert']) {
     metrics.duration.zero({ route });
     metrics.confidence.zero({ route });

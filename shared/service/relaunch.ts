@@ -1,4 +1,4 @@
-import { frugalEnvironment } from '../settings/relaunch.ts';
+import { relaunchEnvironment } from '../settings/relaunch.ts';
 
 /**
  * Imported by a service's main.ts, alone, for its effect: memory that decoding gave back goes to the system, V8
@@ -15,7 +15,7 @@ const V8_LIMITS = [
   '--heap-growing-percent=200', // the old generation may reach three times what lives
 ];
 
-const environment = frugalEnvironment();
+const environment = relaunchEnvironment();
 if (environment && process.platform === 'linux') {
   const { execPath, execArgv, argv } = process;
   process.execve?.(execPath, [execPath, ...execArgv, ...V8_LIMITS, ...argv.slice(1)], environment);

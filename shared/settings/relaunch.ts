@@ -8,7 +8,7 @@ const COMPILED = fileURLToPath(new URL('../.cache/compile', import.meta.url));
  * compiled from one start to the next (where that cannot be written it does without, and says nothing); undefined if
  * there is a limit already. Apart from the other settings, since it is read before anything is loaded that takes time.
  */
-export function frugalEnvironment(env: Record<string, string | undefined> = process.env) {
+export function relaunchEnvironment(env: Record<string, string | undefined> = process.env) {
   if (env.MALLOC_TRIM_THRESHOLD_) return undefined;
   return { NODE_COMPILE_CACHE: COMPILED, ...env, MALLOC_TRIM_THRESHOLD_: String(MEGABYTE) };
 }

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { describeSettings, helpText } from '../../shared/settings/help.ts';
-import { frugalEnvironment } from '../../shared/settings/relaunch.ts';
+import { relaunchEnvironment } from '../../shared/settings/relaunch.ts';
 import { batchOf, readConfig, wantsTraces } from '../../shared/settings/settings.ts';
 
 test('everything has a default', () => {
@@ -105,9 +105,9 @@ test.each([
 
 test('a limit on freed memory is added to the environment, unless there is one', () => {
   const environment = { PORT: '1', NODE_COMPILE_CACHE: '/elsewhere' };
-  expect(frugalEnvironment(environment)).toEqual({ ...environment, MALLOC_TRIM_THRESHOLD_: '1048576' });
-  expect(frugalEnvironment({})?.NODE_COMPILE_CACHE).toMatch(/\.cache.compile$/);
-  expect(frugalEnvironment({ MALLOC_TRIM_THRESHOLD_: '5' })).toBe(undefined);
+  expect(relaunchEnvironment(environment)).toEqual({ ...environment, MALLOC_TRIM_THRESHOLD_: '1048576' });
+  expect(relaunchEnvironment({})?.NODE_COMPILE_CACHE).toMatch(/\.cache.compile$/);
+  expect(relaunchEnvironment({ MALLOC_TRIM_THRESHOLD_: '5' })).toBe(undefined);
 });
 
 test.each([

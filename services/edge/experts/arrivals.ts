@@ -44,7 +44,7 @@ export function watchArrivals({ bus, directory, experts, graceMs, log }: Arrival
   async function watch(): Promise<void> {
     until = performance.now() + graceMs;
     while ([...missing.keys()].some(expects)) {
-      const there = (await directory.look()).filter(({ expert, digest }) => missing.get(expert) === digest);
+      const there = (await directory.list()).filter(({ expert, digest }) => missing.get(expert) === digest);
       for (const { expert } of there) missing.delete(expert);
       if (there.length > 0) tell();
       await sleep(PAUSE_MS, undefined, { ref: false });

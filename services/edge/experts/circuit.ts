@@ -37,7 +37,7 @@ export interface ExpertHealth {
 const FAILURES = 3; // in a row
 const FORGOTTEN_MS = 5000;
 const PROBE_MS = 250; // until the first probe; doubled after each that is not answered
-const PROBE_MOST_MS = 1000;
+const PROBE_MAX_MS = 1000;
 const LATE_MARGIN = 1.2; // one that answered late may take so much longer the next time
 
 /** Of a picture that cannot be taken, the expert is not to blame; so many in a row count as one failure. */
@@ -118,7 +118,7 @@ class Circuit implements ExpertHealth {
     const { degraded } = answer;
     if (degraded === null || degraded === 'overloaded') this.#open(answer);
     else if (degraded === 'no-expert') this.#shutFor(degraded, PROBE_MS, answer);
-    else this.#shutFor('circuit-open', Math.min(PROBE_MOST_MS, 2 * (this.#shut?.pauseMs ?? PROBE_MS)), answer);
+    else this.#shutFor('circuit-open', Math.min(PROBE_MAX_MS, 2 * (this.#shut?.pauseMs ?? PROBE_MS)), answer);
   }
 
   get p95Ms(): number | undefined {

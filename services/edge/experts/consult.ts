@@ -31,7 +31,7 @@ export async function consult(
   const unasked = (degraded: Degraded, reason: string, detail?: string): Consultation => {
     const why = { degraded, reason, ...(detail !== undefined && { detail }) };
     const consultation: Consultation = { expert, reply: null, ...why, bytesSent: 0, roundTripMs: 0 };
-    if (!stillToCome(consultation, context)) count(consultation, context);
+    if (!mayStillArrive(consultation, context)) report(consultation, context);
     return consultation;
   };
   if (!context.bus.connected) return unasked('no-expert', 'disconnected');
@@ -45,9 +45,9 @@ export async function consult(
   const asked = question(expert, payload, context, request, request.requestId);
   const answer = await askExpert(context.bus, { ...asked, timeoutMs, signal, tries: TRIES });
   const consultation: Consultation = { ...answer, expert };
-  if (stillToCome(consultation, context)) return consultation;
+  if (mayStillArrive(consultation, context)) return consultation;
   if (signal.aborted) context.metrics.escalations.inc({ expert, outcome: 'cancelled' });
-  else count(consultation, context);
+  else report(consultation, context);
   // Whoever waits for an expert waits for the packing, too. A connection lost says nothing about the expert.
   if (!signal.aborted && context.bus.connected) health.record({ ...answer, roundTripMs: elapsed(begun) }, timeoutMs);
   context.metrics.bytesSent.inc(answer.bytesSent);
@@ -56,19 +56,19 @@ export async function consult(
 }
 
 /** Nobody with this model is there yet: the question will be asked again, and says nothing of the expert. */
-export function stillToCome({ expert, ...answer }: Consultation, { arrivals }: ExpertsContext): boolean {
+export function mayStillArrive({ expert, ...answer }: Consultation, { arrivals }: ExpertsContext): boolean {
   if (answer.degraded === null) return false;
   return (answer.degraded === 'no-expert' || answer.reason === 'other-model') && arrivals.expects(expert);
 }
 
 /** What came of a question to an expert, for metrics and log. */
-export function count(consultation: Consultation, { metrics, journal }: ExpertsContext): void {
+export function report(consultation: Consultation, { metrics, expertLog }: ExpertsContext): void {
   const { expert, degraded } = consultation;
   metrics.escalations.inc({ expert, outcome: degraded ?? 'answered' });
   if (degraded === null) return;
   const { reason = degraded, detail } = consultation;
   metrics.failures.inc({ reason });
-  if (detail !== undefined) journal.failed(expert, reason, detail); // otherwise it is no news
+  if (detail !== undefined) expertLog.failed(expert, reason, detail); // otherwise it is no news
 }
 
 /** Its answer is thrown away: it tells whether the expert answers again. */

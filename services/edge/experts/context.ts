@@ -4,8 +4,8 @@ import type { EdgeMetrics } from '../../../shared/observe/edge-metrics.ts';
 import type { Deadline } from '../../../shared/request/deadline.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { ExpertHealth } from './circuit.ts';
+import type { ExpertLog } from './expert-log.ts';
 import type { HedgeBudget } from './hedge-budget.ts';
-import type { Journal } from './journal.ts';
 
 /** What asking others needs. */
 export interface ExpertsContext {
@@ -20,7 +20,7 @@ export interface ExpertsContext {
   hedges: HedgeBudget;
   /** Who starts beside this edge and is waited for. */
   arrivals: Arrivals;
-  journal: Journal;
+  expertLog: ExpertLog;
   metrics: EdgeMetrics;
   /** This device has too much to do already: whoever would ask an expert answers by himself. */
   sheds(deadline: Deadline): boolean;

@@ -12,7 +12,7 @@ export interface Instance {
 }
 
 export interface Directory {
-  look(): Promise<Instance[]>;
+  list(): Promise<Instance[]>;
 }
 
 /** Asks who is there (ADR-32 ping). Concurrent callers share one question. No bus: nobody. */
@@ -28,7 +28,7 @@ export function createDirectory(bus: Bus): Directory {
   }
 
   return {
-    look() {
+    list() {
       asking ??= ask().finally(() => {
         asking = undefined;
       });

@@ -2,9 +2,9 @@ import type { Encoding } from '../../../shared/bundle/cascade.ts';
 import type { Pixels } from '../../../shared/wire/picture.ts';
 import type { Tensors } from '../../../shared/wire/tensor.ts';
 import type { Degraded } from './ask.ts';
-import { type Consultation, consult, count, RESERVE_MS, stillToCome } from './consult.ts';
+import { type Consultation, consult, mayStillArrive, RESERVE_MS, report } from './consult.ts';
 import type { ExpertsContext } from './context.ts';
-import { askEither } from './hedge.ts';
+import { askHedged } from './hedge.ts';
 import { createParcel, type Parcel } from './parcel.ts';
 import { choosePayload, choosePixels } from './payload.ts';
 import type { RequestContext } from './request-context.ts';
@@ -50,13 +50,13 @@ export interface Experts {
 const DONE = new Error('answered'); // made once: an abort without a reason makes one each time, with its stack
 
 export function createExperts(context: ExpertsContext): Experts {
-  const { journal, metrics } = context;
+  const { expertLog, metrics } = context;
   const pack = context.near ? choosePixels : choosePayload;
 
   function shed(model: string): Asked {
     metrics.escalations.inc({ expert: model, outcome: 'overloaded' });
     metrics.failures.inc({ reason: 'shed' });
-    journal.escalated('shed');
+    expertLog.escalated('shed');
     return { outputs: null, answeredBy: null, degraded: 'overloaded', hops: [] };
   }
 
@@ -77,14 +77,14 @@ export function createExperts(context: ExpertsContext): Experts {
     const askBest = () => {
       if (second === undefined) return ask(first);
       const slowMs = context.health(first).p95Ms;
-      return askEither({ first: () => ask(first), second: () => ask(second), slowMs, budget: context.hedges });
+      return askHedged({ first: () => ask(first), second: () => ask(second), slowMs, budget: context.hedges });
     };
     let decisive = await askBest();
-    while (stillToCome(decisive, context)) {
+    while (mayStillArrive(decisive, context)) {
       const names = choices.filter((name) => name !== undefined);
       const come = await context.arrivals.wait(names, request.deadline.left - RESERVE_MS, signal);
       if (!come) {
-        if (!request.caller.aborted) count(decisive, context);
+        if (!request.caller.aborted) report(decisive, context);
         break;
       }
       decisive = await askBest();
@@ -111,7 +111,7 @@ export function createExperts(context: ExpertsContext): Experts {
       const all = await Promise.all(asked);
       request.caller.throwIfAborted();
       const { reply, degraded } = decisive;
-      journal.escalated(reply === null ? (decisive.reason ?? degraded) : null);
+      expertLog.escalated(reply === null ? (decisive.reason ?? degraded) : null);
       const others = all.filter((one) => one !== decisive && one.bytesSent > 0);
       const encoding = all.some(({ bytesSent }) => bytesSent > 0) ? ((await parcel.open())?.encoding ?? null) : null;
       const hops = [decisive, ...others].map(({ expert, bytesSent, roundTripMs, reply }) => ({

@@ -1,16 +1,16 @@
 import type { EdgeMetrics } from '../../../shared/observe/edge-metrics.ts';
 import { type CircuitChange, createExpertHealth, type ExpertHealth } from './circuit.ts';
-import type { Journal } from './journal.ts';
+import type { ExpertLog } from './expert-log.ts';
 
 /** Adds a circuit for each expert to `healths`; its changes go to the log and the metrics. */
 export function openHealths(
   healths: Map<string, ExpertHealth>,
   experts: string[],
-  { journal, metrics }: { journal: Journal; metrics: EdgeMetrics },
+  { expertLog, metrics }: { expertLog: ExpertLog; metrics: EdgeMetrics },
 ): void {
   for (const id of experts) {
     const changed = (change: CircuitChange) => {
-      journal.circuit(id, change);
+      expertLog.circuit(id, change);
       if (change.state !== 'closed') metrics.openings.inc({ expert: id, reason: change.degraded ?? 'timeout' });
     };
     healths.set(

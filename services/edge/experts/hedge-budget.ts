@@ -7,10 +7,10 @@ export interface HedgeBudget {
 }
 
 const SHARE = 0.1;
-const MOST = 10;
+const MAX = 10;
 
 /** `most`: questions that may be asked twice in a row; 0: none ever. */
-export function createHedgeBudget(most = MOST): HedgeBudget {
+export function createHedgeBudget(most = MAX): HedgeBudget {
   let saved = most;
   return {
     earn() {

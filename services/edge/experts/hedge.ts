@@ -1,7 +1,7 @@
 import type { Consultation } from './consult.ts';
 import type { HedgeBudget } from './hedge-budget.ts';
 
-export interface TwoChoices {
+export interface HedgedChoices {
   first(): Promise<Consultation>;
   second(): Promise<Consultation>;
   /** Milliseconds after which the first counts as slow; undefined: never. */
@@ -14,7 +14,7 @@ export interface TwoChoices {
  * Resolves with the first choice's failure if neither answers. The caller ends the other question. Rejects as the
  * questions do. After "The Tail at Scale" (Dean and Barroso, 2013).
  */
-export async function askEither({ first, second, slowMs, budget }: TwoChoices): Promise<Consultation> {
+export async function askHedged({ first, second, slowMs, budget }: HedgedChoices): Promise<Consultation> {
   budget.earn();
   const one = first();
   let early = await orSlow(one, slowMs);

@@ -2,7 +2,7 @@ const SAMPLES = 64;
 const ENOUGH = 20;
 const PATIENCE_MS = 1000; // a caller who waits this long has waited long enough for any expert
 const UNKNOWN_MS = 250; // fair to an expert whose speed is not known yet
-const LEAST_MS = 100;
+const MIN_MS = 100;
 
 /** How long an expert's last answers took. */
 export class RoundTrips {
@@ -24,6 +24,6 @@ export class RoundTrips {
   /** Whether an expert that did not answer in `waitedMs` is to blame. It is not where the caller was in a hurry. */
   isFair(waitedMs: number): boolean {
     const usual = this.p95Ms;
-    return waitedMs >= (usual === undefined ? UNKNOWN_MS : Math.min(PATIENCE_MS, Math.max(LEAST_MS, 3 * usual)));
+    return waitedMs >= (usual === undefined ? UNKNOWN_MS : Math.min(PATIENCE_MS, Math.max(MIN_MS, 3 * usual)));
   }
 }

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { EdgeMetrics } from '../../../shared/observe/edge-metrics.ts';
 import type { Log } from '../../../shared/observe/log.ts';
-import { sparing } from '../../../shared/observe/sparing.ts';
+import { rateLimited } from '../../../shared/observe/rate-limited-log.ts';
 import { AppError, type ErrorCode, toAppError } from '../../../shared/request/errors.ts';
 import { CODINGS } from './body/receive.ts';
 
@@ -31,7 +31,7 @@ const PROBLEM = 'application/problem+json; charset=utf-8';
 
 /** Answers an error as `application/problem+json` (RFC 9457) and counts it. */
 export function createErrorHandler(metrics: EdgeMetrics, log: Log) {
-  const say = sparing(log);
+  const say = rateLimited(log);
   return (thrown: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const error = translate(thrown, request.raw);
     metrics.errors.inc({ code: error.code });

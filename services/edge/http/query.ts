@@ -3,12 +3,12 @@ import { decimal } from '../../../shared/settings/decimal.ts';
 import type { PreparedStrategy } from '../strategies/prepare.ts';
 
 /** The longest deadline that can be asked for, in milliseconds. */
-export const MOST_MS = 600_000;
+export const MAX_MS = 600_000;
 
 /** Parameters that every strategy heeds. */
 const common = (names: [string, ...string[]]) => ({
   topK: decimal(z.number().int().min(1).max(1000)).default(5).describe('how many labels to return'),
-  deadlineMs: decimal(z.number().int().min(1).max(MOST_MS)).optional().describe('time for the answer'),
+  deadlineMs: decimal(z.number().int().min(1).max(MAX_MS)).optional().describe('time for the answer'),
   explain: z
     .preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean())
     .default(false)

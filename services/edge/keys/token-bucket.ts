@@ -7,7 +7,7 @@ interface Bucket {
  * Counts requests by name. `limit` a second may come, and up to as many at once (at least one). `clock` in
  * milliseconds.
  */
-export function createRates(clock: () => number = () => performance.now()) {
+export function createTokenBuckets(clock: () => number = () => performance.now()) {
   const buckets = new Map<string, Bucket>();
   /** Takes one request in and returns 0, or returns the milliseconds until there is room for one. */
   return function take(name: string, limit: number): number {

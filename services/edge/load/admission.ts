@@ -1,5 +1,5 @@
+import type { Backlog } from '../../../shared/request/backlog.ts';
 import { AppError } from '../../../shared/request/errors.ts';
-import type { Pace } from '../../../shared/request/pace.ts';
 
 /** Decides who is let in, by count and by age, and whose escalation is given up for that. */
 export interface Admission {
@@ -23,12 +23,12 @@ const SHED_COUNT = 0.75;
 const NEARLY = 0.6;
 const NEARLY_COUNT = 0.9;
 
-/** `limit` bounds the number of requests, `pace` tells how long their own device needs for those before. */
-export function createAdmission(limit: number, pace: Pace): Admission {
+/** `limit` bounds the number of requests, `backlog` tells how long their own device needs for those before. */
+export function createAdmission(limit: number, backlog: Backlog): Admission {
   let count = 0;
 
   function check(deadlineMs: number): void {
-    const { waitMs } = pace;
+    const { waitMs } = backlog;
     const retryAfterMs = Math.max(1000, waitMs);
     if (count >= limit) {
       throw new AppError('overloaded', `${limit} requests are being answered already`, { retryAfterMs });
@@ -49,10 +49,10 @@ export function createAdmission(limit: number, pace: Pace): Admission {
       count -= 1;
     },
     sheds(deadlineMs) {
-      return count > Math.max(1, SHED_COUNT * limit) || pace.waitMs > SHED * deadlineMs;
+      return count > Math.max(1, SHED_COUNT * limit) || backlog.waitMs > SHED * deadlineMs;
     },
     nearlyFull(deadlineMs) {
-      return count > Math.max(1, NEARLY_COUNT * limit) || pace.waitMs > NEARLY * deadlineMs;
+      return count > Math.max(1, NEARLY_COUNT * limit) || backlog.waitMs > NEARLY * deadlineMs;
     },
   };
 }

@@ -7,20 +7,20 @@ import { codingsOf, kindOf, TEXT_COPIES } from './body-kind.ts';
 export interface Reception {
   /**
    * Takes a request whose headers have arrived; its body must have come and be weighed within `withinMs`. When there
-   * are too many bytes, those give way that come too slowly, the oldest first, and when there are too many, any; `drop`
+   * are too many bytes, those give way that come too slowly, the oldest first, and when there are too many, any; `evict`
    * ends one. Throws AppError `overloaded` if not even that makes room.
    */
-  take(request: IncomingMessage, withinMs: number, drop: (why: AppError) => void): Guest;
+  admit(request: IncomingMessage, withinMs: number, evict: (why: AppError) => void): Place;
 }
 
-export interface Guest {
+export interface Place {
   /**
    * The body turns out to need so many bytes: until it is weighed, it counts as announced, or once as the largest, or
    * as more times as large as what is compressed usually is. Throws AppError `overloaded` if there is no room.
    */
   claim(bytes: number): void;
   /** The body has been read, and so many bytes are kept of it. */
-  weigh(bytes: number): void;
+  resize(bytes: number): void;
   /** The request is over. */
   leave(): void;
 }
@@ -45,7 +45,7 @@ interface Arriving {
   bytes: number;
   /** It does not come as fast as a body must that is to keep its place. */
   slow(): boolean;
-  drop(why: AppError): void;
+  evict(why: AppError): void;
 }
 
 export function createReception(limits: ReceptionLimits, now: () => number = () => performance.now()): Reception {
@@ -58,62 +58,62 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
     const tooMany = () => arriving.size + places > limits.count;
     const tooMuch = () => bytes + needed > limits.bytes;
     if (!tooMany() && !tooMuch()) return;
-    const slow = [...arriving].filter((guest) => guest.slow());
-    const movable = slow.reduce((sum, guest) => sum + guest.bytes, 0);
+    const slow = [...arriving].filter((place) => place.slow());
+    const movable = slow.reduce((sum, place) => sum + place.bytes, 0);
     if (tooMuch() && bytes - movable + needed > limits.bytes) {
       throw new AppError('overloaded', `${bytes} bytes of pictures are here or on their way already`);
     }
-    for (const oldest of slow) if (tooMany() || tooMuch()) oldest.drop(new AppError('request-timeout', GAVE_WAY));
-    for (const oldest of arriving) if (tooMany()) oldest.drop(new AppError('request-timeout', GAVE_WAY));
+    for (const oldest of slow) if (tooMany() || tooMuch()) oldest.evict(new AppError('request-timeout', GAVE_WAY));
+    for (const oldest of arriving) if (tooMany()) oldest.evict(new AppError('request-timeout', GAVE_WAY));
   }
 
   return {
-    take(request, withinMs, drop) {
+    admit(request, withinMs, evict) {
       const { socket } = request;
       const { announced, held } = announce(request, limits.bodyBytes);
       const begun = now();
       const before = (earlier.get(socket) ?? 0) + headBytes(request);
-      const guest: Arriving = {
+      const place: Arriving = {
         slow() {
           const age = now() - begun;
           return age > limits.fairMs || (socket.bytesRead - before) * limits.fairMs < announced * age;
         },
         bytes: held,
-        drop(why) {
+        evict(why) {
           leave();
-          drop(why);
+          evict(why);
         },
       };
-      makeRoom(guest.bytes, 1);
-      bytes += guest.bytes;
-      arriving.add(guest);
+      makeRoom(place.bytes, 1);
+      bytes += place.bytes;
+      arriving.add(place);
       let over = false;
-      const settle = limitArrival(withinMs, (why) => guest.drop(why));
+      const settle = limitArrival(withinMs, (why) => place.evict(why));
       const arrived = () => {
-        if (arriving.delete(guest)) earlier.set(socket, socket.bytesRead);
+        if (arriving.delete(place)) earlier.set(socket, socket.bytesRead);
       };
       const leave = () => {
         settle();
         arrived();
         if (over) return;
         over = true;
-        bytes -= guest.bytes;
+        bytes -= place.bytes;
       };
-      const weigh = (actual: number) => {
+      const resize = (actual: number) => {
         settle();
         if (over) return;
-        bytes += actual - guest.bytes;
-        guest.bytes = actual;
+        bytes += actual - place.bytes;
+        place.bytes = actual;
       };
       const claim = (needed: number) => {
-        if (over || needed <= guest.bytes) return;
-        makeRoom(needed - guest.bytes, 0);
+        if (over || needed <= place.bytes) return;
+        makeRoom(needed - place.bytes, 0);
         if (over) return; // it had to give way itself
-        bytes += needed - guest.bytes;
-        guest.bytes = needed;
+        bytes += needed - place.bytes;
+        place.bytes = needed;
       };
       request.once('end', arrived);
-      return { claim, weigh, leave };
+      return { claim, resize, leave };
     },
   };
 }
@@ -127,15 +127,15 @@ function announce(request: IncomingMessage, most: number): { announced: number; 
   return { announced, held: copies * Math.min(most, times * announced) };
 }
 
-/** Calls `drop` unless the function that it returns, which ends the wait, is called within `withinMs`. */
-function limitArrival(withinMs: number, drop: (why: AppError) => void): () => void {
+/** Calls `evict` unless the function that it returns, which ends the wait, is called within `withinMs`. */
+function limitArrival(withinMs: number, evict: (why: AppError) => void): () => void {
   let settled = false;
   const late = `the request had not arrived, or been unpacked, after ${withinMs} ms, its deadline`;
   const advice = 'send it faster, or with a longer deadlineMs';
   // What lies unread because this process was busy has arrived: it is read before the check phase of the event loop.
   const overdue = () =>
     setImmediate(() => {
-      if (!settled) drop(new AppError('request-timeout', `${late}: ${advice}`));
+      if (!settled) evict(new AppError('request-timeout', `${late}: ${advice}`));
     });
   const timer = setTimeout(overdue, withinMs);
   return () => {

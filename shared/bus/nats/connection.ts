@@ -1,6 +1,6 @@
 import { connect, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import type { Log } from '../../observe/log.ts';
-import { type Say, sparing } from '../../observe/sparing.ts';
+import { type RateLimitedLog, rateLimited } from '../../observe/rate-limited-log.ts';
 import type { Message } from '../../wire/message.ts';
 import { type Bus, BusError } from '../bus.ts';
 import type { NatsAccess } from './access.ts';
@@ -59,10 +59,10 @@ export function connectNats(options: NatsOptions): Bus {
 
 /** The connection, made and followed until it is closed. */
 class NatsLink {
-  readonly say: Say;
+  readonly say: RateLimitedLog;
   readonly subscriptions: NatsSubscriptions;
   readonly #options: NatsOptions;
-  readonly #tell: Say;
+  readonly #tell: RateLimitedLog;
   readonly #opened = Promise.withResolvers<void>();
   #connection: NatsConnection | undefined;
   #inbox: NatsInbox | undefined;
@@ -72,8 +72,8 @@ class NatsLink {
   constructor(options: NatsOptions) {
     const { log } = options;
     this.#options = options;
-    this.say = sparing(log);
-    this.#tell = sparing(log, { atOnce: 10 });
+    this.say = rateLimited(log);
+    this.#tell = rateLimited(log, { atOnce: 10 });
     this.subscriptions = new NatsSubscriptions(log);
     this.#run().catch((error) => log.error({ err: error }, 'NATS connection given up'));
   }

@@ -8,7 +8,7 @@ import { mendJpeg } from './jpeg-mend.ts';
 import { examineScan } from './jpeg-scan.ts';
 
 /** A file up to this size is examined whatever the decoder says; going through a larger one takes a core too long. */
-const MOST_EXAMINED = 8 * 1024 * 1024;
+const MAX_EXAMINED = 8 * 1024 * 1024;
 const BLOCK = 8; // pixels, of which a shrunk JPEG has one
 const ARITHMETIC = 0xc9;
 
@@ -22,7 +22,7 @@ export async function decodeJpeg(file: Buffer, rule: InputRule): Promise<Pixels 
     throw new AppError('unsupported-media-type', `${name} is not taken; send a baseline or progressive JPEG, or a PNG`);
   }
   const isCounted = isOneScan(header) && header.marker !== ARITHMETIC;
-  if (isCounted && file.length <= MOST_EXAMINED) return readExamined(file, rule, header);
+  if (isCounted && file.length <= MAX_EXAMINED) return readExamined(file, rule, header);
   // libvips fails at the first thing that it would warn of.
   const whole = await read(file, rule, 'warning', header).catch(() => undefined);
   if (whole) return whole;

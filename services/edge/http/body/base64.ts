@@ -12,7 +12,7 @@ for (const [character, value] of [
 }
 
 /** Of a `data:` URL, all before its comma is sought in so many characters. */
-const MOST_HEAD = 1000;
+const MAX_HEAD = 1000;
 const DATA = /^data:(?:[^",]|"(?:[^"\\]|\\.)*")*,/i;
 
 /**
@@ -42,7 +42,7 @@ export function explainBase64(text: string): string {
 /** The base64 of a `data:` URL (RFC 2397), or what is no such URL; undefined for a URL that has none. */
 function contentOf(text: string): string | undefined {
   const begin = Math.max(0, text.search(/\S/));
-  const head = text.slice(begin, begin + MOST_HEAD);
+  const head = text.slice(begin, begin + MAX_HEAD);
   if (!/^data:/i.test(head)) return text.slice(begin);
   const [url] = DATA.exec(head) ?? [''];
   if (!/;\s*base64\s*[;,]/i.test(url.replace(/"(?:[^"\\]|\\.)*"/g, ''))) return undefined;

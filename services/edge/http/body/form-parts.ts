@@ -3,7 +3,7 @@ import { AppError } from '../../../../shared/request/errors.ts';
 import { ENOUGH_BYTES, refuseOthers } from '../../../../shared/wire/media-type.ts';
 
 const PICTURES = ['image', 'file'];
-const MOST_OPTION = 1000;
+const MAX_OPTION = 1000;
 
 interface PartsOptions {
   /** The most bytes that the picture may have. */
@@ -85,7 +85,7 @@ export class Parts {
     part.setEncoding('utf8');
     part.on('data', (text: string) => {
       fields[name] += text;
-      if ((fields[name]?.length ?? 0) > MOST_OPTION)
+      if ((fields[name]?.length ?? 0) > MAX_OPTION)
         fail(new AppError('invalid-parameter', `the field '${name}' is too long`));
     });
   }

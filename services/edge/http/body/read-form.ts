@@ -8,10 +8,10 @@ import { Parts, unreadable } from './form-parts.ts';
 import { type Reader, receive } from './receive.ts';
 import type { Submission } from './submission.ts';
 
-const MOST_PARTS = 100;
-const MOST_HEADERS = 50;
+const MAX_PARTS = 100;
+const MAX_HEADERS = 50;
 /** Of all there is beside the picture: names, headers, boundaries, other fields. */
-const MOST_BESIDE = 65_536;
+const MAX_BESIDE = 65_536;
 
 /**
  * A form with one picture: the part `image` or `file`, a file or not, of any type, as bytes or as base64. Of the other
@@ -20,7 +20,7 @@ const MOST_BESIDE = 65_536;
  */
 export async function readForm(
   request: IncomingMessage,
-  { type, most, options, claim, signal }: Omit<Reader, 'take'> & { type: string; options: string[] },
+  { type, most, options, claim, signal }: Omit<Reader, 'onChunk'> & { type: string; options: string[] },
 ): Promise<Submission> {
   const failure = new AbortController();
   const fail = (error: AppError) => failure.abort(error);
@@ -28,7 +28,7 @@ export async function readForm(
   const parts = new Parts({ most, options, fail });
   form.on('file', (name: string | undefined, part: BusboyFileStream) => parts.read(name, part));
   form.on('partsLimit', () =>
-    fail(new AppError('invalid-body', `the form has more than ${MOST_PARTS} parts; send fewer`)),
+    fail(new AppError('invalid-body', `the form has more than ${MAX_PARTS} parts; send fewer`)),
   );
   form.on('error', (cause) => fail(unreadable(cause as Error)));
   const finished = new Promise<void>((resolve, reject) => {
@@ -36,7 +36,7 @@ export async function readForm(
     failure.signal.addEventListener('abort', () => reject(failure.signal.reason));
   });
   let begun = false;
-  const take = (chunk: Buffer) => {
+  const onChunk = (chunk: Buffer) => {
     if (!begun) requireForm(chunk);
     begun = true;
     form.write(chunk);
@@ -44,8 +44,8 @@ export async function readForm(
   // Both are awaited from here on: either may be the one to fail.
   await Promise.all([
     receive(request, {
-      most: most + MOST_BESIDE,
-      take,
+      most: most + MAX_BESIDE,
+      onChunk,
       claim,
       signal: AbortSignal.any([signal, failure.signal]),
     }).then(() => {
@@ -64,7 +64,7 @@ function openForm(type: string, most: number): InstanceType<typeof Busboy> {
       `'${type.slice(0, 40)}' is not taken: send the form as multipart/form-data`,
     );
   }
-  const limits = { fileSize: most, parts: MOST_PARTS, headerPairs: MOST_HEADERS };
+  const limits = { fileSize: most, parts: MAX_PARTS, headerPairs: MAX_HEADERS };
   try {
     const headers: BusboyHeaders = { 'content-type': type };
     return new Busboy({ headers, limits, isPartAFile: () => true });

@@ -8,7 +8,7 @@ import type { Submission } from './submission.ts';
 export type ParseJson = ReturnType<FastifyInstance['getDefaultJsonParser']>;
 
 /** Far more members and elements than a request needs. */
-const MOST_MARKS = 1000;
+const MAX_MARKS = 1000;
 const EXPECTED = 'the JSON must be {"image": "<base64>"}';
 
 /** `{"image": "<base64>"}`, and beside it what the query may say as well. */
@@ -39,7 +39,7 @@ function isElaborate(body: Buffer): boolean {
   for (const mark of '[{,') {
     for (let at = body.indexOf(mark); at >= 0; at = body.indexOf(mark, at + 1)) {
       count += 1;
-      if (count > MOST_MARKS) return true;
+      if (count > MAX_MARKS) return true;
     }
   }
   return false;

@@ -21,7 +21,7 @@ export interface Reader {
   /** The most bytes that the body may have, on its way and when its coding is undone. */
   most: number;
   /** Gets the body, chunk by chunk. What it throws ends the reading. */
-  take(chunk: Buffer): void;
+  onChunk(chunk: Buffer): void;
   /** Is told how many bytes a body that is unpacked has, before they are taken. What it throws ends the reading. */
   claim(bytes: number): void;
   /** Ends the reading, also of what has all come and is being unpacked, with its reason. */
@@ -33,7 +33,7 @@ export interface Reader {
  * `unsupported-encoding`, `payload-too-large` or `invalid-body`, with the request's own error, or with the signal's
  * reason. A body that is given up flows away: a caller that writes first and reads later must get to his answer.
  */
-export function receive(request: IncomingMessage, { most, take, claim, signal }: Reader): Promise<void> {
+export function receive(request: IncomingMessage, { most, onChunk, claim, signal }: Reader): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const tooLarge = () => new AppError('payload-too-large', `the body has more than ${most} bytes (ASK_MAX_BODY_BYTES)`);
   let decoder: Duplex | undefined;
@@ -63,7 +63,7 @@ export function receive(request: IncomingMessage, { most, take, claim, signal }:
     if (length > most) return void finish(tooLarge());
     try {
       if (decoder) claim(length);
-      take(chunk);
+      onChunk(chunk);
     } catch (error) {
       finish(error as Error);
     }
@@ -109,17 +109,17 @@ function codingOf(request: IncomingMessage): string | undefined {
 /** Reads a body into one buffer. `look` sees its first `enough` bytes, or all of a shorter one, once they are there. */
 export async function receiveAll(
   request: IncomingMessage,
-  { enough, look, ...rest }: Omit<Reader, 'take'> & { enough: number; look(beginning: Buffer): void },
+  { enough, look, ...rest }: Omit<Reader, 'onChunk'> & { enough: number; look(beginning: Buffer): void },
 ): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
-  const take = (chunk: Buffer) => {
+  const onChunk = (chunk: Buffer) => {
     const before = length;
     chunks.push(chunk);
     length += chunk.length;
     if (before < enough && length >= enough) look(Buffer.concat(chunks, enough));
   };
-  await receive(request, { ...rest, take });
+  await receive(request, { ...rest, onChunk });
   const body = Buffer.concat(chunks, length);
   if (length < enough) look(body);
   return body;

@@ -14,7 +14,7 @@ const waiting = [];
 let running = 0;
 
 /** Each file has its own result, to which alone its answer goes; the latest files stand on top. */
-function take(list) {
+function addFiles(list) {
   notice.textContent = '';
   const jobs = [...list].map((file) => ({ file, result: createResult(file.name) }));
   results.prepend(...jobs.map(({ result }) => result.article));
@@ -62,7 +62,7 @@ async function classifyFile(file, result) {
 }
 
 /** A link that a key guards: the browser would follow it without. */
-async function follow(event) {
+async function openLink(event) {
   if (access.hidden) return;
   event.preventDefault();
   const result = createResult(event.target.textContent);
@@ -92,14 +92,14 @@ function drop(event) {
   document.body.classList.remove('over');
   if (isForKey(event)) return;
   event.preventDefault();
-  if (event.dataTransfer.files.length > 0) take(event.dataTransfer.files);
+  if (event.dataTransfer.files.length > 0) addFiles(event.dataTransfer.files);
   else
     notice.textContent = 'What was dropped is text or a link, not a file. Save the picture first, then drop its file.';
 }
 
-for (const link of document.querySelectorAll('[data-guarded]')) link.addEventListener('click', follow);
+for (const link of document.querySelectorAll('[data-guarded]')) link.addEventListener('click', openLink);
 files.addEventListener('change', () => {
-  take(files.files);
+  addFiles(files.files);
   files.value = ''; // the same file may be chosen again
 });
 // Everywhere on the page: beside the field, the browser would show the file in the page's place.

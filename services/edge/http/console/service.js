@@ -1,6 +1,6 @@
 import { Complaint } from './complaint.js';
 
-const MOST_PATIENCE_S = 60;
+const MAX_PATIENCE_S = 60;
 const GONE =
   'The service does not answer: it has stopped, or the network is down. Nothing is lost: try again when it is back.';
 
@@ -10,12 +10,12 @@ let turn = Promise.resolve();
 /** Sends a picture, once more where the service says when to come back. Throws Complaint. */
 export async function classify(body, key, onWait) {
   const send = () => {
-    const signal = AbortSignal.timeout(1000 * MOST_PATIENCE_S);
+    const signal = AbortSignal.timeout(1000 * MAX_PATIENCE_S);
     return ask('classify?explain=true', key, { method: 'POST', headers: { 'content-type': body.type }, body, signal });
   };
   const response = await send();
   const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
-  if (response.status !== 429 || !(seconds <= MOST_PATIENCE_S)) return response;
+  if (response.status !== 429 || !(seconds <= MAX_PATIENCE_S)) return response;
   onWait(seconds);
   const again = turn.then(() => new Promise((resolve) => setTimeout(resolve, 1000 * seconds))).then(send);
   turn = again.catch(() => {});
@@ -63,5 +63,5 @@ function describeStranger({ status }) {
 }
 
 function explain({ name }) {
-  throw new Complaint(name === 'TimeoutError' ? `The service did not answer within ${MOST_PATIENCE_S} s.` : GONE);
+  throw new Complaint(name === 'TimeoutError' ? `The service did not answer within ${MAX_PATIENCE_S} s.` : GONE);
 }

@@ -6,11 +6,11 @@ import { inSpan, readTrace, type Span, SpanKind } from '../../../../shared/obser
 import { AppError } from '../../../../shared/request/errors.ts';
 import { type Answer, createAnswerSchema } from '../../answer.ts';
 import { classify } from '../../classify.ts';
-import type { Guest } from '../../load/reception.ts';
+import type { Place } from '../../load/reception.ts';
 import { readPicture } from '../body/read-picture.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { refuseHalfway, translate } from '../problem.ts';
-import { MOST_MS, type Query, type QuerySchema } from '../query.ts';
+import { MAX_MS, type Query, type QuerySchema } from '../query.ts';
 import { answered, problems, refusals } from '../schemas.ts';
 
 /** What is known of a request when its headers have arrived. */
@@ -18,7 +18,7 @@ interface Arrival {
   /** When that was, as `performance.now()`. */
   at: number;
   /** Its place among those that arrive. */
-  guest: Guest;
+  place: Place;
   /** Aborts when nobody waits for an answer any more, or its body takes too long. */
   signal: AbortSignal;
   /** What it says that its body is. */
@@ -49,7 +49,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
   // The handler reads the body: only then is the query known to be right, and the bytes decide what they are.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_, __, done) => done(null));
-  // Not in a WeakMap: V8's collections of young objects keep its values, and the guest's `drop` refers to the request.
+  // Not in a WeakMap: V8's collections of young objects keep its values, and the place's `evict` refers to the request.
   app.decorateRequest(ARRIVAL, null);
   const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
     const { headers } = request.raw;
@@ -58,24 +58,24 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     const deadlineMs = wanted(request) ?? dependencies.deadlineMs;
     dependencies.admission.check(deadlineMs);
     const caller = whileListening(reply);
-    const drop = (why: AppError) => {
+    const evict = (why: AppError) => {
       if (request.raw.complete) caller.abort(why);
       else refuseHalfway(why, request.raw, reply.raw, reply.getHeaders());
     };
-    const guest = dependencies.reception.take(request.raw, deadlineMs, drop);
-    reply.raw.once('close', guest.leave);
+    const place = dependencies.reception.admit(request.raw, deadlineMs, evict);
+    reply.raw.once('close', place.leave);
     const { 'content-type': type = '' } = headers;
     delete headers['content-type']; // Fastify would refuse a malformed one before anyone could look at the bytes
     const asked = request.query as Record<string, unknown>;
-    request.setDecorator<Arrival>(ARRIVAL, { at: performance.now(), guest, signal: caller.signal, type, asked });
+    request.setDecorator<Arrival>(ARRIVAL, { at: performance.now(), place, signal: caller.signal, type, asked });
   };
   app.post('/classify', { schema, onRequest }, (request, reply) => {
     const answer = async (): Promise<Answer> => {
-      const { at, guest, signal, type, asked } = request.getDecorator<Arrival>(ARRIVAL);
-      const { picture, fields } = await readPicture(request, { type, signal, claim: guest.claim }, limits);
+      const { at, place, signal, type, asked } = request.getDecorator<Arrival>(ARRIVAL);
+      const { picture, fields } = await readPicture(request, { type, signal, claim: place.claim }, limits);
       const options = Object.keys(fields).length > 0 ? merge(querySchema, asked, fields) : (request.query as Query);
       // One deadline, from the headers on: what the body took to arrive is gone.
-      guest.weigh('pixels' in picture ? picture.pixels.length : picture.length);
+      place.resize('pixels' in picture ? picture.pixels.length : picture.length);
       const spent = performance.now() - at;
       const deadlineMs = Math.max(1, Math.round((options.deadlineMs ?? dependencies.deadlineMs) - spent));
       dependencies.admission.enter(deadlineMs);
@@ -111,7 +111,7 @@ function merge(schema: QuerySchema, asked: Record<string, unknown>, fields: Reco
 /** The deadline that the query asks for, before it is checked: who cannot be served need not send a body. */
 function wanted({ query }: FastifyRequest): number | undefined {
   const { deadlineMs } = query as { deadlineMs?: unknown };
-  return Number(deadlineMs) > 0 ? Math.min(MOST_MS, Number(deadlineMs)) : undefined;
+  return Number(deadlineMs) > 0 ? Math.min(MAX_MS, Number(deadlineMs)) : undefined;
 }
 
 /** Aborts when the caller hangs up. Fastify's `request.signal` does so as soon as the body has been read. */

@@ -46,7 +46,7 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
   app.get('/healthz', { schema: health }, async () => ({ status: 'alive' as const }));
 
   app.get('/readyz', { schema: readiness }, async (_, reply) => {
-    const instances = await directory.look();
+    const instances = await directory.list();
     const byId = Object.fromEntries(
       bundle.there.map((id) => {
         const { sha256 } = models[id] as ModelEntry;
@@ -69,7 +69,7 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
   });
 
   app.get('/experts', { schema: experts }, async () => {
-    const instances = await directory.look();
+    const instances = await directory.list();
     return bundle.there.map((id) => {
       const model = models[id] as ModelEntry;
       return {

@@ -1,9 +1,9 @@
 import type { Log } from '../../../shared/observe/log.ts';
-import { sparing } from '../../../shared/observe/sparing.ts';
+import { rateLimited } from '../../../shared/observe/rate-limited-log.ts';
 import type { CircuitChange } from './circuit.ts';
 
 /** What the log says of experts: a fault that lasts is a few lines, however many requests meet it. */
-export interface Journal {
+export interface ExpertLog {
   /** An expert was asked and gave no answer. */
   failed(expert: string, reason: string, detail: string): void;
   circuit(expert: string, change: CircuitChange): void;
@@ -15,9 +15,9 @@ const LASTING_MS = 5000;
 const LASTING = 3; // in a row
 const CHANGES = 10; // from one state to another and back, before they count as flapping
 
-export function createJournal(log: Log, now: () => number = () => performance.now()): Journal {
-  const say = sparing(log);
-  const tell = sparing(log, { atOnce: CHANGES });
+export function createExpertLog(log: Log, now: () => number = () => performance.now()): ExpertLog {
+  const say = rateLimited(log);
+  const tell = rateLimited(log, { atOnce: CHANGES });
   let failures = 0; // in a row
   let since = 0;
   let told = false;
