@@ -13,7 +13,7 @@ import { showProgress } from './progress.ts';
 import { readRecordFile, readRecords } from './records.ts';
 import { UsageError } from './usage.ts';
 
-/** A picture as the models' square, what is in it, and the generalist's logits. */
+/** A picture as the models' pixels, its class, and the generalist's logits. */
 export interface Judged {
   pixels: Pixels;
   label: number;
@@ -27,14 +27,14 @@ export interface PictureOptions {
 }
 
 export interface Source {
-  /** Whether they are others than the bundle's own of validation. */
+  /** Whether they are other pictures than the bundle's own validation pictures. */
   given: boolean;
   judge(pool: InferencePool): Promise<Judged[]>;
 }
 
 /**
- * In a folder of pictures per class: those, which the generalist sees now. Otherwise the validation pictures in the
- * records that the bundle was trained on, with what it said of them then.
+ * Pictures from a folder per class, which the generalist classifies now; otherwise the validation pictures in the
+ * records that the bundle was trained on, with the predictions stored then.
  */
 export async function openPictures(bundle: Bundle, options: PictureOptions): Promise<Source> {
   const { data } = options;
@@ -57,7 +57,7 @@ async function judge(bundle: Bundle, pool: InferencePool, pictures: Labelled[]):
   });
 }
 
-/** Found by the rows that training stored. */
+/** Finds them by the rows that training stored. */
 async function readValidation(bundle: Bundle, { data, limit }: PictureOptions): Promise<Judged[]> {
   const { manifest } = bundle;
   const { generalist } = viewCascade(manifest);
@@ -83,7 +83,7 @@ async function readValidation(bundle: Bundle, { data, limit }: PictureOptions): 
   );
 }
 
-/** As many at once as keep the models busy. */
+/** Runs as many at once as keep the models busy. */
 export function each<T, R>(items: T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const slots = pLimit(2 * availableParallelism());
   return Promise.all(items.map((item) => slots(() => work(item))));

@@ -28,7 +28,7 @@ export interface EncodingsOptions {
 type Row = Encodings['table'][number];
 
 const candidates: Encoding[] = [
-  { format: 'rgb8' }, // first: what the others are compared with
+  { format: 'rgb8' }, // first: the others are compared with it
   { format: 'png' },
   { format: 'webp-lossless' },
   ...[98, 95, 90, 80].map((quality) => ({ format: 'jpeg' as const, quality })),
@@ -44,10 +44,10 @@ interface Escalated {
 }
 
 /**
- * Sends the pictures that the gate escalates to their experts in every encoding, and writes the one with the fewest
- * bytes that costs at most `maxLoss` of accuracy (a lossy one only if it saves a quarter against the others), with the
- * table, into the bundle's manifest. `data`: the CIFAR records that the bundle was trained on, of which its validation
- * pictures are taken, or a folder of pictures per class. Throws UsageError, InputError and BundleError.
+ * Sends the pictures that the gate escalates to their experts in every encoding. Writes the encoding with the fewest
+ * bytes that costs at most `maxLoss` of accuracy, and the table, into the bundle's manifest; a lossy one must save a
+ * quarter against the others. `data`: the CIFAR records that the bundle was trained on, whose validation pictures are
+ * taken, or a folder of pictures per class. Throws UsageError, InputError and BundleError.
  */
 export async function chooseEncoding(options: EncodingsOptions, config: Config): Promise<void> {
   const maxLoss = Number(options.maxLoss);
@@ -93,14 +93,14 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
     process.stderr.write(line(row));
   }
   const fits = table.filter(({ loss }) => loss <= maxLoss).sort((a, b) => price(a) - price(b));
-  const { encoding } = fits[0] as Row; // pixels as they are always fit
+  const { encoding } = fits[0] as Row; // raw pixels always fit
   const measured = { pictures: pictures.length, escalated: escalated.length, maxLoss, table };
   const encodings: Encodings = source.given ? { given: true, ...measured } : measured;
   if (!options.dryRun) {
     await changeManifest(directory, (written) => {
       written.routing.encoding = encoding;
       written.encodings = encodings;
-      // What was certified was certified for pixels as they are.
+      // The certificate holds for raw pixels only.
       if ('quality' in encoding) delete written.calibration;
     });
   }
@@ -117,7 +117,7 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
   if (options.dryRun) process.stderr.write('nothing was written\n');
 }
 
-/** Gate and routing: what would be escalated, and how many of the others are right. */
+/** Replays gate and routing: which pictures would be escalated, and how many of the others are right. */
 function replay(cascade: CascadeView, pictures: Judged[]) {
   const { gate, experts } = cascade;
   const escalated: Escalated[] = [];
@@ -135,8 +135,7 @@ function replay(cascade: CascadeView, pictures: Judged[]) {
 }
 
 /**
- * Bytes, those of lossy encodings a third dearer: a loss so small that it drowns in the draw of the pictures must be
- * worth it.
+ * Bytes; lossy encodings count a third more. A measured loss that is within the noise of the sample must be worth it.
  */
 function price({ encoding, bytes }: Row): number {
   return 'quality' in encoding ? (bytes * 4) / 3 : bytes;

@@ -12,17 +12,17 @@ import { walkPictures } from './find-pictures.ts';
 import { type LabelledPixels, readRecords } from './records.ts';
 import { InputError } from './usage.ts';
 
-/** A picture and what is in it. */
+/** A picture with its class. */
 export interface Labelled {
   label: number;
-  /** The models' square, and the file that a caller would send. */
+  /** The models' pixels, and the file that a caller would send. */
   load(): Promise<{ pixels: Pixels; picture: Uint8Array }>;
 }
 
 const MAX_NAMED = 10;
 
 /**
- * The pictures of a folder that has one per class, or of a file of CIFAR-100 records; at most `limit`. Throws
+ * The pictures of a folder with one subfolder per class, or of a file of CIFAR-100 records; at most `limit`. Throws
  * UsageError and InputError.
  */
 export async function readLabelled(
@@ -54,7 +54,8 @@ function fromRecord({ pixels, label }: LabelledPixels, rule: PictureRule): Label
 }
 
 /**
- * A picture's class is the nearest folder above it that is named as one. Classes take turns, so that a part has all.
+ * A picture's class is the nearest folder above it that is named as a class. Classes alternate, so that a part has all
+ * of them.
  */
 async function readFolders(
   root: string,
@@ -103,7 +104,7 @@ function explain(unknown: string[], labels: string[]): string {
   return lines.length === 1 ? (lines[0] as string) : `\n  ${lines.join('\n  ')}`;
 }
 
-/** People and file systems write names in more than one way. */
+/** Folds case, separators and Unicode forms, which people and file systems write differently. */
 function plain(name: string): string {
   return name
     .normalize('NFC')

@@ -15,7 +15,7 @@ const dryRun = ['--dry-run', 'write nothing'] as const;
 const data = ['--data <path>', 'a folder of pictures for each class, or a file of CIFAR-100 records'] as const;
 const limit = ['--limit <count>', 'take so many pictures of them'] as const;
 
-/** The verbs and their options. What a verb needs is loaded when it is its turn: help does not wait for it. */
+/** Defines the verbs and their options. A verb's code is loaded when it runs, so that help is fast. */
 export function defineProgram(program: Command): Command {
   program
     .name('npm run -s ask --')

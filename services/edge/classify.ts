@@ -23,15 +23,15 @@ export interface ClassifyOptions {
   topK: number;
   deadlineMs: number;
   strategy: string;
-  /** The generalist's own labels are part of the answer. */
+  /** The answer also lists the generalist's own labels. */
   explain?: boolean;
-  /** What becomes of a picture of which a part is missing or broken. */
+  /** Whether a picture with missing or broken parts is answered or refused. */
   damaged: 'accept' | 'refuse';
   /** Aborts, with an AppError, when the caller has gone. */
   caller: AbortSignal;
   /** The trace that the caller sent, if any. */
   trace?: CallersTrace | undefined;
-  /** The strategy's own parameters, among others. */
+  /** The strategy's own parameters and the common ones. */
   [parameter: string]: unknown;
 }
 
@@ -42,15 +42,15 @@ export interface ClassifyDependencies {
   there: Experts;
   cache: AnswerCache;
   metrics: EdgeMetrics;
-  /** Of decoding and the generalist together. */
+  /** Requests that are being decoded or run by the generalist. */
   backlog: Backlog;
-  /** A picture -> the square of a rule. Rejects with AppError. */
+  /** A picture -> pixels by a rule. Rejects with AppError. */
   decode(picture: Uint8Array | Pixels, rule: PictureRule, deadline: Deadline): Promise<DecodedPicture>;
 }
 
 /**
- * A picture, as a file's bytes or as pixels -> answer. Everything happens within one deadline; only a generalist that
- * cannot answer in time is an error (`deadline-exceeded`). Throws AppError for bad images and when too much is waiting.
+ * A picture (a file's bytes, or pixels) -> answer, within one deadline. Only a generalist that cannot answer in time is
+ * an error (`deadline-exceeded`); an expert's failure is not. Throws AppError for bad pictures and under overload.
  */
 export async function classify(
   dependencies: ClassifyDependencies,
@@ -95,7 +95,7 @@ export async function classify(
   const ranked = rank(outcome.probabilities, labels, options.topK);
   const [best] = ranked as [Ranked];
   const totalMs = elapsed(begun);
-  setImmediate(observe, metrics, outcome, { decodeMs, totalMs, ...best }); // the caller need not wait for it
+  setImmediate(observe, metrics, outcome, { decodeMs, totalMs, ...best }); // off the caller's path
   const [decisive] = outcome.hops;
   return {
     id,
@@ -123,8 +123,7 @@ export async function classify(
 }
 
 /**
- * Says in the trace and in the metrics that a picture is damaged. Throws AppError `damaged-image` if that is not
- * accepted.
+ * Reports a damaged picture in the trace and the metrics. Throws AppError `damaged-image` where damage is not accepted.
  */
 function reportDamage(damage: Damage | undefined, { damaged }: ClassifyOptions, metrics: EdgeMetrics): void {
   if (damage === undefined) return;

@@ -45,27 +45,26 @@ export interface EdgeOptions {
   log: Log;
   /** The experts are in this process. */
   near?: boolean;
-  /** Experts that start at the same time: for so long, whoever would ask one waits for it. Default: none. */
+  /** Experts that start at the same time. For `graceMs`, requests that would ask one wait for it. Default: none. */
   expected?: { experts: string[]; graceMs: number };
-  /** Where the metrics go. Default: a registry of their own. */
+  /** Default: a new registry. */
   registry?: Registry;
-  /** Runs the models, and is the caller's to stop. Default: the service's own. */
+  /** Runs the models; the caller stops it. Default: the service's own. */
   pool?: InferencePool;
-  /** What the bundle's strategies may be. Default: all that ship. */
+  /** The kinds of strategies that the bundle may use. Default: all that ship. */
   strategies?: AnyStrategy[];
   /**
-   * Whether a slow expert may be hedged: the runner-up is asked as well. Default: unless `near`, since experts of one
+   * Whether slow experts are hedged: the runner-up is asked too. Default: unless `near`, since all experts of one
    * process are slow together.
    */
   hedges?: boolean;
 }
 
-const RECEIVING = 4; // times as many may be sending as are answered at once
-const LARGEST_BODIES = 3; // so many of the largest size fit into the memory for bodies
+const RECEIVING = 4; // times as many requests may be arriving as are answered at once
+const LARGEST_BODIES = 3; // this many of the largest bodies fit into the memory for bodies
 
 /**
- * Listens, then loads, warms and checks this device's models; ready when this resolves. Throws BundleError and
- * ConfigError.
+ * Listens, then loads, warms and checks this device's models. Resolves when ready. Throws BundleError and ConfigError.
  */
 export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
   const { bundle, config, log } = options;
@@ -86,7 +85,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
     if (options.pool === undefined) await pool.stop();
   };
   try {
-    // For `localhost` Fastify opens a second server, on ::1, without what `app.ts` hangs on the first.
+    // For `localhost` Fastify opens a second server, on ::1, without the handlers that `app.ts` adds to the first.
     const host = config.HOST === 'localhost' ? '127.0.0.1' : config.HOST;
     const url = await app.listen({ host, port: config.PORT });
     await warmGolden(pool, [...models.values()], bundle, log);
@@ -102,13 +101,13 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeService> {
 
 interface Loaded {
   strategies: Map<string, PreparedStrategy>;
-  /** This device's, by id. */
+  /** This device's models, by id. */
   models: Map<string, RunnableModel>;
   keys: KeyRing | undefined;
   pool: InferencePool;
 }
 
-/** Makes the parts of the edge and gives each the others that it needs. */
+/** Makes the parts of the edge and connects them. */
 function wire(
   options: EdgeOptions,
   { strategies, models, keys, pool }: Loaded,

@@ -22,24 +22,24 @@ export interface HostedModel {
 
 export interface HandlerOptions {
   expert: HostedModel;
-  /** A file's bytes -> the square of a rule. Rejects with AppError. */
+  /** A file's bytes -> pixels by a rule. Rejects with AppError. */
   decode(bytes: Uint8Array, rule: PictureRule, deadline: Deadline): Promise<Pixels>;
   infer(inputs: Tensors, deadline: Deadline): Promise<Inference>;
   /** Of all experts of this process together. */
   backlog: Backlog;
-  /** What kind of bus the requests come from. */
+  /** The kind of bus that requests come from. */
   system: Bus['kind'];
   metrics: ExpertMetrics;
 }
 
 export interface Handler {
-  /** One request: check, compute unless the deadline has passed, answer with the logits. */
+  /** Handles one request: checks it, runs the model unless the deadline has passed, answers with the logits. */
   handle(message: BusMessage): Promise<Message>;
-  /** Nobody waits for the answer to this request any more: unless it is being computed already, it never is. */
+  /** Cancels a request that nobody waits for: it is never run, unless it is running already. */
   cancel(message: BusMessage): void;
 }
 
-/** The requests to one expert. */
+/** Handles the requests to one expert. */
 export function createHandler(options: HandlerOptions): Handler {
   const { expert, decode, infer, backlog, system, metrics } = options;
   const input = pictureInput(expert.model);
@@ -109,7 +109,7 @@ export function createHandler(options: HandlerOptions): Handler {
   };
 }
 
-/** Throws AppError `invalid-parameter` where the model cannot take what came. */
+/** Throws AppError `invalid-parameter` if the model cannot take the body. */
 function check({ id, model }: HostedModel, body: Body): void {
   const wrong = (what: string) => new AppError('invalid-parameter', `model ${id}: ${what}`);
   if ('tensors' in body) {

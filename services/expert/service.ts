@@ -22,7 +22,7 @@ import { createHandler, type HostedModel } from './handler.ts';
 export interface ExpertService {
   experts: string[];
   metrics: ExpertMetrics;
-  /** Takes no new request, answers those in flight, ends the model processes. */
+  /** Refuses new requests, answers those in flight, ends the model processes. */
   stop(): Promise<void>;
 }
 
@@ -31,9 +31,9 @@ export interface ExpertDependencies {
   bundle: Bundle;
   config: Config;
   log: Log;
-  /** Default: its own, in a registry of their own. */
+  /** Default: new ones, in a new registry. */
   metrics?: ExpertMetrics;
-  /** Runs the models, and is the caller's to stop. Default: the service's own. */
+  /** Runs the models; the caller stops it. Default: the service's own. */
   pool?: InferencePool;
 }
 
@@ -75,7 +75,7 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
     const stats: ExpertStats = { requests: 0, errors: 0, lastError: '', processingMs: 0 };
     const complain = (thrown: unknown) => {
       const { code, status, message: reason } = toAppError(thrown);
-      if (code === 'client-closed') return; // as it should be
+      if (code === 'client-closed') return; // expected
       const fields = { expert: expert.id, code, ...(status === 500 ? { err: thrown } : { reason }) };
       say(status === 500 ? 'error' : 'warn', `${expert.id} ${code}`, fields, 'a question was not answered');
     };
@@ -129,7 +129,7 @@ async function counted<T>(
   }
 }
 
-/** Those of the bundle that a process hosts. Throws BundleError. */
+/** The experts of the bundle that this process hosts. Throws BundleError. */
 export function chooseExperts({ manifest, there }: Bundle, ids: string | undefined): HostedModel[] {
   const wanted = ids === undefined ? there : [...new Set(ids.split(','))];
   return wanted.map((id) => {

@@ -17,7 +17,7 @@ export { startSystem } from './system.ts';
 export const strategyNames = ['ask', 'edge', 'expert'] as const;
 export type StrategyName = (typeof strategyNames)[number];
 
-/** The answer of a service whose strategies are those. */
+/** The answer of a service with these strategies. */
 export const answerSchema = createAnswerSchema(cascadeDecision);
 export type Answer = z.infer<typeof answerSchema>;
 
@@ -29,7 +29,7 @@ export interface Question {
   caller: AbortSignal;
 }
 
-/** What a strategy of the system makes of a decoded picture, by the services' own code, without cache and HTTP. */
+/** Runs a strategy of the system on a decoded picture, by the services' own code, without cache and HTTP. */
 export async function runStrategy({ dependencies }: EdgeService, name: string, question: Question): Promise<Outcome> {
   const { strategies, here, there, decode } = dependencies;
   const strategy = strategies.get(name) as PreparedStrategy;

@@ -1,50 +1,51 @@
 import type { Degraded, ExpertAnswer } from './ask.ts';
 import { RoundTrips } from './round-trips.ts';
 
-/** Why an expert is not asked just now. `probe`: a copy of the question is due that nobody waits for. */
+/** Why an expert is not asked now. `probe`: a probe is due, a copy of the question whose answer nobody waits for. */
 export interface Obstacle {
   degraded: Extract<Degraded, 'no-expert' | 'circuit-open'>;
   probe: boolean;
 }
 
-/** `state` is what it is from now on, as far as anybody knows. */
+/** `state` is the new one, as far as the edge can know. */
 export interface CircuitChange {
   state: 'closed' | 'open' | 'absent';
-  /** What the expert did, e.g. `timeout`. */
+  /** What the expert did, such as `timeout`. */
   reason: string;
   degraded: Degraded | null;
 }
 
 /**
- * A circuit breaker for one expert, and how long it takes to answer. Absence is told at once and believed at once;
- * silence and nonsense are after a few in a row. From then on nobody waits for that expert: copies of questions are
- * sent as probes until one is answered in the time that callers had. If probes are answered later than that, it is
- * asked for those who can wait so long. Old news of absence are forgotten, for finding out costs little; of silence
- * they are not.
+ * A circuit breaker for one expert, which also measures its round trips. One report of absence opens the circuit at
+ * once; timeouts and errors open it after a few in a row. While it is open nobody waits for the expert: copies of
+ * questions are sent as probes, until one is answered within the time that callers had. If probes are answered later
+ * than that, only callers who can wait that long ask the expert.
+ *
+ * An absence that nothing confirms for 5 s expires, since asking again costs little. A silence does not expire.
  */
 export interface ExpertHealth {
-  /** Null: ask it. `waitMs`: how long the answer would be waited for at most. */
+  /** Null: ask it. `waitMs`: the longest that the caller would wait for the answer. */
   obstacle(waitMs: number): Obstacle | null;
-  /** What came of a question; `waitedMs`: how long the answer was waited for at most. */
+  /** The outcome of a question. `waitedMs`: the longest that the caller would have waited. */
   record(answer: ExpertAnswer, waitedMs: number): void;
-  /** What came of the probe that was due; null: it could not be sent. */
+  /** The outcome of the probe that was due; null: it could not be sent. */
   probed(answer: ExpertAnswer | null): void;
-  /** 95th percentile of its last answers' round trips, once there are enough of them. */
+  /** 95th percentile of its last round trips, once there are enough of them. */
   readonly p95Ms: number | undefined;
   readonly state: 'closed' | 'open' | 'absent';
 }
 
 const FAILURES = 3; // in a row
 const FORGOTTEN_MS = 5000;
-const PROBE_MS = 250; // until the first probe; doubled after each that is not answered
+const PROBE_MS = 250; // until the first probe; doubled after each that fails
 const PROBE_MAX_MS = 1000;
-const LATE_MARGIN = 1.2; // one that answered late may take so much longer the next time
+const LATE_MARGIN = 1.2; // a late expert may take this much longer the next time
 
-/** Of a picture that cannot be taken, the expert is not to blame; so many in a row count as one failure. */
+/** An expert is not to blame for a picture that cannot be taken. This many in a row count as one failure. */
 const REFUSALS = 20;
 const isPictures = (answer: ExpertAnswer) => answer.degraded !== null && answer.cause === 'picture';
 
-/** `changed` is told once of each change, except of an absence that is too old to count. */
+/** `changed` is called once for each change, except when an old absence expires. */
 export function createExpertHealth(
   now: () => number = () => performance.now(),
   changed: (change: CircuitChange) => void = () => {},
@@ -62,11 +63,11 @@ class Circuit implements ExpertHealth {
   #shut: { degraded: Obstacle['degraded']; until: number; pauseMs: number } | null = null;
   #probing = false;
   /**
-   * How long the caller would have waited who last waited in vain; while it is shut, the shortest of these times. A
-   * probe answered later than that is of no use to them.
+   * The longest that the last caller who got no answer would have waited; while the circuit is open, the shortest such
+   * time. A probe answered later than that helps none of them.
    */
   #allowedMs = Number.POSITIVE_INFINITY;
-  /** What its last late answer took. */
+  /** Round trip of the last answer that was later than that. */
   #lateMs = Number.POSITIVE_INFINITY;
 
   constructor(now: () => number, changed: (change: CircuitChange) => void) {
@@ -143,7 +144,7 @@ class Circuit implements ExpertHealth {
     this.#tell('closed', answer);
   }
 
-  /** True if it lives but answered later than those could wait for whose sake it is shut. */
+  /** True if the expert answered, but later than `#allowedMs`. */
   #tooLate(answer: ExpertAnswer): boolean {
     const { degraded, roundTripMs } = answer;
     if (this.#shut === null || degraded !== null || roundTripMs <= this.#allowedMs) return false;

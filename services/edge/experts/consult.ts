@@ -6,18 +6,19 @@ import type { Parcel } from './parcel.ts';
 import type { Payload } from './payload.ts';
 import type { RequestContext } from './request-context.ts';
 
-/** What came of asking one expert. */
+/** The outcome of asking one expert. */
 export type Consultation = ExpertAnswer & { expert: string };
 
-/** Answering must still be possible when the expert's time is up. */
+/** Left of the deadline for answering once the expert's time is up. */
 export const RESERVE_MS = 5;
 const PROBE_MS = 2000;
-/** With as many members of another bundle as of ours, one question in a thousand finds none of ours. */
+/** With equally many members of the old and the new bundle, one question in a thousand meets only the wrong ones. */
 const TRIES = 10;
 
 /**
- * Asks one expert unless that is known to be in vain; then it takes no time, and where a probe is due, the question is
- * sent as one. `signal` aborts when nobody waits for the answer any more: the expert is told, and it resolves at once.
+ * Asks one expert, unless its circuit is open: then it resolves at once, and sends the question as a probe if one is
+ * due. `signal` aborts when nobody waits for the answer any more: the question is cancelled at the expert, and it
+ * resolves at once.
  */
 export async function consult(
   expert: string,
@@ -48,30 +49,32 @@ export async function consult(
   if (mayStillArrive(consultation, context)) return consultation;
   if (signal.aborted) context.metrics.escalations.inc({ expert, outcome: 'cancelled' });
   else report(consultation, context);
-  // Whoever waits for an expert waits for the packing, too. A connection lost says nothing about the expert.
+  // The round trip includes encoding the picture, which the caller waits for as well. A lost connection says nothing
+  // about the expert.
   if (!signal.aborted && context.bus.connected) health.record({ ...answer, roundTripMs: elapsed(begun) }, timeoutMs);
   context.metrics.bytesSent.inc(answer.bytesSent);
   context.metrics.stages.observe({ stage: 'expert-round-trip' }, answer.roundTripMs / 1000);
   return consultation;
 }
 
-/** Nobody with this model is there yet: the question will be asked again, and says nothing of the expert. */
+/** The expert may still start with this model: the question will be asked again, and the outcome is not counted. */
 export function mayStillArrive({ expert, ...answer }: Consultation, { arrivals }: ExpertsContext): boolean {
   if (answer.degraded === null) return false;
   return (answer.degraded === 'no-expert' || answer.reason === 'other-model') && arrivals.expects(expert);
 }
 
-/** What came of a question to an expert, for metrics and log. */
+/** Counts and logs the outcome of a question. */
 export function report(consultation: Consultation, { metrics, expertLog }: ExpertsContext): void {
   const { expert, degraded } = consultation;
   metrics.escalations.inc({ expert, outcome: degraded ?? 'answered' });
   if (degraded === null) return;
   const { reason = degraded, detail } = consultation;
   metrics.failures.inc({ reason });
-  if (detail !== undefined) expertLog.failed(expert, reason, detail); // otherwise it is no news
+  // without detail the expert was not asked, which is not worth a line
+  if (detail !== undefined) expertLog.failed(expert, reason, detail);
 }
 
-/** Its answer is thrown away: it tells whether the expert answers again. */
+/** Sends the question as a probe. The answer is thrown away: it only tells whether the expert answers again. */
 async function probe(expert: string, parcel: Parcel, context: ExpertsContext, request: RequestContext): Promise<void> {
   const begun = performance.now();
   const payload = await parcel.open().catch(() => null);

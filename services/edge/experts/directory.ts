@@ -15,7 +15,7 @@ export interface Directory {
   list(): Promise<Instance[]>;
 }
 
-/** Asks who is there (ADR-32 ping). Concurrent callers share one question. No bus: nobody. */
+/** Lists the expert instances on the bus (ADR-32 ping). Concurrent callers share one ping. Empty without a bus. */
 export function createDirectory(bus: Bus): Directory {
   let asking: Promise<Instance[]> | undefined;
 

@@ -9,20 +9,20 @@ import { createParcel, type Parcel } from './parcel.ts';
 import { choosePayload, choosePixels } from './payload.ts';
 import type { RequestContext } from './request-context.ts';
 
-/** One question to a model elsewhere, as answers tell it. */
+/** One question to a remote model, as the answer reports it. */
 export interface Hop {
   to: string;
-  /** Sent, payload and headers together. */
+  /** Bytes sent, payload and headers together. */
   bytes: number;
-  /** How the picture or the tensors travelled; null if nothing did. */
+  /** How the picture or the tensors were encoded; null if nothing was sent. */
   encoding: string | null;
   /** From the question to the reply. */
   ms: number;
-  /** Of that, from the question's arrival there to the reply. */
+  /** Of that, the time at the remote side, from the question's arrival to the reply. */
   computeMs: number;
 }
 
-/** What came of asking. */
+/** The outcome of asking. */
 export interface Asked {
   /** Outputs of the model that answered; null if none did. */
   outputs: Tensors | null;
@@ -32,22 +32,23 @@ export interface Asked {
   hops: Hop[];
 }
 
-/** Models on other devices, with all that asking them takes: health, hedging, packing, deadlines, metrics. */
+/** Remote models. Asking them covers circuits, hedging, encoding, deadlines and metrics. */
 export interface Experts {
-  /** Others can be asked at all, just now. */
+  /** Whether the bus is connected. */
   readonly reachable: boolean;
   sheds(request: RequestContext): boolean;
-  /** A picture as it travels: as `encoding` says, or the caller's file where that is smaller. */
+  /** The payload of a picture: encoded as `encoding` says, or the caller's file where that is smaller. */
   pack(pixels: Pixels, picture: Uint8Array | undefined, encoding: Encoding, request: RequestContext): Parcel;
   packTensors(tensors: Tensors, request: RequestContext): Parcel;
   /**
-   * Asks the first model; if that fails or is slow, the next as well, if there is one. Whatever goes wrong is a `degraded`
-   * reason. Rejects only when the caller has gone, with the signal's reason.
+   * Asks the first model, and the second too if the first fails or is slow. Every failure is a `degraded` reason.
+   * Rejects only when the caller has gone, with the signal's reason.
    */
   ask(models: [string, string?], parcel: Parcel, request: RequestContext): Promise<Asked>;
 }
 
-const DONE = new Error('answered'); // made once: an abort without a reason makes one each time, with its stack
+// made once: `abort()` without a reason would create an error with a stack each time
+const DONE = new Error('answered');
 
 export function createExperts(context: ExpertsContext): Experts {
   const { expertLog, metrics } = context;
@@ -60,7 +61,7 @@ export function createExperts(context: ExpertsContext): Experts {
     return { outputs: null, answeredBy: null, degraded: 'overloaded', hops: [] };
   }
 
-  /** Asks as long as nobody is there who may still come. */
+  /** Asks again while an expert that is still starting is missing. */
   async function askUntilThere(
     choices: [string, string?],
     parcel: Parcel,

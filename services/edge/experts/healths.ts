@@ -2,7 +2,7 @@ import type { EdgeMetrics } from '../../../shared/observe/edge-metrics.ts';
 import { type CircuitChange, createExpertHealth, type ExpertHealth } from './circuit.ts';
 import type { ExpertLog } from './expert-log.ts';
 
-/** Adds a circuit for each expert to `healths`; its changes go to the log and the metrics. */
+/** Adds a circuit for each expert to `healths`. Its changes go to the log and the metrics. */
 export function openHealths(
   healths: Map<string, ExpertHealth>,
   experts: string[],

@@ -6,13 +6,13 @@ import type { Pixels } from '../../../shared/wire/picture.ts';
 
 export interface Payload {
   body: Body;
-  /** `rgb8`, `png`, `webp-80` and the like, `original` or `tensors`: what the answer says of it. */
+  /** Its name in the answer: `rgb8`, `png`, `webp-80` and the like, `original` or `tensors`. */
   encoding: string;
 }
 
 /**
- * What an escalation over a link sends: the picture as the manifest says (`npm run -s ask -- encodings` chose it), or
- * the caller's `original` file where that has fewer bytes; experts make the same pixels of it.
+ * The payload of an escalation over a network: pixels encoded as the manifest says (`npm run -s ask -- encodings` chose
+ * it), or the caller's own file where that has fewer bytes. Experts decode both to the same pixels.
  */
 export async function choosePayload(
   pixels: Pixels,
@@ -26,7 +26,7 @@ export async function choosePayload(
   return { body: made, encoding: encodingName(encoding) };
 }
 
-/** What an escalation within a process sends: bytes cost nothing there, and making fewer of them does. */
+/** The payload of an escalation within a process: bytes cost nothing there, but encoding does. */
 export async function choosePixels(pixels: Pixels): Promise<Payload> {
   return { body: pixels, encoding: 'rgb8' };
 }

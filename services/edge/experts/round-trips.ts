@@ -1,10 +1,10 @@
 const SAMPLES = 64;
 const ENOUGH = 20;
-const PATIENCE_MS = 1000; // a caller who waits this long has waited long enough for any expert
-const UNKNOWN_MS = 250; // fair to an expert whose speed is not known yet
+const PATIENCE_MS = 1000; // long enough for any expert
+const UNKNOWN_MS = 250; // enough for an expert whose speed is not known yet
 const MIN_MS = 100;
 
-/** How long an expert's last answers took. */
+/** Round trips of an expert's last answers. */
 export class RoundTrips {
   readonly #samples: number[] = [];
   #oldest = 0;
@@ -21,7 +21,9 @@ export class RoundTrips {
     return sorted[Math.floor(0.95 * sorted.length)];
   }
 
-  /** Whether an expert that did not answer in `waitedMs` is to blame. It is not where the caller was in a hurry. */
+  /**
+   * Whether `waitedMs` was long enough to blame an expert that did not answer. Callers in a hurry are not its fault.
+   */
   isFair(waitedMs: number): boolean {
     const usual = this.p95Ms;
     return waitedMs >= (usual === undefined ? UNKNOWN_MS : Math.min(PATIENCE_MS, Math.max(MIN_MS, 3 * usual)));

@@ -18,7 +18,7 @@ function isLoopback(host: string): boolean {
 }
 
 /**
- * The keys that callers must have, or undefined if anyone may call: on loopback, or where the operator says so. Throws
+ * The keys that callers must have. Undefined if anyone may call: on loopback, or where the operator allows it. Throws
  * ConfigError.
  */
 export async function openKeys(config: Config, log: Log): Promise<KeyRing | undefined> {
@@ -38,7 +38,9 @@ export async function openKeys(config: Config, log: Log): Promise<KeyRing | unde
   return undefined;
 }
 
-/** The `onRequest` hook that asks for a key, on every address but those described as needing none (`security: []`). */
+/**
+ * The `onRequest` hook that requires a key, except on routes whose schema says that they need none (`security: []`).
+ */
 export function createGuard(keys: KeyRing, metrics: EdgeMetrics) {
   const take = createTokenBuckets();
   return (request: FastifyRequest, _: unknown, done: () => void) => {

@@ -3,23 +3,23 @@ import type { Socket } from 'node:net';
 import { AppError } from '../../../shared/request/errors.ts';
 import { codingsOf, kindOf, TEXT_COPIES } from './body-kind.ts';
 
-/** Bounds what requests hold while they arrive and until they are answered, so that slow senders shut nobody out. */
+/** Bounds the memory of requests from their headers to their answers, so that slow senders shut nobody out. */
 export interface Reception {
   /**
-   * Takes a request whose headers have arrived; its body must have come and be weighed within `withinMs`. When there
-   * are too many bytes, those give way that come too slowly, the oldest first, and when there are too many, any; `evict`
-   * ends one. Throws AppError `overloaded` if not even that makes room.
+   * Admits a request whose headers have arrived. Its body must be complete, and `resize` called, within `withinMs`. If
+   * there are too many bytes, requests that arrive too slowly are evicted, the oldest first; if there are too many
+   * requests, any may be. `evict` ends one. Throws AppError `overloaded` if even that makes no room.
    */
   admit(request: IncomingMessage, withinMs: number, evict: (why: AppError) => void): Place;
 }
 
 export interface Place {
   /**
-   * The body turns out to need so many bytes: until it is weighed, it counts as announced, or once as the largest, or
-   * as more times as large as what is compressed usually is. Throws AppError `overloaded` if there is no room.
+   * The body turns out to need this many bytes. Until `resize` a body counts as announced; as the largest allowed if it
+   * announces nothing; as a multiple if it is compressed. Throws AppError `overloaded` if there is no room.
    */
   claim(bytes: number): void;
-  /** The body has been read, and so many bytes are kept of it. */
+  /** The body has been read, and this many bytes of it are kept. */
   resize(bytes: number): void;
   /** The request is over. */
   leave(): void;
@@ -28,32 +28,32 @@ export interface Place {
 export interface ReceptionLimits {
   /** Requests still arriving. */
   count: number;
-  /** Of all bodies together. */
+  /** All bodies together. */
   bytes: number;
-  /** The most that one body may have. */
+  /** The largest body. */
   bodyBytes: number;
-  /** Milliseconds in which a body must come that is to keep its place: callers choose their own deadlines. */
+  /** Milliseconds in which a body must arrive to keep its place. Not the deadline, which callers choose themselves. */
   fairMs: number;
 }
 
 const GAVE_WAY =
   'others were waiting, and the request had not arrived completely: send it again, faster (a longer deadlineMs would ' +
   'not have kept its place)';
-const UNPACKED = 32; // times as many bytes as it has: what a compressed body is taken for until it is unpacked
+const UNPACKED = 32; // a compressed body counts as this many times its bytes until it is unpacked
 
 interface Arriving {
   bytes: number;
-  /** It does not come as fast as a body must that is to keep its place. */
+  /** It arrives more slowly than a body must to keep its place. */
   slow(): boolean;
   evict(why: AppError): void;
 }
 
 export function createReception(limits: ReceptionLimits, now: () => number = () => performance.now()): Reception {
   const arriving = new Set<Arriving>();
-  const earlier = new WeakMap<Socket, number>(); // bytes read from a connection for the requests before
+  const earlier = new WeakMap<Socket, number>(); // bytes read from a connection for earlier requests
   let bytes = 0;
 
-  /** For so many bytes more, and so many requests. */
+  /** Makes room for this many more bytes and requests. */
   function makeRoom(needed: number, places: number): void {
     const tooMany = () => arriving.size + places > limits.count;
     const tooMuch = () => bytes + needed > limits.bytes;
@@ -108,7 +108,7 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
       const claim = (needed: number) => {
         if (over || needed <= place.bytes) return;
         makeRoom(needed - place.bytes, 0);
-        if (over) return; // it had to give way itself
+        if (over) return; // it was evicted itself
         bytes += needed - place.bytes;
         place.bytes = needed;
       };
@@ -118,7 +118,7 @@ export function createReception(limits: ReceptionLimits, now: () => number = () 
   };
 }
 
-/** The bytes that a body announces, and those that it counts as until it is weighed. */
+/** The bytes that a body announces, and the bytes that it counts as until `resize`. */
 function announce(request: IncomingMessage, most: number): { announced: number; held: number } {
   const { 'content-length': length, 'content-type': type = '' } = request.headers;
   const announced = Math.min(most, length === undefined ? most : Number(length));
@@ -127,12 +127,13 @@ function announce(request: IncomingMessage, most: number): { announced: number; 
   return { announced, held: copies * Math.min(most, times * announced) };
 }
 
-/** Calls `evict` unless the function that it returns, which ends the wait, is called within `withinMs`. */
+/** Calls `evict` after `withinMs`, unless the returned function was called by then. */
 function limitArrival(withinMs: number, evict: (why: AppError) => void): () => void {
   let settled = false;
   const late = `the request had not arrived, or been unpacked, after ${withinMs} ms, its deadline`;
   const advice = 'send it faster, or with a longer deadlineMs';
-  // What lies unread because this process was busy has arrived: it is read before the check phase of the event loop.
+  // Bytes that lie unread because this process was busy have arrived in time. They are read before the check phase of
+  // the event loop, where `setImmediate` runs.
   const overdue = () =>
     setImmediate(() => {
       if (!settled) evict(new AppError('request-timeout', `${late}: ${advice}`));
@@ -145,6 +146,6 @@ function limitArrival(withinMs: number, evict: (why: AppError) => void): () => v
 }
 
 function headBytes({ method = '', url = '', rawHeaders }: IncomingMessage): number {
-  const fields = rawHeaders.reduce((sum, text) => sum + text.length + 2, 0); // ': ' or the end of the line
+  const fields = rawHeaders.reduce((sum, text) => sum + text.length + 2, 0); // ': ' or the line end
   return `${method} ${url} HTTP/1.1\r\n`.length + fields + 2;
 }

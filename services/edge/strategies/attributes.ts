@@ -1,7 +1,10 @@
 import type { Attributes } from '@opentelemetry/api';
 import type { z } from 'zod';
 
-/** The fields of a decision whose schema names an attribute, by these names; of a list of objects, one list a field. */
+/**
+ * The span attributes of a decision: fields whose schema names an attribute. A list of objects gives one list per
+ * field.
+ */
 export function toAttributes(schema: z.ZodObject, value: Record<string, unknown>): Attributes {
   const attributes: Attributes = {};
   for (const [field, type] of Object.entries(schema.shape) as [string, z.ZodType][]) {

@@ -12,7 +12,7 @@ import type { Degraded } from '../experts/ask.ts';
 import type { Experts, Hop } from '../experts/experts.ts';
 import type { RequestContext } from '../experts/request-context.ts';
 
-/** What every decision says; `attribute` in its metadata is its name in the trace. */
+/** Fields that every decision has; `attribute` in their metadata is the name in the trace. */
 export const decisionSchema = z.object({
   strategy: z.string().meta({ attribute: ATTRIBUTES.strategy }),
   reason: z
@@ -25,7 +25,7 @@ export const decisionSchema = z.object({
 
 export type Decision = z.infer<typeof decisionSchema>;
 
-/** A way of sharing the work between this device and others: one folder, and one entry in `list.ts`. */
+/** A way to share the work between this device and others: one folder, and one entry in `list.ts`. */
 export interface Strategy<Settings = unknown, D extends Decision = Decision> {
   /** What `kind` in the manifest's `strategies` names. */
   kind: string;
@@ -49,38 +49,38 @@ export interface Setup<Settings> {
 export interface Prepared<D extends Decision = Decision> {
   /** How a picture is decoded before `run`. */
   rule: PictureRule;
-  /** What of the query the answer depends on, defaults filled in: a part of the cache's key. */
+  /** The part of the query that the answer depends on, with defaults filled in. It is part of the cache's key. */
   settle(query: Record<string, unknown>): Record<string, unknown>;
   run(here: Models, there: Experts, task: Task): Promise<Outcome<D>>;
 }
 
 /** The models of this device. */
 export interface Models {
-  /** Off the event loop; a picture is a square by the model's rule. */
+  /** Runs off the event loop. Pixels must be a square by the model's rule. */
   run(model: string, input: Pixels | Tensors, deadline: Deadline): Promise<Inference>;
 }
 
 export interface Task extends RequestContext {
   /** The picture by the strategy's rule. */
   pixels: Pixels;
-  /** The file that it was decoded from, if there was one. */
+  /** The file that the pixels were decoded from, if there was one. */
   picture?: Uint8Array;
   /** The same picture by another rule. */
   view(rule: PictureRule): Promise<Pixels>;
   /** As `settle` gave it. */
   query: Record<string, unknown>;
-  /** What this device has to compute for it; a strategy says when that is done, before it waits for others. */
+  /** The request's part of this device's backlog. A strategy calls `done` before it waits for others. */
   work: Work;
 }
 
 export interface Outcome<D extends Decision = Decision> {
   /** Calibrated, one per label. */
   probabilities: Float64Array;
-  /** This device's own, before anyone else's. */
+  /** This device's own, before any other output went in. */
   edgeProbabilities: Float64Array;
-  /** The model elsewhere whose output went in; null: none, or several. */
+  /** The remote model whose output went in; null: none, or several. */
   answeredBy: string | null;
-  /** Whether any output from elsewhere went in. */
+  /** `expert` if any remote output went in. */
   route: 'edge' | 'expert';
   degraded: Degraded | null;
   decision: D;

@@ -14,7 +14,7 @@ interface PartsOptions {
   fail(error: AppError): void;
 }
 
-/** What the parts of a form hold, as they come. */
+/** Collects the parts of a form as they arrive. */
 export class Parts {
   readonly #options: PartsOptions;
   readonly #pictures: Buffer[][] = [];
@@ -67,7 +67,7 @@ export class Parts {
     });
   }
 
-  /** Ends the reading of a form whose picture has a known format that is not taken. */
+  /** Fails if the picture has a known format that is not accepted. */
   #check(beginning: Buffer): void {
     try {
       refuseOthers(beginning);

@@ -10,13 +10,13 @@ import type { Submission } from './submission.ts';
 
 const MAX_PARTS = 100;
 const MAX_HEADERS = 50;
-/** Of all there is beside the picture: names, headers, boundaries, other fields. */
+/** Bytes of everything but the picture: names, headers, boundaries, other fields. */
 const MAX_BESIDE = 65_536;
 
 /**
- * A form with one picture: the part `image` or `file`, a file or not, of any type, as bytes or as base64. Of the other
- * parts those named in `options` are read, as text, before or after it. A part without a byte, which browsers send for
- * a file that was not chosen or a field that was not filled, is none. Throws AppError.
+ * A form with one picture: the part `image` or `file`, sent as a file or as a field, of any type, as bytes or as
+ * base64. Parts named in `options` are read as text, before or after it. Empty parts are ignored: browsers send them
+ * for a file that was not chosen and a field that was not filled. Throws AppError.
  */
 export async function readForm(
   request: IncomingMessage,
@@ -79,7 +79,7 @@ function requireForm(beginning: Buffer): void {
   refuseOthers(beginning);
 }
 
-/** Text is base64 if it stands for a picture, or for another format that is known: many a word could be. */
+/** Text counts as base64 if it decodes to a picture or to another known format; many a plain word would decode too. */
 function toPicture(bytes: Buffer, claim: (bytes: number) => void): Uint8Array {
   if (mediaTypeOf(bytes)) return bytes;
   claim(TEXT_COPIES * bytes.length);
@@ -92,7 +92,7 @@ function toPicture(bytes: Buffer, claim: (bytes: number) => void): Uint8Array {
   return bytes;
 }
 
-/** A text that begins so is not just any. */
+/** Whether the text was meant as base64 or a URL. */
 function isMeant(beginning: string): boolean {
   return /^\s*(data|https?):/i.test(beginning) || mediaTypeOf(Buffer.from(beginning, 'base64')) !== undefined;
 }

@@ -11,9 +11,9 @@ export type ParseJson = ReturnType<FastifyInstance['getDefaultJsonParser']>;
 const MAX_MARKS = 1000;
 const EXPECTED = 'the JSON must be {"image": "<base64>"}';
 
-/** `{"image": "<base64>"}`, and beside it what the query may say as well. */
+/** `{"image": "<base64>"}`, and members with the names of query parameters. */
 export async function readJson(request: IncomingMessage, body: Buffer, parse: ParseJson): Promise<Submission> {
-  // To parse 20 MB of brackets takes seconds on the event loop, and a gigabyte.
+  // Parsing 20 MB of brackets takes seconds on the event loop, and a gigabyte.
   if (isElaborate(body)) throw new AppError('invalid-body', `${EXPECTED}, not a list of numbers or of much else`);
   const value = await new Promise<unknown>((resolve, reject) => {
     void parse(request as never, body.toString('utf8'), (error, parsed) => (error ? reject(error) : resolve(parsed)));

@@ -10,15 +10,15 @@ import type { Submission } from './submission.ts';
 
 export interface Limits {
   maxBodyBytes: number;
-  /** Names of the fields of a form that are read. */
+  /** Names of the form fields that are read. */
   options: string[];
   parseJson: ParseJson;
 }
 
 /**
- * The one picture of a request: a form, JSON, or pixels, where its `type` says so; else the body is the picture,
- * whatever the type: the bytes say what it is. Ends with `signal`, and tells `claim` how many bytes it needs. Throws
- * AppError, for a format that is not taken as soon as its first bytes are here.
+ * The one picture of a request. `type` says whether the body is a form, JSON or pixels; any other body is the picture,
+ * whatever its type: the bytes say what it is. Ends with `signal`, and tells `claim` how many bytes it needs. Throws
+ * AppError; for a format that is not accepted, as soon as its first bytes are here.
  */
 export async function readPicture(
   { raw }: FastifyRequest,

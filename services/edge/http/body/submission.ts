@@ -1,8 +1,8 @@
 import type { Pixels } from '../../../../shared/wire/picture.ts';
 
-/** What a request brings. */
+/** What a request submits. */
 export interface Submission {
   picture: Uint8Array | Pixels;
-  /** What a form or JSON says beside the picture; of the form, only options. */
+  /** The other fields of a form or of JSON; of a form, only options. */
   fields: Record<string, unknown>;
 }

@@ -4,10 +4,10 @@ const MAX_PATIENCE_S = 60;
 const GONE =
   'The service does not answer: it has stopped, or the network is down. Nothing is lost: try again when it is back.';
 
-/** Those that were told to come back later do so one after the other. */
+/** Requests that were told to retry later do so one after the other. */
 let turn = Promise.resolve();
 
-/** Sends a picture, once more where the service says when to come back. Throws Complaint. */
+/** Sends a picture, and again if the service says when to retry. Throws Complaint. */
 export async function classify(body, key, onWait) {
   const send = () => {
     const signal = AbortSignal.timeout(1000 * MAX_PATIENCE_S);
@@ -22,14 +22,14 @@ export async function classify(body, key, onWait) {
   return again;
 }
 
-/** Throws Complaint where nobody answers. */
+/** Throws Complaint if nobody answers. */
 export async function ask(path, key, options = {}) {
   if (/[^ -~]/.test(key)) throw new Complaint('The API key has characters that no key has.');
   const headers = key ? { ...options.headers, 'x-api-key': key } : options.headers;
   return fetch(path, { ...options, headers }).catch(explain);
 }
 
-/** The answer's text. Throws Complaint for a refusal, with what the service says of it. */
+/** The response's text. Throws Complaint for a refusal, with the service's explanation. */
 export async function readText(response) {
   const text = await response.text().catch(explain);
   if (response.ok) return text;

@@ -55,7 +55,7 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
       }),
     );
     const missing = Object.keys(byId).filter((id) => byId[id]?.instances === 0);
-    // Whoever spreads requests over several edges sends them elsewhere before they are refused here.
+    // Load balancers send requests to other edges before they are refused here.
     const trouble = !works() ? 'model-failed' : admission.nearlyFull(deadlineMs) ? 'overloaded' : undefined;
     const status = (phase() === 'ready' && trouble) || phase();
     return reply
