@@ -6,9 +6,8 @@ import { signaturePath } from '../../shared/bundle/signature.ts';
 import { replaceFile } from './replace-file.ts';
 
 /**
- * Rewrites a bundle's manifest, in the newest version, as a whole or not at all. A signature of the old one is removed.
- * Says on standard error what was written and removed. `change` alters the settings of the cascade `ask`. Throws
- * BundleError.
+ * Rewrites a bundle's manifest, in the newest version, atomically, and removes the old one's signature. Standard error
+ * says what was written and removed. `change` alters the settings of the cascade `ask`. Throws BundleError.
  */
 export async function changeManifest(directory: string, change: (cascade: Cascade) => void): Promise<void> {
   const path = join(directory, 'manifest.json');
@@ -16,7 +15,7 @@ export async function changeManifest(directory: string, change: (cascade: Cascad
   const content = parseText(before, path);
   const manifest = readManifest(content, path);
   change(manifest.strategies.ask as unknown as Cascade);
-  readManifest(structuredClone(manifest), path); // a bundle that no service starts with must not be left behind
+  readManifest(structuredClone(manifest), path); // never leave a bundle that no service would load
   const after = `${JSON.stringify(manifest, null, 1)}\n`;
   await replaceFile(path, after);
   const { schemaVersion } = content as { schemaVersion: number };

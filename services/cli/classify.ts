@@ -18,8 +18,8 @@ export interface ClassifyOptions extends RemoteOptions {
 }
 
 /**
- * Prints one answer per picture; without `url` the whole system is started for them. Returns the exit status: 1 if one
- * could not be classified. Throws UsageError, InputError and OutputError.
+ * Prints one answer per picture. Without `url` a whole system is started for them. Returns the exit status: 1 if a
+ * picture could not be classified. Throws UsageError, InputError and OutputError.
  */
 export async function classifyFiles(names: string[], options: ClassifyOptions, config: Config): Promise<number> {
   const query = new URLSearchParams({ strategy: options.strategy });
@@ -42,7 +42,7 @@ export async function classifyFiles(names: string[], options: ClassifyOptions, c
   using progress = showProgress(files.length, 'pictures');
   let answered = 0;
   let failed = 0;
-  let inARow = 0; // times that the service could not be used
+  let inARow = 0; // consecutive failures of the service
   for (const file of files) {
     const answer = await read(file)
       .then((picture) => postPicture(service, picture))
@@ -58,7 +58,7 @@ export async function classifyFiles(names: string[], options: ClassifyOptions, c
     failed += 1;
     process.stderr.write(`${makeVisible(`${file}: ${answer.message}`)}\n`);
     inARow = answer instanceof ServiceError ? inARow + 1 : 0;
-    if (inARow > 1 || (inARow > 0 && answered === 0)) break; // it is not asked for each picture in turn
+    if (inARow > 1 || (inARow > 0 && answered === 0)) break; // do not try the service with every picture
   }
   if (failed > 0 && files.length > 1) {
     const left = files.length - answered - failed;
@@ -77,12 +77,13 @@ function read(file: string): Promise<Buffer<ArrayBuffer>> {
   return file === STDIN ? (buffer(process.stdin) as Promise<Buffer<ArrayBuffer>>) : readFile(file);
 }
 
-/** One answer for people: the label, the route and why, the runners-up. */
+/** One answer for people: the label, the route and its reason, the runners-up. */
 export function render(file: string, answer: Answer): string {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const { decision, timings } = answer;
   const others = answer.topK.slice(1, 4).map(({ label, confidence }) => `${label} ${percent(confidence)}`);
-  const { reason, metric, value, threshold }: Partial<Answer['decision']> = decision; // other strategies say other things
+  // other strategies have other fields
+  const { reason, metric, value, threshold }: Partial<Answer['decision']> = decision;
   const because = value === undefined ? reason : `${reason}, ${metric} ${value.toFixed(3)} against ${threshold}`;
   const route =
     answer.route === 'expert'

@@ -2,16 +2,16 @@ import { availableParallelism } from 'node:os';
 import type { Encoding, Encodings } from '../../shared/bundle/cascade.ts';
 import { loadBundle } from '../../shared/bundle/load.ts';
 import { type CascadeView, type Member, viewCascade } from '../../shared/bundle/view.ts';
-import { decodeImage, encodeImage, encodingName } from '../../shared/imaging/codec.ts';
+import { decodePicture, encodePixels, encodingName } from '../../shared/imaging/codec.ts';
 import { InferencePool } from '../../shared/inference/pool.ts';
 import { type RunnableModel, toInputs, toRunnable } from '../../shared/inference/runnable.ts';
 import { createLog } from '../../shared/observe/log.ts';
 import { mergeExpert } from '../../shared/policy/cascade.ts';
 import { isRight, replay } from '../../shared/policy/replay.ts';
 import type { Config } from '../../shared/settings/settings.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import { changeManifest } from './change-manifest.ts';
-import { each, type Judged, openPictures } from './encodings.pictures.ts';
+import { each, type Judged, openPictures } from './encoding-pictures.ts';
 import { print } from './output.ts';
 import { showProgress } from './progress.ts';
 import { InputError, UsageError } from './usage.ts';
@@ -27,7 +27,7 @@ export interface EncodingsOptions {
 type Row = Encodings['table'][number];
 
 const candidates: Encoding[] = [
-  { format: 'rgb8' }, // first: what the others are compared with
+  { format: 'rgb8' }, // first: the others are compared with it
   { format: 'png' },
   { format: 'webp-lossless' },
   ...[98, 95, 90, 80].map((quality) => ({ format: 'jpeg' as const, quality })),
@@ -36,17 +36,17 @@ const candidates: Encoding[] = [
 
 /** A picture that the gate would escalate. */
 interface Escalated {
-  image: RawImage;
+  pixels: Pixels;
   label: number;
   edge: Float64Array;
   expert: Member;
 }
 
 /**
- * Sends the pictures that the gate escalates to their experts in every encoding, and writes the one with the fewest
- * bytes that costs at most `maxLoss` of accuracy (a lossy one only if it saves a quarter against the others), with the
- * table, into the bundle's manifest. `data`: the CIFAR records that the bundle was trained on, of which its validation
- * pictures are taken, or a folder of pictures per class. Throws UsageError, InputError and BundleError.
+ * Sends the pictures that the gate escalates to their experts in every encoding. Writes the encoding with the fewest
+ * bytes that costs at most `maxLoss` of accuracy, and the table, into the bundle's manifest; a lossy one must save a
+ * quarter against the others. `data`: the CIFAR records that the bundle was trained on, whose validation pictures are
+ * taken, or a folder of pictures per class. Throws UsageError, InputError and BundleError.
  */
 export async function chooseEncoding(options: EncodingsOptions, config: Config): Promise<void> {
   const maxLoss = Number(options.maxLoss);
@@ -67,17 +67,17 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
   using progress = showProgress(candidates.length * escalated.length, 'escalations');
   const table: Row[] = [];
   for (const encoding of candidates) {
-    const tries = await each(escalated, async ({ image, edge, expert, label }) => {
+    const tries = await each(escalated, async ({ pixels, edge, expert, label }) => {
       const begun = performance.now();
-      const picture = encoding.format === 'rgb8' ? image : await encodeImage(image, encoding);
+      const body = encoding.format === 'rgb8' ? pixels : await encodePixels(pixels, encoding);
       const encodeMs = performance.now() - begun;
-      const sent = 'pixels' in picture ? picture.pixels : picture.bytes;
-      const { pixels } = 'pixels' in picture ? picture : await decodeImage(sent, expert.rule, Number.MAX_SAFE_INTEGER);
+      const bytes = 'pixels' in body ? body.pixels : body.bytes;
+      const seen = 'pixels' in body ? body : await decodePicture(bytes, expert.rule, Number.MAX_SAFE_INTEGER);
       const model = models.get(expert.id) as RunnableModel;
-      const { outputs } = await pool.run(model, toInputs(model, pixels));
+      const { outputs } = await pool.run(model, toInputs(model, seen.pixels));
       const merged = mergeExpert(cascade, edge, expert.id, outputs.logits?.data as Float32Array);
       progress.step();
-      return { bytes: sent.length, encodeMs, right: isRight(merged, label) };
+      return { bytes: bytes.length, encodeMs, right: isRight(merged, label) };
     });
     const right = edgeRight + tries.filter((one) => one.right).length;
     const row: Row = {
@@ -92,14 +92,14 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
     process.stderr.write(line(row));
   }
   const fits = table.filter(({ loss }) => loss <= maxLoss).sort((a, b) => price(a) - price(b));
-  const { encoding } = fits[0] as Row; // pixels as they are always fit
+  const { encoding } = fits[0] as Row; // raw pixels always fit
   const measured = { pictures: pictures.length, escalated: escalated.length, maxLoss, table };
   const encodings: Encodings = source.given ? { given: true, ...measured } : measured;
   if (!options.dryRun) {
     await changeManifest(directory, (written) => {
       written.routing.encoding = encoding;
       written.encodings = encodings;
-      // What was certified was certified for pixels as they are.
+      // The certificate holds for raw pixels only.
       if ('quality' in encoding) delete written.calibration;
     });
   }
@@ -120,21 +120,20 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
 function split(cascade: CascadeView, pictures: Judged[]) {
   const escalated: Escalated[] = [];
   let edgeRight = 0;
-  for (const { image, label, logits } of pictures) {
+  for (const { pixels, label, logits } of pictures) {
     const picture = replay(cascade, { label, logits: () => logits });
     if (!picture.escalates) {
       edgeRight += Number(picture.edgeRight);
       continue;
     }
     const expert = cascade.experts.find(({ id }) => id === picture.expert) as Member;
-    escalated.push({ image, label, edge: picture.edge, expert });
+    escalated.push({ pixels, label, edge: picture.edge, expert });
   }
   return { escalated, edgeRight };
 }
 
 /**
- * Bytes, those of lossy encodings a third dearer: a loss so small that it drowns in the draw of the pictures must be
- * worth it.
+ * Bytes; lossy encodings count a third more. A measured loss that is within the noise of the sample must be worth it.
  */
 function price({ encoding, bytes }: Row): number {
   return 'quality' in encoding ? (bytes * 4) / 3 : bytes;

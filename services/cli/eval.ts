@@ -32,7 +32,7 @@ export interface Evaluation {
   escalated: number;
   /** The generalist alone, on all pictures. */
   edgeAccuracy: number;
-  /** On the escalated pictures: the generalist's, and what was answered. Null if none was escalated. */
+  /** Accuracy on the escalated pictures: the generalist's, and the answer's. Null if none was escalated. */
   escalatedEdgeAccuracy: number | null;
   escalatedAccuracy: number | null;
   bytesPerEscalation: number | null;
@@ -47,7 +47,7 @@ export async function evaluate(options: EvalOptions, config: Config): Promise<vo
   const { manifest } = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
   const pictures = await readLabelled(options.data, manifest, { limit, maxPixels: config.ASK_MAX_PIXELS });
   const settings = { ...config, HOST: '127.0.0.1', PORT: 0, ASK_API_KEYS_FILE: undefined };
-  // A runner-up asked because the machine was slow just then would answer for the routed expert.
+  // A runner-up asked because the machine was slow would answer for the routed expert.
   const system = await startSystem(settings, createLog('error', 'eval'), { near: false, hedges: false });
   try {
     using progress = showProgress(names.length * pictures.length, 'answers');
@@ -87,16 +87,16 @@ async function measure(system: System, name: string, pictures: Labelled[], progr
   };
 }
 
-/** As many pictures at a time as keep the models busy; outcomes in the order of the pictures. */
+/** Runs as many pictures at a time as keep the models busy. Outcomes are in the order of the pictures. */
 async function runAll(system: System, strategy: string, pictures: Labelled[], progress: Progress): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   const caller = new AbortController().signal;
   let next = 0;
   async function work(): Promise<void> {
     for (let i = next++; i < pictures.length; i = next++) {
-      const { image, original } = await (pictures[i] as Labelled).load();
+      const { pixels, picture } = await (pictures[i] as Labelled).load();
       using deadline = new Deadline(60_000);
-      outcomes[i] = await runStrategy(system, strategy, { image, original, requestId: String(i), deadline, caller });
+      outcomes[i] = await runStrategy(system, strategy, { pixels, picture, requestId: String(i), deadline, caller });
       progress.step();
     }
   }

@@ -1,4 +1,4 @@
 import { strategyNames } from '../local/api.ts';
 
-/** The strategies, and the oracle: right if the generalist or the routed expert's answer is. */
+/** The strategies and the oracle, which is right if the generalist's or the routed expert's answer is. */
 export const evaluationNames = [...strategyNames, 'oracle'];

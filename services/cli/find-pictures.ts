@@ -9,8 +9,8 @@ export const STDIN = '-';
 const SIGNATURE_BYTES = 16;
 
 /**
- * Files as they are named, the pictures of folders and of what patterns match, and `-`; each once. Throws InputError
- * that tells all which are missing, cannot be read or hold no picture.
+ * The named files, the pictures in named folders, those that patterns match, and `-`; each once. Throws InputError
+ * listing all that are missing, unreadable or without a picture.
  */
 export async function findPictures(names: string[]): Promise<string[]> {
   const found = new Set<string>();
@@ -26,7 +26,10 @@ export async function findPictures(names: string[]): Promise<string[]> {
   return [...found];
 }
 
-/** The pictures in a folder and below, sorted; hidden files are none, nor is a folder read again by way of a link. */
+/**
+ * The pictures in a folder and below, sorted. Hidden files are left out; a folder reached again by a link is not read
+ * twice.
+ */
 export async function* walkPictures(folder: string, seen = new Set<string>()): AsyncGenerator<string> {
   const real = await realpath(folder);
   if (seen.has(real)) return;
@@ -40,7 +43,7 @@ export async function* walkPictures(folder: string, seen = new Set<string>()): A
   }
 }
 
-/** A name that is there is no pattern, whatever is in it. */
+/** The name of an existing file is not a pattern, whatever characters it has. */
 async function expand(name: string): Promise<string[]> {
   const kind = await stat(name).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' && /[*?[{]/.test(name)) return undefined;

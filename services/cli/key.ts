@@ -10,8 +10,8 @@ export interface KeyOptions {
 }
 
 /**
- * Makes a key and prints it, on standard output and nowhere else; its line for the key file goes to the end of `to`, or
- * to standard error. Throws UsageError, and ConfigError if `to` is no key file.
+ * Makes a key and prints it, on standard output only. Its line for the key file is appended to `to`, or goes to
+ * standard error. Throws UsageError, and ConfigError if `to` is no key file.
  */
 export async function makeKey(name: string, options: KeyOptions): Promise<void> {
   if (!KEY_NAME.test(name)) throw new UsageError(`the name '${name}' must be letters, digits, dots and dashes`);
@@ -22,7 +22,7 @@ export async function makeKey(name: string, options: KeyOptions): Promise<void> 
   const key = `ask_${randomBytes(32).toString('base64url')}`;
   const line = formatKey(key, { name, limit });
   const append = options.to === undefined ? undefined : await openKeyFile(options.to, line);
-  await print(`${key}\n`); // first: a key that nobody got must not be let in
+  await print(`${key}\n`); // first: a key that nobody received must not be accepted
   await append?.();
   process.stderr.write(
     options.to === undefined
@@ -31,7 +31,7 @@ export async function makeKey(name: string, options: KeyOptions): Promise<void> 
   );
 }
 
-/** Checks that the file takes the line; what it returns adds it. */
+/** Checks that the file can take the line. The returned function adds it. */
 async function openKeyFile(path: string, line: string): Promise<() => Promise<void>> {
   const before = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';

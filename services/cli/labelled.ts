@@ -3,26 +3,26 @@ import { dirname, relative, sep } from 'node:path';
 import type { Manifest } from '../../shared/bundle/manifest.ts';
 import type { PictureRule } from '../../shared/bundle/model.ts';
 import { viewCascade } from '../../shared/bundle/view.ts';
-import { encodeImage, fitPixels } from '../../shared/imaging/codec.ts';
+import { encodePixels, fitPixels } from '../../shared/imaging/codec.ts';
 import { createDecoder } from '../../shared/imaging/decoder.ts';
 import { AppError } from '../../shared/request/errors.ts';
 import { nearest } from '../../shared/settings/nearest.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import { walkPictures } from './find-pictures.ts';
-import { type LabelledImage, readRecords } from './records.ts';
+import { type LabelledPixels, readRecords } from './records.ts';
 import { InputError } from './usage.ts';
 
-/** A picture and what is in it. */
+/** A picture with its class. */
 export interface Labelled {
   label: number;
-  /** The models' square, and the file that a caller would send. */
-  load(): Promise<{ image: RawImage; original: Uint8Array }>;
+  /** The models' pixels, and the file that a caller would send. */
+  load(): Promise<{ pixels: Pixels; picture: Uint8Array }>;
 }
 
-const MOST_NAMED = 10;
+const MAX_NAMED = 10;
 
 /**
- * The pictures of a folder that has one per class, or of a file of CIFAR-100 records; at most `limit`. Throws
+ * The pictures of a folder with one subfolder per class, or of a file of CIFAR-100 records; at most `limit`. Throws
  * UsageError and InputError.
  */
 export async function readLabelled(
@@ -45,16 +45,17 @@ export async function isFolder(path: string): Promise<boolean> {
   return kind.isDirectory();
 }
 
-function fromRecord({ image, label }: LabelledImage, rule: PictureRule): Labelled {
+function fromRecord({ pixels, label }: LabelledPixels, rule: PictureRule): Labelled {
   const load = async () => ({
-    image: await fitPixels(image, rule),
-    original: (await encodeImage(image, { format: 'png' })).bytes,
+    pixels: await fitPixels(pixels, rule),
+    picture: (await encodePixels(pixels, { format: 'png' })).bytes,
   });
   return { label, load };
 }
 
 /**
- * A picture's class is the nearest folder above it that is named as one. Classes take turns, so that a part has all.
+ * A picture's class is the nearest folder above it that is named as a class. Classes alternate, so that a part has all
+ * of them.
  */
 async function readFolders(
   root: string,
@@ -86,24 +87,24 @@ async function readFolders(
 const noDeadline = { signal: new AbortController().signal, left: Infinity, milliseconds: Infinity };
 
 async function loadFile(path: string, rule: PictureRule, decode: ReturnType<typeof createDecoder>) {
-  const original = await readFile(path);
-  const image = await decode(original, rule, noDeadline).catch((error: Error) => {
+  const picture = await readFile(path);
+  const pixels = await decode(picture, rule, noDeadline).catch((error: Error) => {
     throw error instanceof AppError ? new InputError(`${path}: ${error.code}: ${error.message}`) : error;
   });
-  return { image, original };
+  return { pixels, picture };
 }
 
 function explain(unknown: string[], labels: string[]): string {
-  const lines = unknown.slice(0, MOST_NAMED).map((name) => {
+  const lines = unknown.slice(0, MAX_NAMED).map((name) => {
     if (name === '') return 'pictures lie beside the folders of the classes, in none of them';
     const likely = nearest(name, labels);
     return `no class is named '${name}'${likely.length > 0 ? ` (did you mean ${likely.join(', ')}?)` : ''}`;
   });
-  if (unknown.length > MOST_NAMED) lines.push(`and ${unknown.length - MOST_NAMED} more folders are no class's`);
+  if (unknown.length > MAX_NAMED) lines.push(`and ${unknown.length - MAX_NAMED} more folders are no class's`);
   return lines.length === 1 ? (lines[0] as string) : `\n  ${lines.join('\n  ')}`;
 }
 
-/** People and file systems write names in more than one way. */
+/** Folds case, separators and Unicode forms, which people and file systems write differently. */
 function plain(name: string): string {
   return name
     .normalize('NFC')

@@ -8,7 +8,7 @@ import { OutputError, print } from './output.ts';
 import { defineProgram } from './program.ts';
 import { InputError, UsageError } from './usage.ts';
 
-/** Of a program that a closed pipe ended, as shells tell it: 128 and the number of SIGPIPE. */
+/** Exit status of a program that a closed pipe ended, as shells report it: 128 and the number of SIGPIPE. */
 const PIPE_STATUS = 141;
 
 const ours = [AppError, BundleError, ConfigError, InputError, ModelFailed, OutputError];
@@ -24,7 +24,7 @@ const program = defineProgram(
   }),
 );
 
-process.chdir(callersFolder() ?? '.'); // relative paths are meant from there
+process.chdir(callersFolder() ?? '.'); // relative paths start there
 
 try {
   await program.parseAsync().catch(async (error) => {
@@ -36,7 +36,7 @@ try {
   process.exitCode = report(error as Error);
 }
 
-/** Says what went wrong; a stack only where it is this program's fault. Returns the exit status. */
+/** Reports what went wrong, with a stack only if it is this program's fault. Returns the exit status. */
 function report(error: Error): number {
   if (error instanceof UsageError) {
     process.stderr.write(`ask: ${makeLinesVisible(error.message)}\n(--help shows what is possible)\n`);
@@ -50,7 +50,7 @@ function report(error: Error): number {
   return 1;
 }
 
-/** The setting that names the bundle, as the beginning of a message. */
+/** The setting that names the bundle, to begin a message. */
 function whichBundle(): string {
   return `ASK_MODELS_DIR=${readConfig().ASK_MODELS_DIR}: `;
 }

@@ -1,4 +1,4 @@
-/** Standard output takes no more; `quiet`: its reader had enough. */
+/** Standard output cannot be written. `quiet`: its reader closed it. */
 export class OutputError extends Error {
   override name = 'OutputError';
   readonly quiet: boolean;
@@ -9,11 +9,12 @@ export class OutputError extends Error {
   }
 }
 
-// Without these a failed write would end the process with a stack. That of standard error can be told to nobody.
+// Without these handlers a failed write would end the process with a stack. Nobody can be told of a failure of standard
+// error.
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});
 
-/** Writes to standard output. Rejects with OutputError, so that work for nobody stops. */
+/** Writes to standard output. Rejects with OutputError, so that work for a reader who has gone stops. */
 export function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     process.stdout.write(text, (error) => (error ? reject(new OutputError(error)) : resolve()));

@@ -16,15 +16,28 @@ const dryRun = ['--dry-run', 'write nothing'] as const;
 const data = ['--data <path>', 'a folder of pictures for each class, or a file of CIFAR-100 records'] as const;
 const limit = ['--limit <count>', 'take so many pictures of them'] as const;
 
-/** The verbs and their options. What a verb needs is loaded when it is its turn: help does not wait for it. */
+/** Defines the verbs and their options. A verb's code is loaded when it runs, so that help is fast. */
 export function defineProgram(program: Command): Command {
   program
     .name('npm run -s ask --')
     .description('Has pictures classified, and looks after bundles and keys.')
-    .version(['--version', '-V'].some((flag) => process.argv.includes(flag)) ? aboutText() : VERSION) // that reads the bundle
+    .version(wantsVersion() ? aboutText() : VERSION)
     .showHelpAfterError('(--help shows what is possible)')
     .addHelpText('after', `\n${helpText('').trim()}`);
 
+  for (const add of [addClassify, addEval, addCalibrate, addEncodings, addKey, addSign, addMigrate]) add(program);
+  for (const verb of program.commands) {
+    verb.addHelpText('after', '\nSettings from the environment: npm run -s ask -- --help');
+  }
+  return program;
+}
+
+/** The whole text takes reading the bundle. */
+function wantsVersion(): boolean {
+  return process.argv.includes('--version') || process.argv.includes('-V');
+}
+
+function addClassify(program: Command): void {
   program
     .command('classify')
     .summary('names what is in pictures, and the route each answer took')
@@ -44,7 +57,9 @@ export function defineProgram(program: Command): Command {
       const { classifyFiles } = await import('./classify.ts');
       process.exitCode = await classifyFiles(pictures, options, readConfig());
     });
+}
 
+function addEval(program: Command): void {
   program
     .command('eval')
     .summary('accuracy and cost on pictures whose classes are known')
@@ -57,7 +72,9 @@ export function defineProgram(program: Command): Command {
       const { evaluate } = await import('./eval.ts');
       await evaluate(options, readConfig());
     });
+}
 
+function addCalibrate(program: Command): void {
   const calibration = program
     .command('calibrate')
     .summary("chooses the bundle's threshold for a goal")
@@ -74,7 +91,9 @@ export function defineProgram(program: Command): Command {
       const { calibrate } = await import('./calibrate/calibrate.ts');
       process.exitCode = await calibrate(byLongNames(calibration), readConfig().ASK_MODELS_DIR);
     });
+}
 
+function addEncodings(program: Command): void {
   program
     .command('encodings')
     .summary('chooses how pictures travel to experts')
@@ -92,7 +111,9 @@ export function defineProgram(program: Command): Command {
       const { chooseEncoding } = await import('./encodings.ts');
       await chooseEncoding(options, readConfig());
     });
+}
 
+function addKey(program: Command): void {
   program
     .command('key')
     .summary('makes an API key')
@@ -106,7 +127,9 @@ export function defineProgram(program: Command): Command {
       const { makeKey } = await import('./key.ts');
       await makeKey(name, options);
     });
+}
 
+function addSign(program: Command): void {
   program
     .command('sign')
     .summary("signs the bundle's manifest")
@@ -120,7 +143,9 @@ export function defineProgram(program: Command): Command {
       const { sign } = await import('./sign.ts');
       await sign(key, models ?? readConfig().ASK_MODELS_DIR);
     });
+}
 
+function addMigrate(program: Command): void {
   program
     .command('migrate')
     .summary("rewrites the bundle's manifest in the newest version")
@@ -133,11 +158,6 @@ export function defineProgram(program: Command): Command {
       const { migrate } = await import('./migrate.ts');
       await migrate(models ?? readConfig().ASK_MODELS_DIR);
     });
-
-  for (const verb of program.commands) {
-    verb.addHelpText('after', '\nSettings from the environment: npm run -s ask -- --help');
-  }
-  return program;
 }
 
 const meanings: Record<(typeof numericOptions)[number], string> = {

@@ -2,16 +2,16 @@ const FIRST_MS = 1000;
 const REDRAW_MS = 200;
 const LINE_MS = 10_000;
 
-/** How far a long command is. */
+/** Progress of a long command. */
 export interface Progress extends Disposable {
   step(): void;
-  /** Makes room for a line of the result, where both go to the same terminal. */
+  /** Clears the line, so that a result can be printed to the same terminal. */
   hide(): void;
 }
 
 /**
- * Says `12 of 300 pictures` on standard error once it has taken a second: on a terminal in one line that is drawn
- * again, elsewhere in a line now and then.
+ * Prints `12 of 300 pictures` on standard error once the command has taken a second: on a terminal in one line that is
+ * redrawn, elsewhere in a new line from time to time.
  */
 export function showProgress(total: number, what: string): Progress {
   const terminal = process.stderr.isTTY;

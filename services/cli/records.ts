@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import { UsageError } from './usage.ts';
 
 const SIDE = 32;
 const PLANE = SIDE * SIDE;
 const RECORD = 2 + 3 * PLANE;
 
-export interface LabelledImage {
+export interface LabelledPixels {
   label: number;
-  image: RawImage;
+  pixels: Pixels;
 }
 
 /** The file's bytes. Throws UsageError for a folder. */
@@ -21,7 +21,7 @@ export async function readRecordFile(path: string): Promise<Buffer> {
 }
 
 /** Reads CIFAR-100 binary records: coarse label, fine label, then R, G and B planes. Throws UsageError. */
-export async function readRecords(path: string, labels: number, limit: number): Promise<LabelledImage[]> {
+export async function readRecords(path: string, labels: number, limit: number): Promise<LabelledPixels[]> {
   const bytes = await readRecordFile(path);
   if (bytes.length === 0 || bytes.length % RECORD !== 0) {
     throw new UsageError(`${path}: ${bytes.length} bytes are not a whole number of ${RECORD}-byte records`);
@@ -38,6 +38,6 @@ export async function readRecords(path: string, labels: number, limit: number): 
         pixels[at * 3 + channel] = record[2 + channel * PLANE + at] as number;
       }
     }
-    return { label, image: { pixels, width: SIDE, height: SIDE } };
+    return { label, pixels: { pixels, width: SIDE, height: SIDE } };
   });
 }

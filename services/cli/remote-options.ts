@@ -16,8 +16,8 @@ export interface RemoteOptions {
 const TIMEOUT_S = 30;
 
 /**
- * The service that `--url` names; undefined without. Warns where the key could be read on the way. Throws UsageError
- * and InputError.
+ * The service that `--url` names; undefined without. Warns if the key could be read in transit. Throws UsageError and
+ * InputError.
  */
 export async function toRemote(
   options: RemoteOptions,
@@ -45,11 +45,11 @@ export async function toRemote(
   return { address, key, timeoutMs };
 }
 
-/** `--url`, with or without the path that pictures are posted to -> the address of that. Throws UsageError. */
+/** `--url`, with or without the path that pictures are posted to -> that address. Throws UsageError. */
 export function toAddress(url: string, query: URLSearchParams): string {
   const parsed = /^https?:\/\//i.test(url) ? URL.parse(url) : null;
   if (!parsed) {
-    const shown = url.replace(/[^/]*@/, ''); // people put passwords there
+    const shown = url.replace(/[^/]*@/, ''); // it may hold a password
     throw new UsageError(`--url ${shown} must be http://HOST:PORT or https://HOST:PORT`);
   }
   if (parsed.username || parsed.password) {
@@ -59,7 +59,7 @@ export function toAddress(url: string, query: URLSearchParams): string {
   return `${parsed.origin}${parsed.pathname.replace(/(\/classify)?\/*$/, '')}/classify?${query}`;
 }
 
-/** Trusts the certificates in a PEM file beside those that Node does. Throws InputError. */
+/** Trusts the certificates in a PEM file as well as Node's own. Throws InputError. */
 async function trustAlso(file: string): Promise<void> {
   const pem = await readFile(file, 'utf8').catch((error: Error) => {
     throw new InputError(`--ca ${file} cannot be read: ${error.message}`);
@@ -71,7 +71,7 @@ async function trustAlso(file: string): Promise<void> {
   }
 }
 
-/** Throws InputError, which does not show what the file holds. */
+/** Throws InputError, which never shows the file's content. */
 async function readKeyFile(file: string): Promise<string> {
   const content = await readFile(file, 'utf8').catch((error: Error) => {
     throw new InputError(`--key-file ${file} cannot be read: ${error.message}`);
@@ -81,7 +81,7 @@ async function readKeyFile(file: string): Promise<string> {
   return key;
 }
 
-/** Whether what is sent there could be read on the way. */
+/** Whether data sent there could be read in transit. */
 function isExposed(address: string): boolean {
   const { protocol, hostname } = new URL(address);
   const host = hostname.replace(/^\[|\]$/g, '');

@@ -2,17 +2,17 @@ import { z } from 'zod';
 import { type Answer, answerSchema, problemSchema } from '../local/api.ts';
 
 export interface Remote {
-  /** Of `/classify`, with the query. */
+  /** The address of `/classify`, with the query. */
   address: string;
   key?: string | undefined;
-  /** Default: it may take as long as it does. */
+  /** Default: no limit. */
   timeoutMs?: number | undefined;
 }
 
-/** It is the service that cannot be used, not the picture: the next one would meet the same. */
+/** The service failed, not the picture: the next picture would fail too. */
 export class ServiceError extends Error {}
 
-/** What this program reads of an answer; a service of another version may say more. */
+/** The parts of an answer that this program reads. A service of another version may send more. */
 const readable = answerSchema
   .pick({ label: true, confidence: true, route: true, expert: true, bytesSent: true })
   .extend({
@@ -22,7 +22,7 @@ const readable = answerSchema
     timings: answerSchema.shape.timings.pick({ expertRoundTripMs: true, totalMs: true }),
   });
 
-/** Has one picture classified. Throws ServiceError, and Error with what the service says against the picture. */
+/** Has one picture classified. Throws ServiceError, and Error with the service's objection to the picture. */
 export async function postPicture(
   { address, key, timeoutMs }: Remote,
   picture: Uint8Array<ArrayBuffer>,
@@ -34,7 +34,7 @@ export async function postPicture(
       ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
     },
     body: picture,
-    redirect: 'manual', // following would make a GET of it, or hand picture and key to somebody else
+    redirect: 'manual', // following would turn it into a GET, or send picture and key to another host
     signal: timeoutMs === undefined ? null : AbortSignal.timeout(timeoutMs),
   }).catch((error: Error) => {
     throw explain(error, address, timeoutMs);
@@ -55,7 +55,7 @@ export async function postPicture(
   throw new ServiceError(`${address} answered ${status} with ${type ?? 'no content type'}${where}: not Ask the Expert`);
 }
 
-/** Undefined where it is none; what is no JSON by its type is not read at all. */
+/** Undefined if it is not JSON; a body of another type is not read at all. */
 async function readJson(response: Response, type: string | null): Promise<unknown> {
   if (!/^application\/([\w.+-]+\+)?json\b/i.test(type ?? '')) {
     await response.body?.cancel();

@@ -1,6 +1,6 @@
 import { rename, rm, writeFile } from 'node:fs/promises';
 
-/** Writes a file as a whole or not at all: whoever reads it sees the old content or the new one. */
+/** Writes a file atomically: readers see the old content or the new one. */
 export async function replaceFile(path: string, content: string): Promise<void> {
   const partial = `${path}.partial`;
   try {

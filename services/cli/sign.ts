@@ -7,8 +7,9 @@ import { replaceFile } from './replace-file.ts';
 import { UsageError } from './usage.ts';
 
 /**
- * Signs the exact bytes of a bundle's manifest, and by the digests in it the files it names, with an Ed25519 private
- * key in PEM; writes the signature beside it. Throws UsageError, and BundleError for a manifest that no service takes.
+ * Signs the exact bytes of a bundle's manifest with an Ed25519 private key in PEM, and writes the signature beside it.
+ * The digests in the manifest extend it to the files it names. Throws UsageError, and BundleError for a manifest that
+ * no service would load.
  */
 export async function sign(keyFile: string, directory: string): Promise<void> {
   const key = toPrivateKey(await readFile(keyFile, 'utf8'));

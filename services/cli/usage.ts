@@ -1,9 +1,9 @@
-/** The command line makes no sense; the message says why. */
+/** The command line is wrong; the message says why. */
 export class UsageError extends Error {
   override name = 'UsageError';
 }
 
-/** What the command line names cannot be used: files that are missing, a service that does not answer. */
+/** Something that the command line names cannot be used: a missing file, a service that does not answer. */
 export class InputError extends Error {
   override name = 'InputError';
 }

@@ -11,7 +11,7 @@ const hop = z.object({
   computeMs: z.number().describe('of that, what the other side took'),
 });
 
-/** The body of a successful answer, with what the strategies say of their decisions. */
+/** The body of a successful answer. `decision` is what the strategies say of their decisions. */
 export function createAnswerSchema<D extends z.ZodType>(decision: D) {
   return ranked
     .extend({

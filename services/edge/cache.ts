@@ -3,23 +3,23 @@ import { LRUCache } from 'lru-cache';
 import type { Damage } from '../../shared/wire/damage.ts';
 import type { Outcome } from './strategies/strategy.ts';
 
-/** What is remembered of an answer. */
-export interface Known extends Outcome {
-  /** What is wrong with the picture, if a part of it is. */
+/** What the cache keeps of an answer. */
+export interface CachedAnswer extends Outcome {
+  /** What is wrong with the picture; undefined: nothing. */
   damage: Damage | undefined;
 }
 
 export interface AnswerCache {
-  /** Names a picture's bytes together with what else the answer depends on; costs a pass over the bytes. */
+  /** The key of a picture's bytes and of the settings that the answer depends on. Costs a pass over the bytes. */
   key(bytes: Uint8Array, settings: string): string;
-  get(key: string): Known | undefined;
-  set(key: string, known: Known): void;
+  get(key: string): CachedAnswer | undefined;
+  set(key: string, known: CachedAnswer): void;
 }
 
-/** Answers by image content and settings, bounded by bytes and age. `maxBytes` 0 keeps nothing. */
+/** Answers by a picture's bytes and settings, bounded by bytes and age. `maxBytes` 0 turns the cache off. */
 export function createCache(maxBytes: number, ttlSeconds: number): AnswerCache {
   if (maxBytes === 0) return { key: () => '', get: () => undefined, set: () => {} };
-  const answers = new LRUCache<string, Known>({
+  const answers = new LRUCache<string, CachedAnswer>({
     maxSize: maxBytes,
     sizeCalculation: sizeOf,
     ttl: ttlSeconds * 1000,
@@ -31,7 +31,7 @@ export function createCache(maxBytes: number, ttlSeconds: number): AnswerCache {
   };
 }
 
-/** Bytes an entry holds: two probability vectors, the key (a digest), and the objects around them. */
+/** Bytes of an entry: two probability vectors, the key (a digest), and the objects around them. */
 function sizeOf(outcome: Outcome): number {
   return outcome.probabilities.byteLength + (outcome.edgeProbabilities?.byteLength ?? 0) + 1024;
 }

@@ -2,16 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { trace } from '@opentelemetry/api';
 import type { Bundle } from '../../shared/bundle/load.ts';
 import type { PictureRule } from '../../shared/bundle/model.ts';
-import type { DecodedImage } from '../../shared/imaging/codec.ts';
+import type { DecodedPicture } from '../../shared/imaging/codec.ts';
 import type { EdgeMetrics } from '../../shared/observe/edge-metrics.ts';
 import { ATTRIBUTES } from '../../shared/observe/names.ts';
 import { type CallersTrace, inSpan, SpanKind, traceIdOf } from '../../shared/observe/telemetry.ts';
 import { topK } from '../../shared/policy/probabilities.ts';
+import type { Backlog } from '../../shared/request/backlog.ts';
 import { Deadline, elapsed, unlessAborted } from '../../shared/request/deadline.ts';
 import { AppError } from '../../shared/request/errors.ts';
-import type { Pace } from '../../shared/request/pace.ts';
 import type { Damage } from '../../shared/wire/damage.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import type { Answer, Ranked } from './answer.ts';
 import type { AnswerCache } from './cache.ts';
 import type { Experts } from './experts/experts.ts';
@@ -23,15 +23,15 @@ export interface ClassifyOptions {
   topK: number;
   deadlineMs: number;
   strategy: string;
-  /** The generalist's own labels are part of the answer. */
+  /** The answer also lists the generalist's own labels. */
   explain?: boolean;
-  /** What becomes of a picture of which a part is missing or broken. */
+  /** Whether a picture with missing or broken parts is answered or refused. */
   damaged: 'accept' | 'refuse';
   /** Aborts, with an AppError, when the caller has gone. */
   caller: AbortSignal;
   /** The trace that the caller sent, if any. */
   trace?: CallersTrace | undefined;
-  /** The strategy's own parameters, among others. */
+  /** The strategy's own parameters and the common ones. */
   [parameter: string]: unknown;
 }
 
@@ -42,19 +42,19 @@ export interface ClassifyDependencies {
   there: Experts;
   cache: AnswerCache;
   metrics: EdgeMetrics;
-  /** Of decoding and the generalist together. */
-  pace: Pace;
-  /** A picture -> the square of a rule. Rejects with AppError. */
-  decode(picture: Uint8Array | RawImage, rule: PictureRule, deadline: Deadline): Promise<DecodedImage>;
+  /** Requests that are being decoded or run by the generalist. */
+  backlog: Backlog;
+  /** A picture -> pixels by a rule. Rejects with AppError. */
+  decode(picture: Uint8Array | Pixels, rule: PictureRule, deadline: Deadline): Promise<DecodedPicture>;
 }
 
 /**
- * A picture, as a file's bytes or as pixels -> answer. Everything happens within one deadline; only a generalist that
- * cannot answer in time is an error (`deadline-exceeded`). Throws AppError for bad images and when too much is waiting.
+ * A picture (a file's bytes, or pixels) -> answer, within one deadline. Only a generalist that cannot answer in time is
+ * an error (`deadline-exceeded`); an expert's failure is not. Throws AppError for bad pictures and under overload.
  */
 export async function classify(
   dependencies: ClassifyDependencies,
-  picture: Uint8Array | RawImage,
+  picture: Uint8Array | Pixels,
   options: ClassifyOptions,
 ): Promise<Answer> {
   const begun = performance.now();
@@ -74,20 +74,20 @@ export async function classify(
   let damage: Damage | undefined;
   if (known) {
     damage = known.damage;
-    heed(damage, options, metrics);
+    reportDamage(damage, options, metrics);
     const { reason } = known.decision;
     const decision = { ...known.decision, reason: 'cache-hit', firstReason: reason };
     outcome = { ...known, decision, timings: { edgeMs: 0, encodeMs: 0 }, hops: [] };
   } else {
-    using work = dependencies.pace.begin();
+    using work = dependencies.backlog.begin();
     const view = (rule: PictureRule) => unlessAborted(deadline.signal, dependencies.decode(picture, rule, deadline));
-    const image = await inSpan('decode', SpanKind.INTERNAL, () => view(strategy.rule));
+    const pixels = await inSpan('decode', SpanKind.INTERNAL, () => view(strategy.rule));
     decodeMs = performance.now() - begun;
-    damage = image.damage;
-    heed(damage, options, metrics);
-    const original = 'pixels' in picture ? {} : { original: picture };
+    damage = pixels.damage;
+    reportDamage(damage, options, metrics);
+    const file = 'pixels' in picture ? {} : { picture };
     const { caller, trace } = options;
-    const task = { image, ...original, view, requestId: id, deadline, caller, trace, query, work };
+    const task = { pixels, ...file, view, requestId: id, deadline, caller, trace, query, work };
     outcome = await strategy.run(dependencies.here, dependencies.there, task);
     if (outcome.degraded === null) cache.set(key, { ...outcome, damage });
   }
@@ -95,7 +95,7 @@ export async function classify(
   const ranked = rank(outcome.probabilities, labels, options.topK);
   const [best] = ranked as [Ranked];
   const totalMs = elapsed(begun);
-  setImmediate(observe, metrics, outcome, { decodeMs, totalMs, ...best }); // the caller need not wait for it
+  setImmediate(observe, metrics, outcome, { decodeMs, totalMs, ...best }); // off the caller's path
   const [decisive] = outcome.hops;
   return {
     id,
@@ -124,10 +124,9 @@ export async function classify(
 }
 
 /**
- * Says in the trace and in the metrics that a picture is damaged. Throws AppError `damaged-image` if that is not
- * accepted.
+ * Reports a damaged picture in the trace and the metrics. Throws AppError `damaged-image` where damage is not accepted.
  */
-function heed(damage: Damage | undefined, { damaged }: ClassifyOptions, metrics: EdgeMetrics): void {
+function reportDamage(damage: Damage | undefined, { damaged }: ClassifyOptions, metrics: EdgeMetrics): void {
   if (damage === undefined) return;
   trace.getActiveSpan()?.setAttributes({ [ATTRIBUTES.pictureDamaged]: true, [ATTRIBUTES.pictureDamage]: damage });
   metrics.damaged.inc({ reason: damage, outcome: damaged === 'refuse' ? 'refused' : 'answered' });

@@ -1,4 +1,4 @@
 import '../../shared/service/relaunch.ts';
 
-// No static import: those are all loaded before the first of them runs, and would be again in the process begun anew.
+// No static import: static imports load before any of them runs, and again in the process that replaces this one.
 await import('./run.ts');

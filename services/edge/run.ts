@@ -3,7 +3,10 @@ import { connectNats } from '../../shared/bus/nats/connection.ts';
 import { createPool } from '../../shared/inference/create-pool.ts';
 import { natsOptions, runProcess } from '../../shared/service/run-process.ts';
 
-/** Experts and their broker may start at the same time; for one that does not come, nobody waits after that. */
+/**
+ * Experts and their broker may start at the same time as the edge. After this time nobody waits for one that is
+ * missing.
+ */
 const GRACE_MS = 10_000;
 
 const usage = 'npm run edge: the generalist behind HTTP; asks experts over NATS';

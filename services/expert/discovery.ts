@@ -8,7 +8,7 @@ export interface ExpertStats {
   requests: number;
   errors: number;
   lastError: string;
-  /** Milliseconds of all requests together. */
+  /** Milliseconds, all requests together. */
   processingMs: number;
 }
 
@@ -17,8 +17,8 @@ interface Announced extends HostedModel {
 }
 
 /**
- * Answers `$SRV.PING|INFO|STATS` for one expert as ADR-32 (NATS services) says; the metadata holds what a router
- * wants to know of it.
+ * Answers `$SRV.PING|INFO|STATS` for one expert, as ADR-32 (NATS services) says. The metadata holds what a router needs
+ * to know.
  */
 export function announce(bus: Bus, expert: Announced, stats: ExpertStats): { stop(): Promise<void> } {
   const subject = classifySubject(expert.id);

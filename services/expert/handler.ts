@@ -7,13 +7,13 @@ import { findMistake } from '../../shared/inference/match-inputs.ts';
 import type { ExpertMetrics } from '../../shared/observe/expert-metrics.ts';
 import { ATTRIBUTES } from '../../shared/observe/names.ts';
 import { inSpan, SpanKind } from '../../shared/observe/telemetry.ts';
+import type { Backlog } from '../../shared/request/backlog.ts';
 import { Deadline, elapsed, unlessAborted } from '../../shared/request/deadline.ts';
 import { AppError, toAppError } from '../../shared/request/errors.ts';
-import type { Pace } from '../../shared/request/pace.ts';
 import type { Body } from '../../shared/wire/body.ts';
 import { decodeCancel, decodeRequest, encodeReply } from '../../shared/wire/expert-protocol.ts';
 import type { Message } from '../../shared/wire/message.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import type { Tensors } from '../../shared/wire/tensor.ts';
 import { widen } from '../../shared/wire/tensors.ts';
 
@@ -24,26 +24,26 @@ export interface HostedModel {
 
 export interface HandlerOptions {
   expert: HostedModel;
-  /** A file's bytes -> the square of a rule. Rejects with AppError. */
-  decode(bytes: Uint8Array, rule: PictureRule, deadline: Deadline): Promise<RawImage>;
+  /** A file's bytes -> pixels by a rule. Rejects with AppError. */
+  decode(bytes: Uint8Array, rule: PictureRule, deadline: Deadline): Promise<Pixels>;
   infer(inputs: Tensors, deadline: Deadline): Promise<Inference>;
   /** Of all experts of this process together. */
-  pace: Pace;
-  /** What kind of bus the requests come from. */
+  backlog: Backlog;
+  /** The kind of bus that requests come from. */
   system: Bus['kind'];
   metrics: ExpertMetrics;
 }
 
 export interface Handler {
-  /** One request: check, compute unless the deadline has passed, answer with the logits. */
+  /** Handles one request: checks it, runs the model unless the deadline has passed, answers with the logits. */
   handle(message: BusMessage): Promise<Message>;
-  /** Nobody waits for the answer to this request any more: unless it is being computed already, it never is. */
+  /** Cancels a request that nobody waits for: it is never run, unless it is running already. */
   cancel(message: BusMessage): void;
 }
 
-/** The requests to one expert. */
+/** Handles the requests to one expert. */
 export function createHandler(options: HandlerOptions): Handler {
-  const { expert, decode, infer, pace, system, metrics } = options;
+  const { expert, decode, infer, backlog, system, metrics } = options;
   const input = pictureInput(expert.model);
   const working = new Map<string, AbortController>();
 
@@ -56,15 +56,15 @@ export function createHandler(options: HandlerOptions): Handler {
     }
     const question = adapt(expert, body);
     if (deadlineMs <= 0) throw new AppError('deadline-exceeded', 'the deadline had passed on arrival');
-    if (pace.waitMs > deadlineMs) {
-      const backlog = `about ${Math.ceil(pace.waitMs)} ms of work are waiting`;
-      throw new AppError('overloaded', `${backlog}, ${deadlineMs} ms are left`);
+    if (backlog.waitMs > deadlineMs) {
+      const waiting = `about ${Math.ceil(backlog.waitMs)} ms of work are waiting`;
+      throw new AppError('overloaded', `${waiting}, ${deadlineMs} ms are left`);
     }
     const wanted = new AbortController();
     if (requestId !== '') working.set(requestId, wanted);
     using _ = { [Symbol.dispose]: () => working.delete(requestId) };
     using deadline = new Deadline(deadlineMs, wanted.signal);
-    using work = pace.begin();
+    using work = backlog.begin();
     const { outputs, queueMs, runMs } = await infer(await toInputs(question, deadline), deadline);
     work.done();
     metrics.duration.observe({ expert: expert.id, stage: 'queue' }, queueMs / 1000);
@@ -111,7 +111,7 @@ export function createHandler(options: HandlerOptions): Handler {
   };
 }
 
-/** What came, as the model takes it. Throws AppError `invalid-parameter` where it cannot. */
+/** The body as the model takes it. Throws AppError `invalid-parameter` if the model cannot. */
 function adapt({ id, model }: HostedModel, body: Body): Body {
   const wrong = (what: string) => new AppError('invalid-parameter', `model ${id}: ${what}`);
   if ('tensors' in body) {

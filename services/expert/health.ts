@@ -4,14 +4,14 @@ import type { Bus } from '../../shared/bus/bus.ts';
 import type { Config } from '../../shared/settings/settings.ts';
 
 export interface Health {
-  /** The experts are loaded; `registry` holds their metrics. */
+  /** Called once the experts are loaded; `registry` holds their metrics. */
   ready(registry: Registry): void;
   stop(): Promise<void>;
 }
 
 /**
- * Probes and metrics of an expert service, if `ASK_HEALTH_PORT` is set. Ready while all of it can be asked over the
- * bus.
+ * Probes and metrics of an expert service, if `ASK_HEALTH_PORT` is set. Ready while all its experts can be reached over
+ * the bus.
  */
 export async function startHealth(config: Config, bus: Bus): Promise<Health> {
   if (config.ASK_HEALTH_PORT === undefined) return { ready: () => {}, stop: async () => {} };

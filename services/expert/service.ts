@@ -10,10 +10,10 @@ import type { InferencePool } from '../../shared/inference/pool.ts';
 import { toRunnable } from '../../shared/inference/runnable.ts';
 import { createExpertMetrics, type ExpertMetrics } from '../../shared/observe/expert-metrics.ts';
 import type { Log } from '../../shared/observe/log.ts';
-import { sparing } from '../../shared/observe/sparing.ts';
+import { rateLimited } from '../../shared/observe/rate-limited-log.ts';
+import { createBacklog } from '../../shared/request/backlog.ts';
 import { elapsed } from '../../shared/request/deadline.ts';
 import { toAppError } from '../../shared/request/errors.ts';
-import { createPace } from '../../shared/request/pace.ts';
 import { batchOf, type Config } from '../../shared/settings/settings.ts';
 import { cancelSubject, classifySubject, EXPERT_QUEUE } from '../../shared/wire/expert-protocol.ts';
 import { announce, type ExpertStats } from './discovery.ts';
@@ -22,7 +22,7 @@ import { createHandler, type HostedModel } from './handler.ts';
 export interface ExpertService {
   experts: string[];
   metrics: ExpertMetrics;
-  /** Takes no new request, answers those in flight, ends the model processes. */
+  /** Refuses new requests, answers those in flight, ends the model processes. */
   stop(): Promise<void>;
 }
 
@@ -31,9 +31,9 @@ export interface ExpertDependencies {
   bundle: Bundle;
   config: Config;
   log: Log;
-  /** Default: its own, in a registry of their own. */
+  /** Default: new ones, in a new registry. */
   metrics?: ExpertMetrics;
-  /** Runs the models, and is the caller's to stop. Default: the service's own. */
+  /** Runs the models; the caller stops it. Default: the service's own. */
   pool?: InferencePool;
 }
 
@@ -58,8 +58,8 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
   const ids = experts.map(({ id }) => id);
   const metrics = dependencies.metrics ?? createExpertMetrics(ids);
   metrics.askInFlight(() => responder.inFlight);
-  const say = sparing(log);
-  const pace = createPace(config.ASK_WORKERS, batch);
+  const say = rateLimited(log);
+  const backlog = createBacklog(config.ASK_WORKERS, batch);
   const decode = createDecoder(config.ASK_MAX_PIXELS);
   const cancellations: Subscription[] = [];
   const announcements = experts.map((expert, i) => {
@@ -68,14 +68,14 @@ export async function startExpert(dependencies: ExpertDependencies): Promise<Exp
       expert,
       decode,
       infer: (inputs, deadline) => pool.run(model, inputs, { batch, deadline }),
-      pace,
+      backlog,
       system: bus.kind,
       metrics,
     });
     const stats: ExpertStats = { requests: 0, errors: 0, lastError: '', processingMs: 0 };
     const complain = (thrown: unknown) => {
       const { code, status, message: reason } = toAppError(thrown);
-      if (code === 'client-closed') return; // as it should be
+      if (code === 'client-closed') return; // expected
       const fields = { expert: expert.id, code, ...(status === 500 ? { err: thrown } : { reason }) };
       say(status === 500 ? 'error' : 'warn', `${expert.id} ${code}`, fields, 'a question was not answered');
     };
@@ -129,7 +129,7 @@ async function counted<T>(
   }
 }
 
-/** Those of the bundle that a process hosts. Throws BundleError. */
+/** The experts of the bundle that this process hosts. Throws BundleError. */
 export function chooseExperts({ manifest, there }: Bundle, ids: string | undefined): HostedModel[] {
   const wanted = ids === undefined ? there : [...new Set(ids.split(','))];
   return wanted.map((id) => {

@@ -1,8 +1,8 @@
 import type { z } from 'zod';
 import type { PictureRule } from '../../shared/bundle/model.ts';
+import { createBacklog } from '../../shared/request/backlog.ts';
 import type { Deadline } from '../../shared/request/deadline.ts';
-import { createPace } from '../../shared/request/pace.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import { createAnswerSchema } from '../edge/answer.ts';
 import type { EdgeService } from '../edge/service.ts';
 import { cascadeDecision } from '../edge/strategies/cascade/decision.ts';
@@ -17,23 +17,23 @@ export { startSystem } from './system.ts';
 export const strategyNames = ['ask', 'edge', 'expert'] as const;
 export type StrategyName = (typeof strategyNames)[number];
 
-/** The answer of a service whose strategies are those. */
+/** The answer of a service with these strategies. */
 export const answerSchema = createAnswerSchema(cascadeDecision);
 export type Answer = z.infer<typeof answerSchema>;
 
 export interface Question {
-  image: RawImage;
-  original?: Uint8Array;
+  pixels: Pixels;
+  picture?: Uint8Array;
   requestId: string;
   deadline: Deadline;
   caller: AbortSignal;
 }
 
-/** What a strategy of the system makes of a decoded picture, by the services' own code, without cache and HTTP. */
+/** Runs a strategy of the system on a decoded picture, by the services' own code, without cache and HTTP. */
 export async function runStrategy({ dependencies }: EdgeService, name: string, question: Question): Promise<Outcome> {
   const { strategies, here, there, decode } = dependencies;
   const strategy = strategies.get(name) as PreparedStrategy;
-  using work = createPace(1).begin();
-  const view = (rule: PictureRule) => decode(question.original ?? question.image, rule, question.deadline);
+  using work = createBacklog(1).begin();
+  const view = (rule: PictureRule) => decode(question.picture ?? question.pixels, rule, question.deadline);
   return strategy.run(here, there, { ...question, view, query: strategy.settle({}), work });
 }

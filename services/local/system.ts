@@ -7,16 +7,16 @@ import type { Config } from '../../shared/settings/settings.ts';
 import type { EdgeService } from '../edge/service.ts';
 
 export interface SystemOptions {
-  /** Pictures go to experts as they are; otherwise packed as for a link, which is what evaluations ask about. */
+  /** Pixels go to experts as they are; otherwise encoded as for a network, which evaluations measure. */
   near: boolean;
-  /** Whether the runner-up may be asked for slowness. Default: unless `near`. */
+  /** Whether slow experts are hedged. Default: unless `near`. */
   hedges?: boolean;
 }
 
 /** Edge and experts on the bus inside this process. Ready when this resolves. */
 export async function startSystem(config: Config, log: Log, options: SystemOptions): Promise<EdgeService> {
   const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
-  // Shared: as many processes as cores run to the end what others would interrupt, with cold caches for both.
+  // One pool for both: more processes than cores would interrupt each other, with cold caches for both.
   const memory = expertMemory(config, bytesOf(bundle));
   const pool = createPool(config, config.ASK_EDGE_QUEUE + config.ASK_EXPERT_QUEUE, log, memory);
   await using started = new AsyncDisposableStack();
@@ -27,7 +27,7 @@ export async function startSystem(config: Config, log: Log, options: SystemOptio
   const bus = createMemoryBus();
   const common = { bus, bundle, config, log, pool };
   const ids = chooseExperts(bundle, config.ASK_EXPERTS).map(({ id }) => id);
-  const metrics = createExpertMetrics(ids); // there, at 0, before the experts are
+  const metrics = createExpertMetrics(ids); // so that they read 0 before the experts are there
   const { registry } = metrics;
   const edge = await startEdge({
     ...common,
@@ -49,7 +49,7 @@ export async function startSystem(config: Config, log: Log, options: SystemOptio
   };
 }
 
-/** Of the files of the models that stay loaded. */
+/** Bytes of the model files that stay loaded. */
 function bytesOf({ here, manifest }: Bundle): number {
   return here.reduce((sum, id) => sum + (manifest.models[id]?.bytes ?? 0), 0);
 }

@@ -10,37 +10,8 @@ interface Member {
 
 /** The bus inside one process, with the semantics of NATS that the services rely on. */
 export function createMemoryBus(): Bus {
-  const members = new Map<string, Set<Member>>();
-  let turn = 0;
+  const members = new Members();
   let closed = false;
-
-  /** One member per queue group, in turns, and every member without a queue. */
-  function receivers(subject: string): Member[] {
-    const groups = new Map<string, Member[]>();
-    const chosen: Member[] = [];
-    for (const member of members.get(subject) ?? []) {
-      if (member.queue === undefined) chosen.push(member);
-      else groups.set(member.queue, [...(groups.get(member.queue) ?? []), member]);
-    }
-    turn += 1;
-    for (const group of groups.values()) chosen.push(group[turn % group.length] as Member);
-    return chosen;
-  }
-
-  function deliver(
-    subject: string,
-    payload: Uint8Array,
-    headers: BusHeaders,
-    onReply: (reply: Message) => void,
-  ): number {
-    const chosen = receivers(subject);
-    for (const { handler } of chosen) {
-      const respond = (reply: Uint8Array, replyHeaders: BusHeaders) =>
-        setImmediate(onReply, { payload: reply, headers: replyHeaders });
-      setImmediate(handler, { subject, payload, headers, respond });
-    }
-    return chosen.length;
-  }
 
   function request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Message> {
     return new Promise((resolve, reject) => {
@@ -54,7 +25,7 @@ export function createMemoryBus(): Bus {
       const abort = () => settle(() => reject(new BusError('aborted')));
       const timer = setTimeout(() => settle(() => reject(new BusError('timeout'))), options.timeoutMs);
       options.signal?.addEventListener('abort', abort);
-      const count = deliver(subject, payload, options.headers, (reply) => {
+      const count = members.deliver(subject, payload, options.headers, (reply) => {
         if (options.accepts?.(reply) !== false) settle(() => resolve(reply));
       });
       if (count === 0) settle(() => reject(new BusError('no-responders')));
@@ -65,7 +36,7 @@ export function createMemoryBus(): Bus {
     if (closed) throw new BusError('disconnected');
     const replies: Message[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
-    const expected = deliver(subject, new Uint8Array(), {}, (reply) => {
+    const expected = members.deliver(subject, new Uint8Array(), {}, (reply) => {
       replies.push(reply);
       if (replies.length === expected) resolve();
     });
@@ -86,15 +57,13 @@ export function createMemoryBus(): Bus {
     request,
     requestMany,
     publish(subject, { payload, headers }) {
-      if (!closed) deliver(subject, payload, headers, () => {});
+      if (!closed) members.deliver(subject, payload, headers, () => {});
     },
     subscribe(subject, handler, queue) {
-      const member = { handler, queue };
-      const set = members.get(subject) ?? new Set();
-      members.set(subject, set.add(member));
+      const remove = members.add(subject, { handler, queue });
       return {
         async drain() {
-          set.delete(member);
+          remove();
           await new Promise(setImmediate);
         },
       };
@@ -107,4 +76,45 @@ export function createMemoryBus(): Bus {
       members.clear();
     },
   };
+}
+
+/** Who listens to which subject. */
+class Members {
+  readonly #bySubject = new Map<string, Set<Member>>();
+  #turn = 0;
+
+  /** What it returns removes the member. */
+  add(subject: string, member: Member): () => void {
+    const set = this.#bySubject.get(subject) ?? new Set();
+    this.#bySubject.set(subject, set.add(member));
+    return () => void set.delete(member);
+  }
+
+  clear(): void {
+    this.#bySubject.clear();
+  }
+
+  /** Returns how many members get the message. */
+  deliver(subject: string, payload: Uint8Array, headers: BusHeaders, onReply: (reply: Message) => void): number {
+    const chosen = this.#receivers(subject);
+    for (const { handler } of chosen) {
+      const respond = (reply: Uint8Array, replyHeaders: BusHeaders) =>
+        setImmediate(onReply, { payload: reply, headers: replyHeaders });
+      setImmediate(handler, { subject, payload, headers, respond });
+    }
+    return chosen.length;
+  }
+
+  /** Every member without a queue, and one member of each queue group, in turns. */
+  #receivers(subject: string): Member[] {
+    const groups = new Map<string, Member[]>();
+    const chosen: Member[] = [];
+    for (const member of this.#bySubject.get(subject) ?? []) {
+      if (member.queue === undefined) chosen.push(member);
+      else groups.set(member.queue, [...(groups.get(member.queue) ?? []), member]);
+    }
+    this.#turn += 1;
+    for (const group of groups.values()) chosen.push(group[this.#turn % group.length] as Member);
+    return chosen;
+  }
 }

@@ -2,8 +2,8 @@ import sharp from 'sharp';
 import type { Encoding } from '../bundle/cascade.ts';
 import { AppError } from '../request/errors.ts';
 import type { Damage } from '../wire/damage.ts';
-import { mediaTypeOf, requireImage } from '../wire/media-type.ts';
-import type { EncodedImage, RawImage } from '../wire/picture.ts';
+import { mediaTypeOf, requirePicture } from '../wire/media-type.ts';
+import type { EncodedPicture, Pixels } from '../wire/picture.ts';
 import { decodeWebp } from './decode-webp.ts';
 import { decodeJpeg } from './jpeg/decode-jpeg.ts';
 import { decodePng } from './png/decode-png.ts';
@@ -14,15 +14,15 @@ import { toTiff } from './tiff.ts';
 
 export type { InputRule };
 
-export interface DecodedImage extends RawImage {
+export interface DecodedPicture extends Pixels {
   /** What is wrong with the file, if a part of the picture is not as it was taken. */
   damage?: Damage;
 }
 
 // libvips decodes only what is recognised: its other loaders are never reached.
 const decoders: Record<
-  EncodedImage['type'],
-  (file: Buffer, rule: InputRule, maxPixels: number) => Promise<DecodedImage>
+  EncodedPicture['type'],
+  (file: Buffer, rule: InputRule, maxPixels: number) => Promise<DecodedPicture>
 > = { 'image/jpeg': decodeJpeg, 'image/png': decodePng, 'image/webp': decodeWebp };
 
 /**
@@ -31,30 +31,30 @@ const decoders: Record<
  * bounds PNG and WebP. Throws AppError `empty-body`, `not-an-image`, `unsupported-media-type`, `too-many-pixels` or
  * `corrupt-image`.
  */
-export async function decodeImage(bytes: Uint8Array, rule: InputRule, maxPixels: number): Promise<DecodedImage> {
-  requireImage(bytes);
+export async function decodePicture(bytes: Uint8Array, rule: InputRule, maxPixels: number): Promise<DecodedPicture> {
+  requirePicture(bytes);
   const ready = rule.side ** 2 <= maxPixels ? readPlainPng(bytes, rule.side) : undefined;
   if (ready) return { pixels: ready, width: rule.side, height: rule.side };
-  const decode = decoders[mediaTypeOf(bytes) as EncodedImage['type']];
+  const decode = decoders[mediaTypeOf(bytes) as EncodedPicture['type']];
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return decode(file, rule, maxPixels).catch((error) => refuse(error, bytes, maxPixels));
 }
 
 /** Pixels of any size -> the square that the bundle's models take. */
-export async function fitPixels(image: RawImage, rule: InputRule): Promise<RawImage> {
-  const { width, height } = image;
-  if (width === rule.side && height === rule.side) return image;
+export async function fitPixels(pixels: Pixels, rule: InputRule): Promise<Pixels> {
+  const { width, height } = pixels;
+  if (width === rule.side && height === rule.side) return pixels;
   return isLarge(width, height, rule.side)
-    ? shrunkToSquare(openFile(toTiff(image), { limitInputPixels: false }), rule, 1)
-    : pixelsToSquare(image, rule);
+    ? shrunkToSquare(openFile(toTiff(pixels), { limitInputPixels: false }), rule, 1)
+    : pixelsToSquare(pixels, rule);
 }
 
 /** Pixels -> a file of them; never asked for `rgb8`. Colours keep their full resolution as far as the format allows. */
-export async function encodeImage(
-  image: RawImage,
+export async function encodePixels(
+  pixels: Pixels,
   encoding: Exclude<Encoding, { format: 'rgb8' }>,
-): Promise<EncodedImage> {
-  const source = openPixels(image);
+): Promise<EncodedPicture> {
+  const source = openPixels(pixels);
   if (encoding.format === 'png') return { bytes: await source.png().toBuffer(), type: 'image/png' };
   if (encoding.format === 'jpeg') {
     const { quality } = encoding;

@@ -1,6 +1,6 @@
 import { AppError } from '../request/errors.ts';
-import type { EncodedImage } from '../wire/picture.ts';
-import { isOneScan, type JpegHeader, kindOf, MOST_SEGMENTS, readJpegHeader } from './jpeg/jpeg-header.ts';
+import type { EncodedPicture } from '../wire/picture.ts';
+import { isOneScan, type JpegHeader, kindOf, MAX_SEGMENTS, readJpegHeader } from './jpeg/jpeg-header.ts';
 import { chunksOf, IDAT, readPngHeader } from './png/png-header.ts';
 import { firstStep, isLarge } from './shrunk.ts';
 
@@ -30,7 +30,7 @@ export interface DecodeCost {
  */
 export function decodeCost(
   bytes: Uint8Array,
-  type: EncodedImage['type'],
+  type: EncodedPicture['type'],
   side: number,
   allowed: number,
 ): DecodeCost | undefined {
@@ -40,11 +40,11 @@ export function decodeCost(
 
 /** What all decoding at once may take. */
 export function memoryFor(maxPixels: number): number {
-  return Math.max(LEAST_MEMORY, BYTES_PER_PIXEL * maxPixels);
+  return Math.max(MIN_MEMORY, BYTES_PER_PIXEL * maxPixels);
 }
 
 const BYTES_PER_PIXEL = 3;
-const LEAST_MEMORY = 32 * 1024 * 1024;
+const MIN_MEMORY = 32 * 1024 * 1024;
 
 // Measured with libvips: a picture that passes through takes as much as this many of its rows, those of JPEGs shrunk by
 // 8 while they are read; one with few rows this many times all of it.
@@ -54,16 +54,17 @@ const COPIES = 11;
 const BLOCK = 64; // pixels
 const BLOCKS_PER_BYTE = 4;
 
-const MOST_SCANS = 100;
-const MOST_CHUNKS = 1000;
-const MOST_PIECES = 50_000; // of the data of a PNG
-const MOST_FRAMES = 1000;
+const MAX_SCANS = 100;
+const MAX_CHUNKS = 1000;
+const MAX_PIECES = 50_000; // of the data of a PNG
+const MAX_FRAMES = 1000;
 
-const formats: Record<EncodedImage['type'], (file: Buffer, side: number, allowed: number) => DecodeCost | undefined> = {
-  'image/jpeg': jpeg,
-  'image/png': png,
-  'image/webp': webp,
-};
+const formats: Record<EncodedPicture['type'], (file: Buffer, side: number, allowed: number) => DecodeCost | undefined> =
+  {
+    'image/jpeg': jpeg,
+    'image/png': png,
+    'image/webp': webp,
+  };
 
 const FRAME = 'ANMF';
 const START_OF_SCAN = Buffer.from([0xff, 0xda, 0x00]);
@@ -85,7 +86,7 @@ function png(file: Buffer, side: number): DecodeCost {
   for (const { type } of chunksOf(file)) {
     if (type === IDAT) pieces += 1;
     else chunks += 1;
-    if (chunks > MOST_CHUNKS || pieces > MOST_PIECES) return { ...cost, excess: 'chunks' };
+    if (chunks > MAX_CHUNKS || pieces > MAX_PIECES) return { ...cost, excess: 'chunks' };
   }
   return cost;
 }
@@ -103,7 +104,7 @@ function webp(file: Buffer, side: number, allowed: number): DecodeCost | undefin
   const [width, height] = [file.readUIntLE(24, 3) + 1, file.readUIntLE(27, 3) + 1];
   if (width * height >= 2 ** 32) throw new AppError('corrupt-image', `a WebP cannot have ${width} x ${height} pixels`);
   const [animated, transparent] = [(file[20] as number) & 0x02, (file[20] as number) & 0x10];
-  const excess = count(file, FRAME, MOST_FRAMES) > MOST_FRAMES ? 'frames' : undefined;
+  const excess = count(file, FRAME, MAX_FRAMES) > MAX_FRAMES ? 'frames' : undefined;
   // The canvas, one frame on its way there, and what that is made of; what is transparent is a lossless picture by
   // itself.
   const held = animated ? 12 : file.includes('VP8L', 30, 'latin1') ? 4 : transparent ? 5 : 0;
@@ -157,9 +158,9 @@ function coefficients({ width, height, components }: JpegHeader): number {
 
 /** A JPEG that is held whole is read to its end before the first pixel is there. */
 function jpegExcess(file: Buffer, from: number): string | undefined {
-  if (count(file, START_OF_SCAN, MOST_SCANS, from, isScan) > MOST_SCANS) return 'scans';
-  const kept = KEPT_SEGMENTS.reduce((sum, mark) => sum + count(file, mark, MOST_SEGMENTS, from), 0);
-  return kept > MOST_SEGMENTS ? 'segments' : undefined;
+  if (count(file, START_OF_SCAN, MAX_SCANS, from, isScan) > MAX_SCANS) return 'scans';
+  const kept = KEPT_SEGMENTS.reduce((sum, mark) => sum + count(file, mark, MAX_SEGMENTS, from), 0);
+  return kept > MAX_SEGMENTS ? 'segments' : undefined;
 }
 
 /** A scan's length follows from its number of components, 1 to 4: other data rarely looks like that. */

@@ -1,25 +1,25 @@
 import type { Deadline } from '../request/deadline.ts';
 import { AppError } from '../request/errors.ts';
 import { mediaTypeOf } from '../wire/media-type.ts';
-import type { RawImage } from '../wire/picture.ts';
-import { type DecodedImage, decodeImage, fitPixels, type InputRule } from './codec.ts';
+import type { Pixels } from '../wire/picture.ts';
+import { type DecodedPicture, decodePicture, fitPixels, type InputRule } from './codec.ts';
 import { type DecodeCost, decodeCost, memoryFor } from './decode-cost.ts';
-import { createDecodePace } from './decode-pace.ts';
+import { createDecodeTimes } from './decode-times.ts';
 import { Budget } from './memory-budget.ts';
 
 /** Decoding runs on libuv's pool of four threads. */
 const DECODERS = 4;
 /** Of a deadline: within less of it no one is refused for slowness that may be a moment's. */
-const LEAST_MS = 20;
+const MIN_MS = 20;
 
 export type Decoder = (
-  picture: Uint8Array | RawImage,
+  picture: Uint8Array | Pixels,
   rule: InputRule,
   deadline: Pick<Deadline, 'left' | 'milliseconds' | 'signal'>,
-) => Promise<DecodedImage>;
+) => Promise<DecodedPicture>;
 
 /**
- * `decodeImage` and `fitPixels` for many callers: what runs at once takes at most three bytes of memory for each of
+ * `decodePicture` and `fitPixels` for many callers: what runs at once takes at most three bytes of memory for each of
  * `maxPixels`, and what has to wait can be given up. A file that needs more than that by itself is `too-many-pixels`,
  * and so is one with more pixels unless it can be shrunk while it is read; one that would take longer than its deadline
  * is `too-slow-to-decode`, before it is begun. Rejects when aborted before its turn with the signal's reason.
@@ -28,7 +28,7 @@ export function createDecoder(maxPixels: number): Decoder {
   const total = memoryFor(maxPixels);
   const least = total / DECODERS;
   const budget = new Budget(total);
-  const pace = createDecodePace();
+  const times = createDecodeTimes();
 
   return async (picture, rule, deadline) => {
     const { signal } = deadline;
@@ -39,22 +39,22 @@ export function createDecoder(maxPixels: number): Decoder {
     }
     const type = mediaTypeOf(picture);
     const cost = type && decodeCost(picture, type, rule.side, total);
-    if (cost === undefined) return budget.use(least, signal, () => decodeImage(picture, rule, maxPixels));
+    if (cost === undefined) return budget.use(least, signal, () => decodePicture(picture, rule, maxPixels));
     requireAffordable(cost, total, maxPixels);
     const { kind, milliseconds, memory } = cost;
     const requireTime = () => {
-      const expected = pace.expect(kind, milliseconds);
-      if (expected <= Math.max(LEAST_MS, deadline.left)) return;
-      pace.forgo(kind);
-      throw tooSlow(cost, expected, deadline);
+      const estimatedMs = times.estimate(kind, milliseconds);
+      if (estimatedMs <= Math.max(MIN_MS, deadline.left)) return;
+      times.skip(kind);
+      throw tooSlow(cost, estimatedMs, deadline);
     };
     requireTime();
     return budget.use(Math.max(memory, least), signal, async () => {
       requireTime(); // it may have waited long
       const begun = performance.now();
-      const image = await decodeImage(picture, rule, maxPixels);
-      pace.learn(kind, milliseconds, performance.now() - begun);
-      return image;
+      const pixels = await decodePicture(picture, rule, maxPixels);
+      times.record(kind, milliseconds, performance.now() - begun);
+      return pixels;
     });
   };
 }
@@ -77,12 +77,12 @@ function tooManyPixels(width: number, height: number, maxPixels: number, kind = 
 
 function tooSlow(
   { width, height, kind }: DecodeCost,
-  expected: number,
+  estimatedMs: number,
   deadline: { left: number; milliseconds: number },
 ) {
-  const needs = `decoding this ${kind} of ${width} x ${height} takes about ${Math.ceil(expected)} ms`;
+  const needs = `decoding this ${kind} of ${width} x ${height} takes about ${Math.ceil(estimatedMs)} ms`;
   const left = `${Math.floor(deadline.left)} of ${deadline.milliseconds} ms are left (deadlineMs, ASK_DEADLINE_MS)`;
-  const help = `allow more time, or ${advice(width, height, deadline.left / expected, kind)}`;
+  const help = `allow more time, or ${advice(width, height, deadline.left / estimatedMs, kind)}`;
   return new AppError('too-slow-to-decode', `${needs}, ${left}; ${help}`);
 }
 

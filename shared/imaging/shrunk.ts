@@ -1,15 +1,15 @@
 import type { Sharp } from 'sharp';
-import type { RawImage } from '../wire/picture.ts';
+import type { Pixels } from '../wire/picture.ts';
 import { type InputRule, pixelsToSquare, readPixels } from './square.ts';
 
 /** A picture that has so many pixels in each direction for one of the square's is shrunk in steps. */
 const LARGE = 32;
 /** What the first step makes one pixel of. libvips takes means of 4 or 8 then, which it rounds as JPEG decoders do. */
 const STEPS = [32 / 3.5, 17] as const;
-const LEAST = 3.5; // pixels are left of it for one of the square's
+const MIN_LEFT = 3.5; // pixels are left of it for one of the square's
 const GRID = 2; // pixels that the square's are made of, in each direction
 const LOBES = 3; // of the kernel between the two
-const LEAST_SAMPLES = 4;
+const MIN_SAMPLES = 4;
 
 /** It can be shrunk while it is read, and still be as sharp as others. */
 export function isLarge(width: number, height: number, side: number): boolean {
@@ -18,7 +18,7 @@ export function isLarge(width: number, height: number, side: number): boolean {
 
 /** So many pixels of a large picture become one while it is read. */
 export function firstStep(width: number, height: number, side: number): number {
-  return Math.min(width, height) >= LEAST * STEPS[1] * side ? STEPS[1] : STEPS[0];
+  return Math.min(width, height) >= MIN_LEFT * STEPS[1] * side ? STEPS[1] : STEPS[0];
 }
 
 /** One direction of a picture: so many pixels, of which the reader leaves so many, from the one end or the other. */
@@ -40,7 +40,7 @@ interface Part {
  * their sides, and a JPEG loses the pixels that make no whole block of `block`. What is shown is counted in the
  * original's pixels, or it would be another part of it than of other files.
  */
-export async function shrunkToSquare(source: Sharp, rule: InputRule, block: number, fast = true): Promise<RawImage> {
+export async function shrunkToSquare(source: Sharp, rule: InputRule, block: number, fast = true): Promise<Pixels> {
   const { width, height, orientation = 1 } = await source.metadata();
   const turned = orientation >= 5;
   const toAxis = (length: number, mirrored: number[]): Axis => {
@@ -77,7 +77,7 @@ function toTaps({ length, covered, fromEnd }: Axis, { from, scale, count }: Part
   const perPixel = read / covered;
   // A pixel of the grid is the mean of the original's there, as far as these are not means already.
   const mean = Math.sqrt((scale / GRID) ** 2 - block ** 2) * perPixel;
-  const several = Math.max(LEAST_SAMPLES, Math.ceil(mean));
+  const several = Math.max(MIN_SAMPLES, Math.ceil(mean));
   return Array.from({ length: GRID * count }, (_, i) => {
     const at = (from + ((i + 0.5) * scale) / GRID - lost) * perPixel - 0.5;
     const samples = Array.from({ length: several }, (_, sample) => at + ((sample + 0.5) / several - 0.5) * mean);
@@ -96,7 +96,7 @@ function lanczos(x: number): number {
   return Math.abs(x) < LOBES ? (LOBES * Math.sin(angle) * Math.sin(angle / LOBES)) / angle ** 2 : 0;
 }
 
-function align({ pixels, width, height }: RawImage, across: Taps, down: Taps): RawImage {
+function align({ pixels, width, height }: Pixels, across: Taps, down: Taps): Pixels {
   const stride = 3 * width;
   const aligned = new Uint8ClampedArray(3 * across.length * down.length);
   const row = new Float32Array(stride);

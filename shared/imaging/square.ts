@@ -1,7 +1,7 @@
 import sharp, { type Sharp, type SharpOptions } from 'sharp';
 import type { PictureRule } from '../bundle/model.ts';
 import { AppError } from '../request/errors.ts';
-import type { RawImage } from '../wire/picture.ts';
+import type { Pixels } from '../wire/picture.ts';
 import { toTiff } from './tiff.ts';
 
 sharp.concurrency(1); // one decode uses one thread: several run side by side, and glibc's arenas stay few
@@ -14,25 +14,25 @@ export function openFile(file: Uint8Array, options: SharpOptions): Sharp {
   return sharp(file, { sequentialRead: true, ...options }).autoOrient();
 }
 
-export function openPixels({ pixels, width, height }: RawImage): Sharp {
+export function openPixels({ pixels, width, height }: Pixels): Sharp {
   return sharp(pixels, { raw: { width, height, channels: 3 } });
 }
 
 /** Makes the square that the bundle's models take of pixels: the same as of a file of them. */
-export function pixelsToSquare(image: RawImage, rule: InputRule): Promise<RawImage> {
-  return toSquare(openFile(toTiff(image), { limitInputPixels: false }), rule);
+export function pixelsToSquare(pixels: Pixels, rule: InputRule): Promise<Pixels> {
+  return toSquare(openFile(toTiff(pixels), { limitInputPixels: false }), rule);
 }
 
 /**
  * Makes the square that the bundle's models take: sRGB, without alpha, of all pixels or what a shrunk JPEG has left.
  */
-export function toSquare(source: Sharp, { side, fit, kernel, background }: InputRule): Promise<RawImage> {
+export function toSquare(source: Sharp, { side, fit, kernel, background }: InputRule): Promise<Pixels> {
   const options = { fit, kernel, background: toColour(background), fastShrinkOnLoad: false };
   return readPixels(source.resize(side, side, options), { background });
 }
 
 /** The same of CMYK without a profile, which browsers take for light that four filters let through. */
-export async function toSquareOfInks(source: Sharp, rule: InputRule): Promise<RawImage> {
+export async function toSquareOfInks(source: Sharp, rule: InputRule): Promise<Pixels> {
   const { side, kernel } = rule;
   const fit = rule.fit === 'contain' ? 'inside' : rule.fit; // a background has no inks
   const inks = source.pipelineColourspace('cmyk').toColourspace('cmyk').resize(side, side, { fit, kernel });
@@ -53,7 +53,7 @@ function toColour([r, g, b]: InputRule['background']): Colour {
 }
 
 /** sRGB, without alpha. */
-export async function readPixels(source: Sharp, { background }: Pick<InputRule, 'background'>): Promise<RawImage> {
+export async function readPixels(source: Sharp, { background }: Pick<InputRule, 'background'>): Promise<Pixels> {
   const { data, info } = await source
     .toColourspace('srgb')
     .flatten({ background: toColour(background) })

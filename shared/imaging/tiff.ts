@@ -1,4 +1,4 @@
-import type { RawImage } from '../wire/picture.ts';
+import type { Pixels } from '../wire/picture.ts';
 
 /** By number: 16 or 32 bits. */
 const SHORT = 3;
@@ -7,7 +7,7 @@ const ENTRY = 12;
 const DIRECTORY = 8;
 
 /** Pixels as a file, uncompressed (TIFF 6.0): for libvips, which rounds pixels without a file in another way. */
-export function toTiff({ pixels, width, height }: RawImage): Buffer {
+export function toTiff({ pixels, width, height }: Pixels): Buffer {
   const entries = 9;
   const behind = DIRECTORY + 2 + ENTRY * entries + 4;
   const depths = [8, 8, 8];

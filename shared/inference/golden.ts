@@ -6,7 +6,7 @@ import { BundleError } from '../bundle/bundle-error.ts';
 import { outputLength, pictureInput } from '../bundle/inputs.ts';
 import type { Bundle } from '../bundle/load.ts';
 import type { ModelEntry } from '../bundle/model.ts';
-import { decodeImage } from '../imaging/codec.ts';
+import { decodePicture } from '../imaging/codec.ts';
 import type { Log } from '../observe/log.ts';
 import type { InferencePool } from './pool.ts';
 import { type RunnableModel, toInputs } from './runnable.ts';
@@ -77,7 +77,7 @@ async function check(pool: InferencePool, model: RunnableModel, golden: Golden, 
     if (expected.length !== count) {
       throw new BundleError(`model ${model.id}: ${path} lacks its ${count} logits for picture ${i}`);
     }
-    const { pixels } = await decodeImage(picture, rule, rule.side ** 2).catch((error: Error) => {
+    const { pixels } = await decodePicture(picture, rule, rule.side ** 2).catch((error: Error) => {
       throw new BundleError(`${path} cannot be used: ${error.message}`, { cause: error });
     });
     for (const { outputs } of await pool.warm(model, toInputs(model, pixels))) {

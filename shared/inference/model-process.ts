@@ -93,7 +93,7 @@ export class ModelProcess {
   run(model: RunnableModel, items: Tensors[]): Promise<RunResult> {
     const id = this.#runs++;
     const settled = Promise.withResolvers<RunResult>();
-    this.#run = { id, model, timer: this.#watch(model), settled };
+    this.#run = { id, model, timer: this.#startWatchdog(model), settled };
     const request: WorkerRequest = { job: id, model, inputs: joinInputs(items), count: items.length };
     this.#child.send(request);
     return settled.promise;
@@ -126,7 +126,7 @@ export class ModelProcess {
   }
 
   /** Kills the process if the run takes so long that it must be hung. */
-  #watch({ sha256 }: RunnableModel): NodeJS.Timeout {
+  #startWatchdog({ sha256 }: RunnableModel): NodeJS.Timeout {
     // If this process itself was stopped, the reply is there already and is read within the grace.
     const doubt = () => {
       if (this.#run) this.#run.timer = setTimeout(() => this.#child.kill('SIGKILL'), GRACE_MS);

@@ -1,4 +1,4 @@
-import { type Say, sparing } from '../observe/sparing.ts';
+import { type RateLimitedLog, rateLimited } from '../observe/rate-limited-log.ts';
 import { unlessAborted } from '../request/deadline.ts';
 import { AppError } from '../request/errors.ts';
 import type { Tensors } from '../wire/tensor.ts';
@@ -29,7 +29,7 @@ const ATTEMPTS = 2; // a job whose process died is tried once more, on another o
  */
 export class InferencePool {
   readonly #options: PoolOptions;
-  readonly #say: Say;
+  readonly #say: RateLimitedLog;
   readonly #queue = new DueQueue<PoolJob>();
   readonly #sizes: BatchSizes;
   readonly #health = new ModelHealth((model) => this.run(model, blank(model)));
@@ -41,7 +41,7 @@ export class InferencePool {
 
   constructor(options: PoolOptions) {
     this.#options = options;
-    this.#say = sparing(options.log);
+    this.#say = rateLimited(options.log);
     this.#sizes = createBatchSizes(options.log);
     this.#processes = new ModelProcesses(options, createRunLimit(options.runLimitMs), {
       onReady: () => this.#dispatch(),

@@ -6,7 +6,7 @@ export interface RunLimit {
 }
 
 const LOADING_MS = 30_000;
-const LEAST_MS = 1000; // short enough to try again within a usual deadline
+const MIN_MS = 1000; // short enough to try again within a usual deadline
 const TIMES = 20; // the longest run of late
 const MEMORY = 0.99; // of the longest run, from one to the next
 
@@ -15,7 +15,7 @@ export function createRunLimit(fixedMs?: number): RunLimit {
   let longestMs = 0;
   return {
     allow: (loaded) =>
-      fixedMs ?? (loaded && longestMs > 0 ? Math.min(LOADING_MS, Math.max(LEAST_MS, TIMES * longestMs)) : LOADING_MS),
+      fixedMs ?? (loaded && longestMs > 0 ? Math.min(LOADING_MS, Math.max(MIN_MS, TIMES * longestMs)) : LOADING_MS),
     ended(runMs) {
       longestMs = Math.max(MEMORY * longestMs, runMs);
     },

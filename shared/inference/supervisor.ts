@@ -1,5 +1,5 @@
 import type { Log } from '../observe/log.ts';
-import { type Say, sparing } from '../observe/sparing.ts';
+import { type RateLimitedLog, rateLimited } from '../observe/rate-limited-log.ts';
 import { ModelProcess, type ProcessOptions } from './model-process.ts';
 import type { RunLimit } from './run-limit.ts';
 
@@ -22,7 +22,7 @@ const HOPELESS = 5;
 /** Keeps so many model processes running; iterates over those there are. */
 export class ModelProcesses implements Iterable<ModelProcess> {
   readonly #options: ProcessesOptions;
-  readonly #say: Say;
+  readonly #say: RateLimitedLog;
   readonly #limit: RunLimit;
   readonly #events: ProcessesEvents;
   readonly #processes = new Set<ModelProcess>();
@@ -32,7 +32,7 @@ export class ModelProcesses implements Iterable<ModelProcess> {
 
   constructor(options: ProcessesOptions, limit: RunLimit, events: ProcessesEvents) {
     this.#options = options;
-    this.#say = sparing(options.log);
+    this.#say = rateLimited(options.log);
     this.#limit = limit;
     this.#events = events;
     for (let i = 0; i < options.workers; i++) this.#spawn();

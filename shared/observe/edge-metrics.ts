@@ -1,14 +1,14 @@
-import { Counter, Gauge, Histogram } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { errorCodes } from '../request/errors.ts';
 import { damages } from '../wire/damage.ts';
-import { begin, createRegistry, pairs, seconds } from './registry.ts';
+import { createRegistry, pairs, seconds, startAtZero } from './registry.ts';
 
 const shares = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
 
 const degradations = ['timeout', 'no-expert', 'overloaded', 'expert-error', 'circuit-open'];
 
 /** Why an expert's answer did not come, beyond what it says itself. */
-const silences = [
+const failureReasons = [
   ...['no-responders', 'disconnected', 'timeout', 'too-large', 'unreadable'],
   ...['absent', 'circuit-open', 'no-time', 'not-packed', 'shed'],
 ];
@@ -26,13 +26,35 @@ export interface EdgeState {
 }
 
 /** Every metric of the edge, by name. */
-export function createEdgeMetrics(
-  { strategies, labels, experts, holders, waiting, circuits }: EdgeState,
-  registry = createRegistry(),
-) {
+export function createEdgeMetrics(state: EdgeState, registry = createRegistry()) {
   const registers = [registry];
   const metrics = {
     registry,
+    ...createAnswerMetrics(registers, state),
+    ...createEscalationMetrics(registers, state),
+    cache: new Counter({
+      name: 'ask_cache_lookups_total',
+      help: 'Look-ups in the answer cache',
+      labelNames: ['result'],
+      registers,
+    }),
+    waiting: new Gauge({
+      name: 'ask_edge_waiting',
+      help: 'Pictures waiting for the generalist',
+      registers,
+      collect() {
+        this.set(state.waiting());
+      },
+    }),
+  };
+  startAllAtZero(metrics, state);
+  return metrics;
+}
+
+export type EdgeMetrics = ReturnType<typeof createEdgeMetrics>;
+
+function createAnswerMetrics(registers: Registry[], { holders }: EdgeState) {
+  return {
     answers: new Counter({
       name: 'ask_answers_total',
       help: 'Answers, by who gave them and why an expert did not',
@@ -64,7 +86,7 @@ export function createEdgeMetrics(
       labelNames: ['key', 'outcome'],
       registers,
       collect() {
-        begin(this, pairs('key', holders(), 'outcome', ['accepted', 'rate-limited'])); // their file may change
+        startAtZero(this, pairs('key', holders(), 'outcome', ['accepted', 'rate-limited'])); // their file may change
       },
     }),
     duration: new Histogram({
@@ -87,6 +109,11 @@ export function createEdgeMetrics(
       labelNames: ['reason', 'outcome'],
       registers,
     }),
+  };
+}
+
+function createEscalationMetrics(registers: Registry[], { circuits }: EdgeState) {
+  return {
     escalations: new Counter({
       name: 'ask_escalations_total',
       help: 'Questions to experts, by expert and outcome (answered, cancelled, or the reason for degrading)',
@@ -123,54 +150,40 @@ export function createEdgeMetrics(
       },
     }),
     bytesSent: new Counter({ name: 'ask_bus_bytes_sent_total', help: 'Bytes sent to experts', registers }),
-    cache: new Counter({
-      name: 'ask_cache_lookups_total',
-      help: 'Look-ups in the answer cache',
-      labelNames: ['result'],
-      registers,
-    }),
-    waiting: new Gauge({
-      name: 'ask_edge_waiting',
-      help: 'Pictures waiting for the generalist',
-      registers,
-      collect() {
-        this.set(waiting());
-      },
-    }),
   };
+}
+
+function startAllAtZero(metrics: EdgeMetrics, { strategies, labels, experts }: EdgeState): void {
   const routes = [
     ...degradations.map((degraded) => ({ route: 'edge', degraded })),
     { route: 'edge', degraded: 'no' },
     { route: 'expert', degraded: 'no' },
   ];
-  begin(
+  startAtZero(
     metrics.answers,
     strategies.flatMap((strategy) => routes.map((route) => ({ strategy, ...route }))),
   );
-  begin(
+  startAtZero(
     metrics.byLabel,
     labels.map((label) => ({ label })),
   );
-  begin(
+  startAtZero(
     metrics.errors,
     errorCodes.map((code) => ({ code })),
   );
-  begin(metrics.escalations, pairs('expert', experts, 'outcome', ['answered', 'cancelled', ...degradations]));
-  begin(
+  startAtZero(metrics.escalations, pairs('expert', experts, 'outcome', ['answered', 'cancelled', ...degradations]));
+  startAtZero(
     metrics.failures,
-    [...silences, ...errorCodes].map((reason) => ({ reason })),
+    [...failureReasons, ...errorCodes].map((reason) => ({ reason })),
   );
-  begin(metrics.openings, pairs('expert', experts, 'reason', ['timeout', 'no-expert', 'expert-error']));
+  startAtZero(metrics.openings, pairs('expert', experts, 'reason', ['timeout', 'no-expert', 'expert-error']));
   const probed = ['answered', ...degradations.filter((reason) => reason !== 'circuit-open')];
-  begin(metrics.probes, pairs('expert', experts, 'outcome', probed));
-  begin(metrics.damaged, pairs('reason', [...damages], 'outcome', ['answered', 'refused']));
-  begin(metrics.cache, [{ result: 'hit' }, { result: 'miss' }]);
+  startAtZero(metrics.probes, pairs('expert', experts, 'outcome', probed));
+  startAtZero(metrics.damaged, pairs('reason', [...damages], 'outcome', ['answered', 'refused']));
+  startAtZero(metrics.cache, [{ result: 'hit' }, { result: 'miss' }]);
   for (const route of ['edge', 'expert']) {
     metrics.duration.zero({ route });
     metrics.confidence.zero({ route });
   }
   for (const stage of ['decode', 'edge', 'expert-round-trip']) metrics.stages.zero({ stage });
-  return metrics;
 }
-
-export type EdgeMetrics = ReturnType<typeof createEdgeMetrics>;

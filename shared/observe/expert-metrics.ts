@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import { expertsCodes } from '../request/errors.ts';
-import { begin, createRegistry, pairs, seconds } from './registry.ts';
+import { createRegistry, pairs, seconds, startAtZero } from './registry.ts';
 
 /** Every metric of an expert service, by name. */
 export function createExpertMetrics(experts: readonly string[], registry = createRegistry()) {
@@ -34,7 +34,7 @@ export function createExpertMetrics(experts: readonly string[], registry = creat
       },
     }),
   };
-  begin(metrics.requests, pairs('expert', experts, 'outcome', ['answered', ...expertsCodes]));
+  startAtZero(metrics.requests, pairs('expert', experts, 'outcome', ['answered', ...expertsCodes]));
   for (const expert of experts) {
     for (const stage of ['queue', 'compute']) metrics.duration.zero({ expert, stage });
   }

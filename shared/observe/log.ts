@@ -6,7 +6,7 @@ import { makeStackVisible, makeVisible } from '../settings/visible.ts';
 
 export type Log = Logger;
 
-const MOST_KEPT = 1024 * 1024;
+const MAX_KEPT = 1024 * 1024;
 const STANDARD_ERROR = 2;
 
 /**
@@ -15,7 +15,7 @@ const STANDARD_ERROR = 2;
  * them.
  */
 export function createLog(level: string, name: string): Log {
-  const destination = pino.destination({ dest: STANDARD_ERROR, sync: false, maxLength: MOST_KEPT });
+  const destination = pino.destination({ dest: STANDARD_ERROR, sync: false, maxLength: MAX_KEPT });
   destination.on('error', () => {});
   destination.flushSync = () => {}; // it would try again for ever, also at the end of the process
   if (!isatty(STANDARD_ERROR)) return pino({ level, name }, destination);

@@ -16,7 +16,7 @@ export function createRegistry(): Registry {
  * Every series that is known beforehand is there from the start, at 0: a rate over one that appears with its first
  * event misses that event.
  */
-export function begin<Name extends string>(counter: Counter<Name>, sets: Record<Name, string>[]): void {
+export function startAtZero<Name extends string>(counter: Counter<Name>, sets: Record<Name, string>[]): void {
   for (const set of sets) counter.inc(set, 0);
 }
 

@@ -19,7 +19,7 @@ import {
 import { AppError } from '../request/errors.ts';
 import { ignoreTelemetryLogLevel, wantsTraces } from '../settings/settings.ts';
 import type { Log } from './log.ts';
-import { sparing } from './sparing.ts';
+import { rateLimited } from './rate-limited-log.ts';
 
 /**
  * Starts OpenTelemetry if an `OTEL_*` setting asks for traces; otherwise nothing is loaded and spans cost nothing.
@@ -45,7 +45,7 @@ export async function startTelemetry(serviceName: string, log: Log): Promise<{ s
 
 /** OpenTelemetry's own messages, each kind once and then now and then. */
 function createComplaints(log: Log): DiagLogger {
-  const say = sparing(log);
+  const say = rateLimited(log);
   const tell = (level: 'warn' | 'error') => (message: string) => {
     const reason = toReason(message);
     say(level, reason.replace(/\d+/g, ''), { reason }, 'OpenTelemetry complains');

@@ -1,6 +1,6 @@
 import { makeVisible } from './visible.ts';
 
-const MOST = 100; // characters of a mistaken value that are shown
+const MAX_SHOWN = 100; // characters of a mistaken value that are shown
 
 type Environment = Record<string, string | undefined>;
 
@@ -11,7 +11,7 @@ const VERBATIM = /^ASK_NATS_(USER|PASSWORD)$/;
  * How a mistaken setting is named: with its value, unless that may hold a secret; people put passwords into addresses.
  */
 export function showSetting(name: string, value: string | undefined): string {
-  return /NATS|KEY/.test(name) ? name : `${name}=${makeVisible(value ?? '', MOST)}`;
+  return /NATS|KEY/.test(name) ? name : `${name}=${makeVisible(value ?? '', MAX_SHOWN)}`;
 }
 
 /**

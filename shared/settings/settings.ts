@@ -11,7 +11,7 @@ const megabyte = 1024 * 1024;
 const cores = availableParallelism();
 
 /**
- * Every setting of every service. But for `config.frugal.ts` this file is the only reader of `process.env`. A setting
+ * Every setting of every service. But for `relaunch.ts` this file is the only reader of `process.env`. A setting
  * left empty counts as not set.
  */
 export const settings = {

@@ -1,6 +1,6 @@
 import { AppError } from '../request/errors.ts';
 import type { Message } from './message.ts';
-import { type EncodedImage, mediaTypes, PIXELS_TYPE, type RawImage, readPixels } from './picture.ts';
+import { type EncodedPicture, mediaTypes, PIXELS_TYPE, type Pixels, readPixels } from './picture.ts';
 import type { Tensors } from './tensor.ts';
 import { decodeTensors, encodeTensors, isTensors } from './tensors.ts';
 
@@ -8,7 +8,7 @@ import { decodeTensors, encodeTensors, isTensors } from './tensors.ts';
 export const PAYLOAD = 'Ask-Payload';
 
 /** What a question to a model is about: a picture, as pixels or a file, or the model's inputs themselves. */
-export type Body = RawImage | EncodedImage | { tensors: Tensors };
+export type Body = Pixels | EncodedPicture | { tensors: Tensors };
 
 export function encodeBody(body: Body): { type: string; payload: Uint8Array } {
   if ('tensors' in body) return encodeTensors(body.tensors);

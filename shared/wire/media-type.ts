@@ -1,5 +1,5 @@
 import { AppError } from '../request/errors.ts';
-import type { EncodedImage } from './picture.ts';
+import type { EncodedPicture } from './picture.ts';
 
 /** Enough of a file's beginning for everything in this file; a shorter file is all of it. */
 export const ENOUGH_BYTES = 1024;
@@ -12,7 +12,7 @@ export const extensions = 'jpg jpeg jpe jfif png webp heic heif avif gif bmp tif
 
 type Test = (bytes: Uint8Array) => boolean;
 
-const signatures: [type: EncodedImage['type'], test: Test][] = [
+const signatures: [type: EncodedPicture['type'], test: Test][] = [
   ['image/jpeg', (b) => b[0] === 0xff && b[1] === 0xd8 && b[2] === 0xff],
   ['image/png', (b) => ascii(b, 1, 4) === 'PNG' && b[0] === 0x89],
   ['image/webp', (b) => ascii(b, 0, 4) === 'RIFF' && ascii(b, 8, 12) === 'WEBP'],
@@ -97,7 +97,7 @@ const strange: [sentence: string, test: Test][] = [
 ];
 
 /** What a file's first bytes say it is; undefined if it is none that is decoded. */
-export function mediaTypeOf(bytes: Uint8Array): EncodedImage['type'] | undefined {
+export function mediaTypeOf(bytes: Uint8Array): EncodedPicture['type'] | undefined {
   return signatures.find(([, matches]) => matches(bytes))?.[0];
 }
 
@@ -109,7 +109,7 @@ export function refuseOthers(bytes: Uint8Array): void {
 }
 
 /** Throws AppError `empty-body`, `unsupported-media-type` or `not-an-image`, unless bytes begin as what is decoded. */
-export function requireImage(bytes: Uint8Array): void {
+export function requirePicture(bytes: Uint8Array): void {
   if (bytes.length === 0) throw new AppError('empty-body', 'send a JPEG, PNG or WebP image');
   if (mediaTypeOf(bytes)) return;
   refuseOthers(bytes);

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { loadBundle } from '../../shared/bundle/load.ts';
 import { viewCascade } from '../../shared/bundle/view.ts';
-import { decodeImage } from '../../shared/imaging/codec.ts';
+import { decodePicture } from '../../shared/imaging/codec.ts';
 import { ModelProcess } from '../../shared/inference/model-process.ts';
 import { createRunLimit } from '../../shared/inference/run-limit.ts';
 import { toInputs, toRunnable } from '../../shared/inference/runnable.ts';
@@ -26,7 +26,7 @@ const runner = new ModelProcess({ threads: 1 }, createRunLimit(), {
 await started.promise;
 
 async function answer(picture: Buffer): Promise<string> {
-  const { pixels } = await decodeImage(picture, generalist.rule, 1e9);
+  const { pixels } = await decodePicture(picture, generalist.rule, 1e9);
   const { outputs } = await runner.run(model, [toInputs(model, pixels)]);
   const [best] = topK(outputs.logits?.data as Float32Array, 1) as [number];
   return JSON.stringify({ label: labels[best] });

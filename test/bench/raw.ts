@@ -1,6 +1,6 @@
 import { loadBundle } from '../../shared/bundle/load.ts';
 import { viewCascade } from '../../shared/bundle/view.ts';
-import { decodeImage } from '../../shared/imaging/codec.ts';
+import { decodePicture } from '../../shared/imaging/codec.ts';
 import { InferenceSession, Tensor } from '../../shared/inference/onnxruntime.ts';
 import { distinct, type Picture, repeated } from './pictures.ts';
 import { type Distribution, median, summarise } from './statistics.ts';
@@ -56,7 +56,7 @@ const times: { decode: number[]; compute: number[]; total: number[]; steps: numb
 for (let turn = 0; performance.now() < end; turn++) {
   const body = next();
   const start = performance.now();
-  const { pixels } = await decodeImage(body, rule, 1e9);
+  const { pixels } = await decodePicture(body, rule, 1e9);
   const decoded = performance.now();
   const ran = [decoded];
   for (const sessions of steps) {

@@ -1,6 +1,6 @@
 import { readRecords } from '../../services/cli/records.ts';
 import { readArguments, refuse } from '../../shared/service/arguments.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import { checkOut, spawnFrom } from '../support/revision.ts';
 import { waitForLog } from '../support/service.ts';
 
@@ -18,7 +18,7 @@ const limit = Number(options.limit);
 if (base === undefined || data === undefined) refuse('bench:same', '--base COMMIT and --data FILE are both needed');
 if (!Number.isInteger(limit) || limit < 1) refuse('bench:same', '--limit takes 1 or more');
 
-async function ask(url: string, { pixels, width, height }: RawImage): Promise<string> {
+async function ask(url: string, { pixels, width, height }: Pixels): Promise<string> {
   const headers = { 'content-type': `image/x-rgb8; width=${width}; height=${height}` };
   const response = await fetch(`${url}/classify`, { method: 'POST', headers, body: Buffer.from(pixels) });
   // biome-ignore lint/suspicious/noExplicitAny: what is read of it is compared
@@ -39,8 +39,8 @@ const [before, after] = await Promise.all([start(folder, services), start(proces
 const LABELS = 100;
 const pictures = await readRecords(data, LABELS, limit);
 let different = 0;
-for (const [i, { image }] of pictures.entries()) {
-  const [old, now] = await Promise.all([ask(before, image), ask(after, image)]);
+for (const [i, { pixels }] of pictures.entries()) {
+  const [old, now] = await Promise.all([ask(before, pixels), ask(after, pixels)]);
   if (old === now) continue;
   different += 1;
   process.stdout.write(`picture ${i}:\n  ${old}\n  ${now}\n`);

@@ -50,7 +50,7 @@ describe('nothing phones home', () => {
     );
     expect(files.filter((_, i) => importing[i])).toEqual([join(root, 'shared/inference/onnxruntime.ts')]);
     const source = await readFile(join(root, 'shared/inference/onnxruntime.ts'), 'utf8');
-    expect(source.match(/^(?:import|export) .*$/gm)?.[0]).toBe("import './onnxruntime.quiet.ts';");
+    expect(source.match(/^(?:import|export) .*$/gm)?.[0]).toBe("import './onnxruntime-quiet.ts';");
   });
 
   test('a whole system leaves nothing in the home and temporary folders, while it runs and after', async () => {

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { decodeImage, fitPixels, type InputRule } from '../../shared/imaging/codec.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import { decodePicture, fitPixels, type InputRule } from '../../shared/imaging/codec.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import { profilePng } from '../support/embed-profile.ts';
 import { compare, open, openDeep, readPhoto } from '../support/photos.ts';
 import { makeProfile } from '../support/profile.ts';
@@ -27,7 +27,7 @@ const CLOSE = 20;
 /** By quality, pictures that change route although they are further than 0.05 from the threshold, and how far. */
 const REROUTED: Record<number, Record<string, number>> = { 95: {}, 100: {} };
 
-const lossless: [name: string, type: (photo: RawImage) => string, make: (photo: RawImage) => Promise<Buffer>][] = [
+const lossless: [name: string, type: (photo: Pixels) => string, make: (photo: Pixels) => Promise<Buffer>][] = [
   ['16-bit PNG', () => 'image/png', (photo) => openDeep(photo).png({ compressionLevel: 1 }).toBuffer()],
   [
     '16-bit PNG with a profile',
@@ -45,7 +45,7 @@ const lossless: [name: string, type: (photo: RawImage) => string, make: (photo: 
 /** What the served models say of photos that people took, in whatever file they come. */
 describe.skipIf(!there)('photos: one picture in several files', () => {
   let system: Awaited<ReturnType<typeof spawnHttp>>;
-  const photos = new Map<string, { photo: RawImage; edge: Seen; ask: Seen }>();
+  const photos = new Map<string, { photo: Pixels; edge: Seen; ask: Seen }>();
   const see = async (file: Uint8Array, strategy: string, type = 'image/png'): Promise<Seen> => {
     const { status, body } = await postImage(system.url, file, `?strategy=${strategy}&deadlineMs=30000`, type);
     expect([status, body.degraded, body.picture]).toEqual([200, null, { damaged: false }]);
@@ -82,7 +82,7 @@ describe.skipIf(!there)('photos: one picture in several files', () => {
     const rerouted: string[] = [];
     for (const [name, { photo, edge, ask }] of photos) {
       const file = await open(photo).jpeg({ quality, chromaSubsampling: '4:4:4' }).toBuffer();
-      const { mean, most } = compare(await decodeImage(file, rule, 1e7), await fitPixels(photo, rule));
+      const { mean, most } = compare(await decodePicture(file, rule, 1e7), await fitPixels(photo, rule));
       expect([name, mean < 0.4, most <= 2]).toEqual([name, true, true]);
       const found = await see(file, 'edge', 'image/jpeg');
       const distance = Math.abs(found.confidence - edge.confidence);

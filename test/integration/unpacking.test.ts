@@ -36,12 +36,12 @@ describe('unpacking', () => {
     await using arrived = await arrive(bomb);
     const controller = new AbortController();
     let taken = 0;
-    const take = (chunk: Buffer) => {
+    const onChunk = (chunk: Buffer) => {
       taken += chunk.length;
       if (arrived.request.readableEnded) controller.abort(new Error('enough'));
     };
     await expect(
-      receive(arrived.request, { most: LARGEST, take, claim: () => {}, signal: controller.signal }),
+      receive(arrived.request, { most: LARGEST, onChunk, claim: () => {}, signal: controller.signal }),
     ).rejects.toThrow('enough');
     expect(arrived.request.readableEnded).toBe(true);
     expect(taken).toBeLessThan(LARGEST);
@@ -53,11 +53,11 @@ describe('unpacking', () => {
       if (bytes > 1_000_000) throw new Error('no room');
     };
     let taken = 0;
-    const take = (chunk: Buffer) => {
+    const onChunk = (chunk: Buffer) => {
       taken += chunk.length;
     };
     await expect(
-      receive(arrived.request, { most: LARGEST, take, claim, signal: new AbortController().signal }),
+      receive(arrived.request, { most: LARGEST, onChunk, claim, signal: new AbortController().signal }),
     ).rejects.toThrow('no room');
     expect(taken).toBeLessThanOrEqual(1_000_000);
   });

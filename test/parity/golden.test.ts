@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Bundle, loadBundle } from '../../shared/bundle/load.ts';
 import { type CascadeView, viewCascade } from '../../shared/bundle/view.ts';
-import { decodeImage } from '../../shared/imaging/codec.ts';
+import { decodePicture } from '../../shared/imaging/codec.ts';
 import { LARGEST_GOLDEN_ERROR, relativeError } from '../../shared/inference/golden.ts';
 import { InferencePool } from '../../shared/inference/pool.ts';
 import { type RunnableModel, toInputs, toRunnable } from '../../shared/inference/runnable.ts';
@@ -39,7 +39,7 @@ beforeAll(async () => {
 });
 afterAll(() => pool.stop());
 
-const decode = (png: string) => decodeImage(Buffer.from(png, 'base64'), cascade.generalist.rule, 1e6);
+const decode = (png: string) => decodePicture(Buffer.from(png, 'base64'), cascade.generalist.rule, 1e6);
 
 describe('the committed bundle gives what training recorded', () => {
   test('for every model, on every golden picture, from PNG to logits', async () => {

@@ -1,8 +1,8 @@
 import sharp, { type OutputInfo } from 'sharp';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 
 /** Pixels like a photo's, reproducible: soft light, grain, edges and fine lines, at which ways of shrinking differ. */
-export async function makePhoto(width: number, height: number): Promise<RawImage> {
+export async function makePhoto(width: number, height: number): Promise<Pixels> {
   const noise = (side: number, seed: number) =>
     sharp(
       Uint8Array.from({ length: side * side * 3 }, (_, i) => (Math.imul(i + seed, 2_654_435_761) >>> 24) & 255),
@@ -28,26 +28,26 @@ export async function makePhoto(width: number, height: number): Promise<RawImage
   return toRaw(soft);
 }
 
-export function open({ pixels, width, height }: RawImage) {
+export function open({ pixels, width, height }: Pixels) {
   return sharp(pixels, { raw: { width, height, channels: 3 } });
 }
 
 /** The same values in 16 bits. */
-export function openDeep({ pixels, width, height }: RawImage) {
+export function openDeep({ pixels, width, height }: Pixels) {
   const values = Uint16Array.from(pixels, (value) => value * 257);
   return sharp(values, { raw: { width, height, channels: 3 } }).toColourspace('rgb16');
 }
 
-export async function readPhoto(path: string): Promise<RawImage> {
+export async function readPhoto(path: string): Promise<Pixels> {
   return toRaw(await sharp(path).toColourspace('srgb').removeAlpha().raw().toBuffer({ resolveWithObject: true }));
 }
 
-function toRaw({ data, info }: { data: Buffer; info: OutputInfo }): RawImage {
+function toRaw({ data, info }: { data: Buffer; info: OutputInfo }): Pixels {
   return { pixels: new Uint8Array(data), width: info.width, height: info.height };
 }
 
 /** Mean and largest difference of two squares. */
-export function compare(one: RawImage, other: RawImage): { mean: number; most: number } {
+export function compare(one: Pixels, other: Pixels): { mean: number; most: number } {
   const differences = Array.from(one.pixels, (value, i) => Math.abs(value - (other.pixels[i] as number)));
   return {
     mean: differences.reduce((sum, value) => sum + value, 0) / differences.length,

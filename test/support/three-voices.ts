@@ -76,7 +76,7 @@ export const threeVoices: Strategy<Settings, Decision> = {
 };
 
 async function runHere(here: Models, model: string, task: Task) {
-  const inference = await here.run(model, task.image, task.deadline);
+  const inference = await here.run(model, task.pixels, task.deadline);
   task.work.done();
   return inference;
 }
@@ -91,7 +91,7 @@ function toTokens(attention: Tensor, scale: number): Tensors {
 }
 
 function askBoth(there: Experts, { tokens, picture }: Settings, tensors: Tensors, task: Task): Promise<Asked[]> {
-  const pack = () => there.pack(task.image, task.original, { format: 'rgb8' }, task);
+  const pack = () => there.pack(task.pixels, task.picture, { format: 'rgb8' }, task);
   const askByTensors = async () => {
     const asked = await there.ask([tokens], there.packTensors(tensors, task), task);
     if (asked.reason !== 'unsupported-media-type') return asked;

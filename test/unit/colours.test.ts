@@ -1,6 +1,6 @@
 import sharp, { type Sharp } from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { decodeImage, type InputRule } from '../../shared/imaging/codec.ts';
+import { decodePicture, type InputRule } from '../../shared/imaging/codec.ts';
 import { profileJpeg, profilePng, profileWebp } from '../support/embed-profile.ts';
 import { open, openDeep } from '../support/photos.ts';
 import { makeProfile, type ProfileName, toSrgb } from '../support/profile.ts';
@@ -23,7 +23,7 @@ const flat = (colour: number[]) => ({
 
 /** The colour of the middle, compared with what it should be: at most so far off in any channel. */
 async function expectColour(file: Buffer, colour: number[], name: string, most = 2): Promise<void> {
-  const { pixels, damage } = await decodeImage(file, rule, 1e6);
+  const { pixels, damage } = await decodePicture(file, rule, 1e6);
   const found = [...pixels.subarray(12, 15)];
   const off = Math.max(...found.map((value, i) => Math.abs(value - (colour[i] as number))));
   expect(off <= most ? 'right' : `${found}, not ${colour}`, name).toBe('right');

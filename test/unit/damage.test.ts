@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { decodeImage, type InputRule } from '../../shared/imaging/codec.ts';
+import { decodePicture, type InputRule } from '../../shared/imaging/codec.ts';
 import { AppError } from '../../shared/request/errors.ts';
 import { changeSegments, EOI, makeRestarts, segment, takeApart } from '../support/jpeg.ts';
 import { makePhoto, open } from '../support/photos.ts';
@@ -12,7 +12,7 @@ const ended = (file: Buffer) => Buffer.concat([file, EOI]);
 
 /** 'whole', what is wrong, or the code of the refusal. */
 async function look(file: Buffer): Promise<string> {
-  return decodeImage(file, rule, 5e7).then(
+  return decodePicture(file, rule, 5e7).then(
     ({ damage }) => damage ?? 'whole',
     (error) => (error instanceof AppError ? error.code : String(error)),
   );
@@ -185,7 +185,7 @@ describe('damage: other files', () => {
     const pictures = open(await makePhoto(90, 60));
     const files = [await pictures.png({ progressive: true }).toBuffer(), await pictures.webp().toBuffer()];
     for (const file of files) {
-      await expect(decodeImage(file.subarray(0, 100), rule, 5e7)).rejects.toMatchObject({
+      await expect(decodePicture(file.subarray(0, 100), rule, 5e7)).rejects.toMatchObject({
         code: 'corrupt-image',
         message: expect.stringMatching(/save it anew or send it again/),
       });
@@ -211,7 +211,7 @@ describe('damage: other files', () => {
           .toBuffer(),
       );
       file[file.indexOf(Buffer.from([0xff, 0xc0])) + 1] = marker;
-      await expect(decodeImage(file, rule, 5e7)).rejects.toMatchObject({
+      await expect(decodePicture(file, rule, 5e7)).rejects.toMatchObject({
         code: 'unsupported-media-type',
         message: expect.stringContaining(
           `JPEG (SOF${marker - 0xc0}) is not taken; send a baseline or progressive JPEG`,

@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import type { InputRule } from '../../shared/imaging/codec.ts';
-import { createDecodePace } from '../../shared/imaging/decode-pace.ts';
+import { createDecodeTimes } from '../../shared/imaging/decode-times.ts';
 import { createDecoder } from '../../shared/imaging/decoder.ts';
 import { AppError } from '../../shared/request/errors.ts';
 import { makePng } from '../fuzz/support/png.ts';
@@ -91,25 +91,25 @@ describe('limits: the time that decoding takes', () => {
 
 describe('limits: the pace of decoding', () => {
   test('is learnt for each kind, within bounds', () => {
-    const pace = createDecodePace();
-    expect(pace.expect('PNG', 100)).toBe(100);
-    for (let i = 0; i < 200; i++) pace.learn('PNG', 100, 200);
-    expect(pace.expect('PNG', 100)).toBeCloseTo(200, 0);
-    expect(pace.expect('JPEG', 100)).toBe(100);
-    for (let i = 0; i < 200; i++) pace.learn('PNG', 100, 100_000);
-    expect(pace.expect('PNG', 100)).toBeLessThanOrEqual(300);
+    const times = createDecodeTimes();
+    expect(times.estimate('PNG', 100)).toBe(100);
+    for (let i = 0; i < 200; i++) times.record('PNG', 100, 200);
+    expect(times.estimate('PNG', 100)).toBeCloseTo(200, 0);
+    expect(times.estimate('JPEG', 100)).toBe(100);
+    for (let i = 0; i < 200; i++) times.record('PNG', 100, 100_000);
+    expect(times.estimate('PNG', 100)).toBeLessThanOrEqual(300);
   });
 
   test('forgets a slow time of which nothing new is learnt', () => {
-    const pace = createDecodePace();
-    for (let i = 0; i < 50; i++) pace.learn('PNG', 100, 300);
-    for (let i = 0; i < 50; i++) pace.forgo('PNG');
-    expect(pace.expect('PNG', 100)).toBeLessThan(105);
+    const times = createDecodeTimes();
+    for (let i = 0; i < 50; i++) times.record('PNG', 100, 300);
+    for (let i = 0; i < 50; i++) times.skip('PNG');
+    expect(times.estimate('PNG', 100)).toBeLessThan(105);
   });
 
   test('takes no lesson from what is over at once', () => {
-    const pace = createDecodePace();
-    for (let i = 0; i < 50; i++) pace.learn('PNG', 0.1, 50);
-    expect(pace.expect('PNG', 100)).toBe(100);
+    const times = createDecodeTimes();
+    for (let i = 0; i < 50; i++) times.record('PNG', 0.1, 50);
+    expect(times.estimate('PNG', 100)).toBe(100);
   });
 });

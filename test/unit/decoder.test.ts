@@ -4,7 +4,7 @@ import type { InputRule } from '../../shared/imaging/codec.ts';
 import { decodeCost } from '../../shared/imaging/decode-cost.ts';
 import { createDecoder } from '../../shared/imaging/decoder.ts';
 import { AppError } from '../../shared/request/errors.ts';
-import type { EncodedImage } from '../../shared/wire/picture.ts';
+import type { EncodedPicture } from '../../shared/wire/picture.ts';
 import { makePng } from '../fuzz/support/png.ts';
 
 const rule: InputRule = { side: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
@@ -24,7 +24,7 @@ describe('the memory that decoding takes, by the header of a file', () => {
   const [width, height] = [2000, 1500];
   const pixels = width * height;
   const rows = 1064 * width; // so much passes through a decoder at once, of a JPEG shrunk while it is read an eighth
-  test.each<[string, EncodedImage['type'], () => Promise<Buffer>, number]>([
+  test.each<[string, EncodedPicture['type'], () => Promise<Buffer>, number]>([
     ['a JPEG', 'image/jpeg', () => picture(width, height).jpeg().toBuffer(), (4 * rows) / 8],
     ['a JPEG that is read in full', 'image/jpeg', () => picture(width, 1000).jpeg().toBuffer(), 4 * rows],
     [

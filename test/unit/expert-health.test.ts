@@ -16,7 +16,8 @@ function setUp() {
   return {
     // Most callers here wait a second.
     health: {
-      ...health,
+      record: health.record.bind(health),
+      probed: health.probed.bind(health),
       obstacle: (waitMs = 1000) => health.obstacle(waitMs),
       get state() {
         return health.state;

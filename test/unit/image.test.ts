@@ -1,7 +1,7 @@
 import { crc32, deflateSync } from 'node:zlib';
 import sharp, { type Color, type Sharp } from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { decodeImage, fitPixels, type InputRule } from '../../shared/imaging/codec.ts';
+import { decodePicture, fitPixels, type InputRule } from '../../shared/imaging/codec.ts';
 import { AppError } from '../../shared/request/errors.ts';
 
 const rule: InputRule = { side: 8, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
@@ -20,7 +20,7 @@ function colour(pixels: Uint8Array, from = 0, to = pixels.length / 3): number[] 
 }
 
 async function codeOf(bytes: Uint8Array, maxPixels = MAX): Promise<string> {
-  return decodeImage(bytes, rule, maxPixels).then(
+  return decodePicture(bytes, rule, maxPixels).then(
     () => 'decoded',
     (error) => (error instanceof AppError ? error.code : String(error)),
   );
@@ -37,7 +37,7 @@ describe('every kind of picture becomes a square of RGB', () => {
     ['CMYK', flat(64, 64).toColourspace('cmyk').jpeg()],
     ['16 bits', flat(64, 64).toColourspace('rgb16').png()],
   ])('%s', async (_, picture) => {
-    const { pixels, width, height } = await decodeImage(await picture.toBuffer(), rule, MAX);
+    const { pixels, width, height } = await decodePicture(await picture.toBuffer(), rule, MAX);
     expect([width, height, pixels.length]).toEqual([8, 8, 192]);
     const [r, g, b] = colour(pixels) as [number, number, number];
     expect(Math.abs(r - 200) + Math.abs(g - 100) + Math.abs(b - 50)).toBeLessThan(70);
@@ -45,19 +45,19 @@ describe('every kind of picture becomes a square of RGB', () => {
 
   test('greyscale gets three equal channels', async () => {
     const grey = await flat(40, 40, { r: 90, g: 90, b: 90 }).greyscale().png().toBuffer();
-    expect(colour((await decodeImage(grey, rule, MAX)).pixels)).toEqual([90, 90, 90]);
+    expect(colour((await decodePicture(grey, rule, MAX)).pixels)).toEqual([90, 90, 90]);
   });
 
   test('what is transparent becomes the background', async () => {
     const clear = sharp({ create: { width: 40, height: 40, channels: 4, background: { r: 0, g: 0, b: 0, alpha: 0 } } });
-    expect(colour((await decodeImage(await clear.png().toBuffer(), rule, MAX)).pixels)).toEqual([255, 255, 255]);
+    expect(colour((await decodePicture(await clear.png().toBuffer(), rule, MAX)).pixels)).toEqual([255, 255, 255]);
   });
 
   test('a photo is turned as its EXIF orientation says', async () => {
     const top = await flat(40, 20, { r: 255, g: 0, b: 0 }).png().toBuffer();
     const upright = flat(40, 40, { r: 0, g: 0, b: 255 }).composite([{ input: top, left: 0, top: 0 }]);
     const lying = await upright.jpeg({ quality: 100 }).withMetadata({ orientation: 3 }).toBuffer();
-    const { pixels } = await decodeImage(lying, rule, MAX);
+    const { pixels } = await decodePicture(lying, rule, MAX);
     expect(colour(pixels, 0, 16)[2]).toBeGreaterThan(200);
     expect(colour(pixels, 48, 64)[0]).toBeGreaterThan(200);
   });

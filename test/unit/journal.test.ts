@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Degraded, ExpertAnswer } from '../../services/edge/experts/ask.ts';
 import { createExpertHealth } from '../../services/edge/experts/circuit.ts';
-import { createJournal } from '../../services/edge/experts/journal.ts';
+import { createExpertLog } from '../../services/edge/experts/expert-log.ts';
 import { keepLines } from '../support/log-lines.ts';
 
 const cost = { bytesSent: 1, roundTripMs: 1 };
@@ -15,7 +15,7 @@ const answered: ExpertAnswer = {
 function setUp() {
   let time = 0;
   const { log, lines } = keepLines();
-  const journal = createJournal(log, () => time);
+  const journal = createExpertLog(log, () => time);
   const health = createExpertHealth(
     () => time,
     (change) => journal.circuit('warm', change),

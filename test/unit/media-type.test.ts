@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { mediaTypeOf, requireImage } from '../../shared/wire/media-type.ts';
+import { mediaTypeOf, requirePicture } from '../../shared/wire/media-type.ts';
 import { flatPng } from '../support/tiny-bundle.ts';
 
 const bytes = (text: string, length = 64) => {
@@ -17,7 +17,7 @@ const at = (file: Buffer, position: number, ...values: number[]) => {
 
 function refusal(file: Uint8Array) {
   try {
-    requireImage(file);
+    requirePicture(file);
   } catch (error) {
     const { code, message } = error as { code: string; message: string };
     return { code, message };
@@ -31,7 +31,7 @@ describe('what a file begins as', () => {
       .toFormat(format)
       .toBuffer();
     expect(mediaTypeOf(file)).toBe(`image/${format}`);
-    expect(() => requireImage(file)).not.toThrow();
+    expect(() => requirePicture(file)).not.toThrow();
   });
 
   test.each<[string, Buffer, string]>([

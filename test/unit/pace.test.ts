@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { createPace } from '../../shared/request/pace.ts';
+import { createBacklog } from '../../shared/request/backlog.ts';
 
 function clocked(servers = 1, batch = 1) {
   let at = 0;
-  const pace = createPace(servers, batch, () => at);
+  const pace = createBacklog(servers, batch, () => at);
   const pass = (milliseconds: number) => {
     at += milliseconds;
   };

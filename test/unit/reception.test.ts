@@ -31,7 +31,7 @@ function setUp() {
     from.bytesRead += HEAD.length;
     const head = { method: 'POST', url: '/', rawHeaders: ['a', 'b'], socket: from };
     const request = Object.assign(new EventEmitter(), { headers, ...head }) as unknown as IncomingMessage;
-    const guest = reception.take(request, withinMs, (why: AppError) => {
+    const guest = reception.admit(request, withinMs, (why: AppError) => {
       dropped.push(`${name} ${why.code}`);
       reasons.push(why.message);
     });
@@ -153,7 +153,7 @@ describe('reception', () => {
     bomb.claim(201);
     expect(dropped).toEqual(['slow request-timeout']);
     expect(() => bomb.claim(601)).toThrow('601 bytes of pictures are here or on their way already');
-    bomb.weigh(100);
+    bomb.resize(100);
     bomb.claim(600);
     bomb.leave();
     bomb.claim(900);
@@ -192,7 +192,7 @@ describe('reception', () => {
     for (const name of ['a', 'b', 'c']) {
       const guest = take(name, undefined);
       guest.arrive();
-      guest.weigh(10);
+      guest.resize(10);
     }
     take('d', 400);
     expect(dropped).toEqual([]);
@@ -211,7 +211,7 @@ describe('reception', () => {
     take('slow', 1, 30);
     const quick = take('quick', 1, 20);
     quick.arrive();
-    quick.weigh(1);
+    quick.resize(1);
     await waitFor(() => dropped.length > 0, 'the slow one to be dropped');
     expect(dropped).toEqual(['slow request-timeout']);
   });

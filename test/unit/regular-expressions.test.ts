@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { decodeBase64, explainBase64 } from '../../services/edge/http/body/base64.ts';
 import { kindOf } from '../../services/edge/load/body-kind.ts';
-import { decodeImage } from '../../shared/imaging/codec.ts';
+import { decodePicture } from '../../shared/imaging/codec.ts';
 import { decimal } from '../../shared/settings/decimal.ts';
 import { readConfig } from '../../shared/settings/settings.ts';
 import { decodeRequest, encodeRequest } from '../../shared/wire/expert-protocol.ts';
@@ -42,7 +42,7 @@ describe('long texts are refused without going back and forth', () => {
   test.each([' '.repeat(LONG), '<'.repeat(LONG), '<svg'.repeat(LONG / 4), `<${' <svgx'.repeat(LONG / 6)}`])(
     'what may be SVG, %#',
     async (text) => {
-      const decoded = decodeImage(Buffer.from(text), { ...rule, background: [...rule.background] }, 1e6);
+      const decoded = decodePicture(Buffer.from(text), { ...rule, background: [...rule.background] }, 1e6);
       await expect(decoded).rejects.toMatchObject({ code: 'not-an-image' });
     },
   );

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { decodeImage, fitPixels, type InputRule } from '../../shared/imaging/codec.ts';
+import { decodePicture, fitPixels, type InputRule } from '../../shared/imaging/codec.ts';
 import { profilePng } from '../support/embed-profile.ts';
 import { compare, makePhoto, open, openDeep } from '../support/photos.ts';
 import { makeProfile } from '../support/profile.ts';
 
 const rule: InputRule = { side: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
-const decode = (file: Buffer) => decodeImage(file, rule, 5e7);
+const decode = (file: Buffer) => decodePicture(file, rule, 5e7);
 
 /** Shrunk by 5 to 44: from 32 on, JPEGs are shrunk while they are read. */
 test.each([
@@ -70,7 +70,7 @@ test.each<InputRule['fit']>(['cover', 'contain', 'fill'])(
       const webp = await open(photo).webp({ lossless: true, effort: 0 }).toBuffer();
       const jpeg = await open(photo).jpeg({ quality: 95, chromaSubsampling: '4:4:4' }).toBuffer();
       for (const file of [webp, jpeg]) {
-        const found = await decodeImage(file, { ...rule, fit }, width * height);
+        const found = await decodePicture(file, { ...rule, fit }, width * height);
         expect(compare(found, square).mean).toBeLessThan(1);
       }
     }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Degraded } from '../../services/edge/experts/ask.ts';
 import type { Consultation } from '../../services/edge/experts/consult.ts';
-import { askEither } from '../../services/edge/experts/hedge.ts';
+import { askHedged } from '../../services/edge/experts/hedge.ts';
 import { createHedgeBudget } from '../../services/edge/experts/hedge-budget.ts';
 
 const answer = (expert: string): Consultation => ({
@@ -33,7 +33,7 @@ async function ask({ first, second = answer('second'), slowMs, budget = createHe
     asked += 1;
     return second;
   };
-  const { expert, degraded } = await askEither({ first: () => first, second: seconds, slowMs, budget });
+  const { expert, degraded } = await askHedged({ first: () => first, second: seconds, slowMs, budget });
   return { expert, degraded, asked };
 }
 

@@ -13,7 +13,7 @@ export function binomialCdf(k: number, n: number, p: number): number {
   return Math.min(1, sum);
 }
 
-/** The p in 0..1 at which a decreasing function falls to `level`. */
+/** The p in 0..1 at which the decreasing function `at` falls to `level`. */
 function falls(at: (p: number) => number, level: number): number {
   let [low, high] = [0, 1];
   for (let i = 0; i < 50; i++) {
@@ -25,8 +25,8 @@ function falls(at: (p: number) => number, level: number): number {
 }
 
 /**
- * One-sided Clopper-Pearson bounds of a proportion, from k of n: each is wrong with probability at most `delta`,
- * for every n and every true proportion (Clopper and Pearson, Biometrika 26, 1934).
+ * One-sided Clopper-Pearson bounds of a proportion, from k of n. Each is wrong with probability at most `delta`, for
+ * every n and every true proportion (Clopper and Pearson, Biometrika 26, 1934).
  */
 export function lowerBound(k: number, n: number, delta: number): number {
   return k === 0 ? 0 : falls((p) => binomialCdf(k - 1, n, p), 1 - delta);

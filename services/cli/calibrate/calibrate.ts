@@ -26,7 +26,7 @@ export const numericOptions = [
 ] as const;
 
 type Numbers = Partial<Record<(typeof numericOptions)[number], number>>;
-/** By their names on the command line, numbers still as text. */
+/** Options by their names on the command line; numbers are still text. */
 export type CalibrateOptions = Partial<Record<(typeof numericOptions)[number], string>> & {
   metric?: string;
   'dry-run'?: true;
@@ -37,9 +37,9 @@ const goals = ['target-accuracy', 'max-escalation', 'max-latency', 'max-energy']
 const shares = ['target-accuracy', 'max-escalation', 'delta'];
 
 /**
- * Chooses the threshold that meets the goal on the held validation pictures and writes it, with the gate's metric, the
- * certificate and the risk-coverage curve, into the bundle's manifest. Returns the exit status: 1, and nothing written,
- * if the goal cannot be met. Throws UsageError and BundleError.
+ * Chooses the threshold that meets the goal on the held-out validation pictures. Writes it into the bundle's manifest
+ * with the gate's metric, the certificate and the risk-coverage curve. Returns the exit status: 1, with nothing
+ * written, if the goal cannot be met. Throws UsageError and BundleError.
  */
 export async function calibrate(options: CalibrateOptions, directory: string): Promise<number> {
   const numbers = readNumbers(options);
@@ -96,7 +96,7 @@ function readNumbers(options: CalibrateOptions): Numbers {
   return numbers;
 }
 
-/** Latency and energy limits become escalation limits, by means per picture. */
+/** Turns latency and energy limits into escalation limits, by means per picture. */
 async function toGoal(numbers: Numbers, bundle: Bundle): Promise<{ goal: Goal; notes: string[] }> {
   const { 'target-accuracy': accuracy, 'max-latency': latency, 'max-energy': energy } = numbers;
   const notes: string[] = [];
@@ -150,7 +150,7 @@ function describe(point: Point, points: Point[], n: number, goal: Goal, numbers:
   };
 }
 
-/** The first point of each further twentieth of the pictures escalated, and the last. */
+/** The first point in each twentieth of the pictures escalated, and the last point. */
 function everyTwentieth(points: Point[], n: number): Point[] {
   let next = 0;
   return points.filter(({ escalated }, i) => {

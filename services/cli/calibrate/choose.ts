@@ -2,7 +2,7 @@ import { certainlyAtLeast, certainlyAtMost, lowerBound, upperBound } from './bin
 import type { Point } from './curve.ts';
 
 export interface Goal {
-  /** Least accuracy of the whole system. */
+  /** Lowest accepted accuracy of the whole system. */
   accuracy?: number;
   /** Largest share of pictures that may be escalated. */
   escalation?: number;
@@ -12,15 +12,15 @@ type Choice = { point: Point } | { unmet: string };
 
 /**
  * The point of the curve (in order of rising threshold, over n pictures) that meets the goal with probability at least
- * 1 - delta over the draw of the n pictures, whatever their distribution and for every n.
+ * 1 - delta over the draw of the n pictures, for every n and whatever their distribution.
  *
- * Of an escalation limit: the exact binomial upper bound of each point's escalation, or none at threshold 0, below
- * which nothing lies; since escalation only grows along the curve, the first failure ends the search. Of an accuracy:
- * fixed-sequence testing (Bauer 1991; for risk control: Angelopoulos et al., "Learn then Test", arXiv:2110.01052) with
- * the exact binomial lower bound, from the point of the greatest expected accuracy whose expected escalation is allowed
- * downwards, and the last point before the first failure is taken. Exact binomial because
- * right or wrong is 0 or 1; conformal risk control would bound the mean over calibrations alone, and needs a risk that
- * never rises with escalation, which nobody promises. With both goals each gets half of delta.
+ * An escalation limit is checked with the exact binomial upper bound of each point's escalation; the bound is 0 at
+ * threshold 0, below which no value lies. Since escalation only grows along the curve, the first failure ends the
+ * search. An accuracy is checked by fixed-sequence testing (Bauer 1991; for risk control: Angelopoulos et al., "Learn
+ * then Test", arXiv:2110.01052) with the exact binomial lower bound: from the point of the greatest expected accuracy
+ * whose expected escalation is allowed, downwards; the last point before the first failure is taken. The bound is exact
+ * since right or wrong is 0 or 1. Conformal risk control would bound the mean over calibrations alone, and needs a risk
+ * that never rises with escalation, which is not guaranteed. With both goals each gets half of delta.
  */
 export function choose(points: Point[], n: number, goal: Goal, delta: number): Choice {
   const { accuracy, escalation } = goal;
@@ -36,7 +36,7 @@ export function choose(points: Point[], n: number, goal: Goal, delta: number): C
   }
   if (accuracy === undefined) return { point: mostAccurate(allowed) };
 
-  // Where the sequence begins must not depend on the held pictures.
+  // The start of the sequence must not depend on the held-out pictures.
   const within = points.filter(({ expected }) => expected.escalated <= (escalation ?? 1));
   const best = Math.max(...within.map(({ expected }) => expected.right));
   const first = within.findLastIndex(({ expected }) => expected.right === best);
@@ -59,7 +59,7 @@ export function choose(points: Point[], n: number, goal: Goal, delta: number): C
   return { point };
 }
 
-/** Of equally accurate ones the one that escalates least. */
+/** Of equally accurate points, the one that escalates least. */
 function mostAccurate(points: Point[]): Point {
   return points.reduce((best, point) => (point.right > best.right ? point : best));
 }

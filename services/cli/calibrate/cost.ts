@@ -6,13 +6,16 @@ import { createLog } from '../../../shared/observe/log.ts';
 
 const RUNS = 30;
 
-/** What a picture costs: on the edge in any case, and on top of that when it is escalated. */
+/** The cost of a picture: on the edge, and on top of that when it is escalated. */
 interface Cost {
   edge: number;
   escalation: number;
 }
 
-/** The largest share of pictures that may be escalated for a mean cost of at most `limit`; negative if none does. */
+/**
+ * The largest share of pictures that may be escalated for a mean cost of at most `limit`; negative if even 0 costs
+ * more.
+ */
 export function affordable(limit: number, { edge, escalation }: Cost): number {
   if (limit < edge) return -1;
   return escalation === 0 ? 1 : Math.min(1, (limit - edge) / escalation);
@@ -23,7 +26,7 @@ interface Times {
   expertMs: number;
 }
 
-/** Median milliseconds of the generalist, and mean of the experts' medians, one thread, on this machine. */
+/** Median milliseconds of the generalist, and the mean of the experts' medians, with one thread on this machine. */
 export async function measureTimes(bundle: Bundle): Promise<Times> {
   const log = createLog('error', 'calibrate');
   const pool = new InferencePool({ workers: 1, threads: 1, queueLimit: 1, memoryBytes: 1e10, log });

@@ -3,7 +3,7 @@ import { replay } from '../../../shared/policy/replay.ts';
 import { lowerBound, upperBound } from './binomial.ts';
 import type { Predictions } from './predictions.ts';
 
-/** One held picture: the gate's value, and whether the answer is right without and with the routed expert. */
+/** One held-out picture: the gate's value, and whether the answer is right without and with the routed expert. */
 export interface Picture {
   value: number;
   edgeRight: boolean;
@@ -11,17 +11,17 @@ export interface Picture {
 }
 
 /**
- * A threshold, and the shares of pictures that it should escalate and answer right, known without a look at the held
- * ones.
+ * A threshold, and the shares of pictures that it is expected to escalate and to answer right, without a look at the
+ * held-out pictures.
  */
 export interface Candidate {
   threshold: number;
   expected: { escalated: number; right: number };
 }
 
-/** What a threshold does to the held pictures. */
+/** What a threshold does to the held-out pictures. */
 export interface Point extends Candidate {
-  /** How many of the pictures it escalates, and how many answers are right then. */
+  /** How many pictures it escalates, and how many answers are right then. */
   escalated: number;
   right: number;
 }
@@ -48,9 +48,9 @@ const STEPS = 200;
 const even = Array.from({ length: STEPS + 1 }, (_, step) => step / STEPS);
 
 /**
- * Thresholds that escalate evenly spaced shares of `fitted`, the pictures that are not held: a good generalist is sure
- * of most, and evenly spaced thresholds would tell these apart badly. Without such pictures, evenly spaced ones, of
- * which each is expected to be better than those below it. The first is 0, which escalates nothing.
+ * Thresholds that escalate evenly spaced shares of `fitted`, the pictures that are not held out. Evenly spaced
+ * thresholds would resolve badly, since a good generalist is sure of most pictures. Without `fitted` they are used all
+ * the same, and each is expected to be better than those below it. The first is 0, which escalates nothing.
  */
 export function candidates(fitted: Picture[]): Candidate[] {
   const n = fitted.length;
@@ -64,19 +64,22 @@ export function candidates(fitted: Picture[]): Candidate[] {
   });
 }
 
-/** How many of the pictures the threshold escalates, and how many answers are right then. */
+/** How many pictures the threshold escalates, and how many answers are right then. */
 function count(pictures: Picture[], threshold: number) {
   const escalated = pictures.filter(({ value }) => value < threshold).length;
   const right = pictures.filter((p) => (p.value < threshold ? p.expertRight : p.edgeRight)).length;
   return { escalated, right };
 }
 
-/** What each candidate does: they are fixed before the held pictures are seen, so that certificates may search them. */
+/**
+ * What each candidate does. Candidates are fixed before the held-out pictures are seen, so certificates may search
+ * them.
+ */
 export function curve(pictures: Picture[], among: Candidate[] = candidates([])): Point[] {
   return among.map((candidate) => ({ ...candidate, ...count(pictures, candidate.threshold) }));
 }
 
-/** A share of k in n with its two-sided Clopper-Pearson interval. */
+/** The share k of n with its two-sided Clopper-Pearson interval. */
 export function interval(k: number, n: number, delta: number): Interval {
   const round = (value: number) => Math.round(value * 1e4) / 1e4;
   return {

@@ -7,9 +7,9 @@ import { candidates, curve, type Point, replayAll } from './curve.ts';
 import type { Predictions } from './predictions.ts';
 
 /**
- * The gate's metric: the manifest's own, the one named, or with `best` the one that serves the goal best on the
- * pictures that are not held, so that certificates on the held ones stay exact: fewest escalations for an accuracy,
- * else most right answers. Throws UsageError.
+ * The gate's metric: the manifest's own, the one named, or with `best` the one that serves the goal best: fewest
+ * escalations for an accuracy, else most right answers. `best` is chosen on the pictures that are not held out, so that
+ * certificates on the held-out ones stay exact. Throws UsageError.
  */
 export function chooseMetric(
   name: string | undefined,
@@ -34,7 +34,7 @@ export function chooseMetric(
   return possible[scores.indexOf(Math.max(...scores))] ?? measure;
 }
 
-/** Higher is better; of points that do not reach the accuracy, the most accurate. */
+/** Higher is better. If no point reaches the accuracy, the most accurate counts. */
 function score(points: Point[], n: number, { accuracy, escalation = 1 }: Goal): number {
   const allowed = points.filter(({ escalated }) => escalated <= escalation * n);
   const most = Math.max(0, ...allowed.map(({ right }) => right));

@@ -14,12 +14,12 @@ const tensorSchema = z.object({
 });
 const bytesPerValue = { F16: 2, U32: 4, U16: 2, U8: 1 };
 
-/** What the bundle's models said of the validation pictures. */
+/** The predictions of the bundle's models for the validation pictures. */
 export interface Predictions {
   labels: Uint16Array;
-  /** 1 for pictures that fitted nothing and are free to certify an operating point, 0 for the others. */
+  /** 1 for held-out pictures, which fitted nothing and can certify an operating point; 0 for the others. */
   held: Uint8Array;
-  /** Which pictures of the training data these are; undefined in bundles made before that was kept. */
+  /** Their rows in the training data; undefined in bundles made before rows were kept. */
   rows: Uint32Array | undefined;
   /** Logits [pictures][classes] of each model, by its id. */
   logits: Map<string, Float32Array[]>;
@@ -27,7 +27,7 @@ export interface Predictions {
 
 /**
  * Reads the predictions that training stored beside the weights (safetensors; training/ask_training/export/bundle.py).
- * Throws BundleError if they are missing, broken, or of other weights than the manifest's.
+ * Throws BundleError if they are missing, broken, or made by other weights than the manifest's.
  */
 export async function readPredictions(bundle: Bundle): Promise<Predictions> {
   const path = join(bundle.directory, FILE);
@@ -72,7 +72,7 @@ interface Tensor {
   bytes: ArrayBuffer;
 }
 
-/** A safetensors file: the header's length in 8 bytes, the header as JSON, the values (little-endian). */
+/** Parses a safetensors file: the header's length in 8 bytes, the header as JSON, the values (little-endian). */
 function parse(file: Buffer, path: string): { tensors: Map<string, Tensor>; digests: Record<string, string> } {
   try {
     const length = Number(file.readBigUInt64LE(0));

@@ -3,32 +3,29 @@ import type { Bus } from '../../../shared/bus/bus.ts';
 import type { Log } from '../../../shared/observe/log.ts';
 import type { Directory } from './directory.ts';
 
-/** Experts that start beside this edge. */
+/** Experts that start at the same time as this edge. */
 export interface Arrivals {
-  /** It has not been seen since the start, and may still come. */
+  /** The expert has not been seen since the start and may still come. */
   expects(expert: string): boolean;
-  /**
-   * True once one of those expected among `experts` has come, or is expected no more; false after `waitMs`, or if
-   * aborted.
-   */
+  /** True once an expected one of `experts` has come or is given up. False after `waitMs`, or if aborted. */
   wait(experts: string[], waitMs: number, signal: AbortSignal): Promise<boolean>;
-  /** Nobody is expected any more. */
+  /** Gives up all that have not come. */
   stop(): void;
 }
 
 export interface ArrivalsOptions {
   bus: Bus;
   directory: Directory;
-  /** Who may come: one that runs another model under the same name is another one. */
+  /** Who may come. An expert with another model under the same id does not count. */
   experts: { id: string; sha256: string }[];
-  /** For how long they are expected, from now on and again from the first connection to the bus. */
+  /** How long to expect them, counted from now and again from the first connection to the bus. */
   graceMs: number;
   log: Log;
 }
 
 const PAUSE_MS = 20;
 
-/** Looks who is there until all have come, or for so long: for one that is away for good, nobody waits after that. */
+/** Polls the directory until all have come or `graceMs` is over. After that nobody waits for one that is absent. */
 export function watchArrivals({ bus, directory, experts, graceMs, log }: ArrivalsOptions): Arrivals {
   const missing = new Map(experts.map(({ id, sha256 }) => [id, sha256]));
   let until = performance.now() + graceMs;
@@ -44,7 +41,7 @@ export function watchArrivals({ bus, directory, experts, graceMs, log }: Arrival
   async function watch(): Promise<void> {
     until = performance.now() + graceMs;
     while ([...missing.keys()].some(expects)) {
-      const there = (await directory.look()).filter(({ expert, digest }) => missing.get(expert) === digest);
+      const there = (await directory.list()).filter(({ expert, digest }) => missing.get(expert) === digest);
       for (const { expert } of there) missing.delete(expert);
       if (there.length > 0) tell();
       await sleep(PAUSE_MS, undefined, { ref: false });

@@ -16,7 +16,7 @@ import {
 } from '../../../shared/wire/expert-protocol.ts';
 import { sizeOnBus } from '../../../shared/wire/message.ts';
 
-/** Why an answer that should have been an expert's is the generalist's. */
+/** Why the generalist answers although an expert should have. */
 export type Degraded = 'timeout' | 'no-expert' | 'overloaded' | 'expert-error' | 'circuit-open';
 
 export interface Question {
@@ -27,33 +27,36 @@ export interface Question {
   trace?: CallersTrace | undefined;
   /** Milliseconds to wait for the answer. */
   timeoutMs: number;
-  /** What the reply must hold. */
+  /** The outputs that the reply must hold. */
   outputs: Expected;
-  /** The model that must answer: another one's logits would be merged with the wrong temperature and classes. */
+  /**
+   * Digest of the model that must answer. Another model's logits would be merged with the wrong temperature and
+   * classes.
+   */
   digest: string;
   /** Aborts when nobody waits for the answer any more. */
   signal: AbortSignal;
-  /** How many members of the queue group to ask at most, one after the other, if they serve another model. */
+  /** How many members of the queue group to ask at most. The next is asked if one serves another model. */
   tries: number;
 }
 
 export type ExpertAnswer = { bytesSent: number; roundTripMs: number } & (
   | { reply: ClassifyReply; degraded: null }
   /**
-   * `reason`: an error code or what the bus says, `detail` for the log. `cause` where it is not the expert's: a picture
-   * that cannot get there or that it refuses, or another model there.
+   * `reason`: an error code, or the bus's failure. `detail` is for the log. `cause` is set where the expert is not to
+   * blame: the picture cannot get there or is refused, or another model is there.
    */
   | { reply: null; degraded: Degraded; cause?: 'picture' | 'other-model'; reason?: string; detail?: string }
 );
 
-const DIGITS = 16; // of a digest tell any two models apart
+const DIGITS = 16; // hex digits of a digest, enough to tell any two models apart
 
 /**
- * Asks one expert. Whatever goes wrong is a `degraded` reason, not an exception. Aborted, it tells the expert not to go
- * on and resolves at once, with a reason that means nothing.
+ * Asks one expert. Every failure is a `degraded` reason, never an exception. When aborted it cancels the question at
+ * the expert and resolves at once, with a reason that means nothing.
  *
- * While a bundle is rolled out, the members of an expert's queue group serve different models, and the bus chooses
- * which member is asked: one with another model refuses at once, and while there is time somebody else is asked.
+ * During a roll-out the members of an expert's queue group serve different models, and the bus chooses which one is
+ * asked. A member with another model refuses at once, and the question is sent again while there is time.
  */
 export async function askExpert(bus: Bus, question: Question): Promise<ExpertAnswer> {
   const begun = performance.now();

@@ -1,165 +1,163 @@
 import type { Degraded, ExpertAnswer } from './ask.ts';
+import { RoundTrips } from './round-trips.ts';
 
-/** Why an expert is not asked just now. `probe`: a copy of the question is due that nobody waits for. */
+/** Why an expert is not asked now. `probe`: a probe is due, a copy of the question whose answer nobody waits for. */
 export interface Obstacle {
   degraded: Extract<Degraded, 'no-expert' | 'circuit-open'>;
   probe: boolean;
 }
 
-/** `state` is what it is from now on, as far as anybody knows. */
+/** `state` is the new one, as far as the edge can know. */
 export interface CircuitChange {
   state: 'closed' | 'open' | 'absent';
-  /** What the expert did, e.g. `timeout`. */
+  /** What the expert did, such as `timeout`. */
   reason: string;
   degraded: Degraded | null;
 }
 
 /**
- * A circuit breaker for one expert, and how long it takes to answer. Absence is told at once and believed at once;
- * silence and nonsense are after a few in a row. From then on nobody waits for that expert: copies of questions are
- * sent as probes until one is answered in the time that callers had. If probes are answered later than that, it is
- * asked for those who can wait so long. Old news of absence are forgotten, for finding out costs little; of silence
- * they are not.
+ * A circuit breaker for one expert, which also measures its round trips. One report of absence opens the circuit at
+ * once; timeouts and errors open it after a few in a row. While it is open nobody waits for the expert: copies of
+ * questions are sent as probes, until one is answered within the time that callers had. If probes are answered later
+ * than that, only callers who can wait that long ask the expert.
+ *
+ * An absence that nothing confirms for 5 s expires, since asking again costs little. A silence does not expire.
  */
 export interface ExpertHealth {
-  /** Null: ask it. `waitMs`: how long the answer would be waited for at most. */
+  /** Null: ask it. `waitMs`: the longest that the caller would wait for the answer. */
   obstacle(waitMs: number): Obstacle | null;
-  /** What came of a question; `waitedMs`: how long the answer was waited for at most. */
+  /** The outcome of a question. `waitedMs`: the longest that the caller would have waited. */
   record(answer: ExpertAnswer, waitedMs: number): void;
-  /** What came of the probe that was due; null: it could not be sent. */
+  /** The outcome of the probe that was due; null: it could not be sent. */
   probed(answer: ExpertAnswer | null): void;
-  /** 95th percentile of its last answers' round trips, once there are enough of them. */
+  /** 95th percentile of its last round trips, once there are enough of them. */
   readonly p95Ms: number | undefined;
   readonly state: 'closed' | 'open' | 'absent';
 }
 
 const FAILURES = 3; // in a row
 const FORGOTTEN_MS = 5000;
-const PATIENCE_MS = 1000; // who waits so long has waited long enough for any expert
-const PROBE_MS = 250; // until the first probe; doubled after each that is not answered
-const PROBE_MOST_MS = 1000;
-const LATE_MARGIN = 1.2; // one that answered late may take so much longer the next time
-const SAMPLES = 64;
-const ENOUGH = 20;
+const PROBE_MS = 250; // until the first probe; doubled after each that fails
+const PROBE_MAX_MS = 1000;
+const LATE_MARGIN = 1.2; // a late expert may take this much longer the next time
 
-/** Of a picture that cannot be taken, the expert is not to blame; so many in a row count as one failure. */
+/** An expert is not to blame for a picture that cannot be taken. This many in a row count as one failure. */
 const REFUSALS = 20;
 const isPictures = (answer: ExpertAnswer) => answer.degraded !== null && answer.cause === 'picture';
 
-/** `changed` is told once of each change, except that old news are forgotten. */
+/** `changed` is called once for each change, except when an old absence expires. */
 export function createExpertHealth(
   now: () => number = () => performance.now(),
   changed: (change: CircuitChange) => void = () => {},
 ): ExpertHealth {
-  const roundTrips: number[] = [];
-  let oldest = 0;
-  let failures = 0;
-  let refusals = 0; // in a row
-  let shut: { degraded: Obstacle['degraded']; until: number; pauseMs: number } | null = null;
-  let probing = false;
-  let told: CircuitChange['state'] = 'closed';
+  return new Circuit(now, changed);
+}
+
+class Circuit implements ExpertHealth {
+  readonly #now: () => number;
+  readonly #changed: (change: CircuitChange) => void;
+  readonly #roundTrips = new RoundTrips();
+  #told: CircuitChange['state'] = 'closed';
+  #failures = 0; // in a row
+  #refusals = 0; // in a row
+  #shut: { degraded: Obstacle['degraded']; until: number; pauseMs: number } | null = null;
+  #probing = false;
   /**
-   * What the caller allowed who last waited in vain, or while it is shut the most hurried of them: a probe answered
-   * later than that is of no use to them.
+   * The longest that the last caller who got no answer would have waited; while the circuit is open, the shortest such
+   * time. A probe answered later than that helps none of them.
    */
-  let allowedMs = Number.POSITIVE_INFINITY;
-  /** What it took when it was last late by that. */
-  let lateMs = Number.POSITIVE_INFINITY;
+  #allowedMs = Number.POSITIVE_INFINITY;
+  /** Round trip of the last answer that was later than that. */
+  #lateMs = Number.POSITIVE_INFINITY;
 
-  function answered(roundTripMs: number): void {
-    roundTrips[oldest] = roundTripMs;
-    oldest = (oldest + 1) % SAMPLES;
+  constructor(now: () => number, changed: (change: CircuitChange) => void) {
+    this.#now = now;
+    this.#changed = changed;
   }
 
-  function percentile(): number | undefined {
-    if (roundTrips.length < ENOUGH) return undefined;
-    const sorted = roundTrips.toSorted((a, b) => a - b);
-    return sorted[Math.floor(0.95 * sorted.length)];
+  obstacle(waitMs: number): Obstacle | null {
+    if (this.#shut === null || waitMs > LATE_MARGIN * this.#lateMs) return null;
+    const { degraded, until } = this.#shut;
+    if (degraded === 'no-expert' && this.#now() >= until + FORGOTTEN_MS) {
+      this.#shut = null;
+      return null;
+    }
+    const probe = this.#now() >= until && !this.#probing;
+    this.#probing ||= probe;
+    return { degraded, probe };
   }
 
-  /** Callers in a hurry are no fault of the expert. */
-  function wasFair(waitedMs: number): boolean {
-    const usual = percentile();
-    return waitedMs >= (usual === undefined ? 250 : Math.min(PATIENCE_MS, Math.max(100, 3 * usual)));
-  }
-
-  function tell(state: CircuitChange['state'], { degraded, ...answer }: ExpertAnswer, reason?: string): void {
-    if (state === told) return;
-    told = state;
-    const cause = answer.reply === null ? answer.reason : undefined;
-    changed({ state, degraded, reason: reason ?? cause ?? degraded ?? 'answered' });
-  }
-
-  function shutFor(degraded: Obstacle['degraded'], pauseMs: number, answer: ExpertAnswer, reason?: string): void {
-    shut = { degraded, until: now() + pauseMs, pauseMs };
-    lateMs = Number.POSITIVE_INFINITY;
-    tell(degraded === 'no-expert' ? 'absent' : 'open', answer, reason);
-  }
-
-  function open(answer: ExpertAnswer): void {
-    failures = 0;
-    shut = null;
-    allowedMs = Number.POSITIVE_INFINITY;
-    tell('closed', answer);
-  }
-
-  /** It lives, but answers later than those could wait for whose sake it is shut: true. */
-  function tooLate(answer: ExpertAnswer): boolean {
+  record(answer: ExpertAnswer, waitedMs: number): void {
     const { degraded, roundTripMs } = answer;
-    if (shut === null || degraded !== null || roundTripMs <= allowedMs) return false;
-    shutFor('circuit-open', PROBE_MS, answer, 'late');
-    failures = 0;
-    lateMs = roundTripMs;
+    this.#refusals = isPictures(answer) ? (this.#refusals + 1) % REFUSALS : 0;
+    if (this.#refusals > 0) return;
+    if (degraded === null) this.#roundTrips.add(roundTripMs);
+    if (this.#tooLate(answer)) return;
+    if (degraded === null || degraded === 'overloaded') this.#open(answer);
+    else if (degraded === 'no-expert') this.#shutFor(degraded, PROBE_MS, answer);
+    else this.#fail(answer, waitedMs);
+  }
+
+  #fail(answer: ExpertAnswer, waitedMs: number): void {
+    if (answer.degraded === 'timeout') {
+      if (!this.#roundTrips.isFair(waitedMs) && waitedMs <= LATE_MARGIN * this.#lateMs) return;
+      this.#allowedMs = this.#shut === null ? waitedMs : Math.min(this.#allowedMs, waitedMs);
+    }
+    this.#failures += 1;
+    const asked = this.#shut === null || this.#lateMs < Number.POSITIVE_INFINITY;
+    if (this.#failures >= FAILURES && asked) this.#shutFor('circuit-open', PROBE_MS, answer);
+  }
+
+  probed(answer: ExpertAnswer | null): void {
+    this.#probing = false;
+    if (answer === null) return;
+    if (isPictures(answer)) {
+      if (this.#shut) this.#shut.until = this.#now() + this.#shut.pauseMs;
+      return;
+    }
+    if (this.#tooLate(answer)) return;
+    const { degraded } = answer;
+    if (degraded === null || degraded === 'overloaded') this.#open(answer);
+    else if (degraded === 'no-expert') this.#shutFor(degraded, PROBE_MS, answer);
+    else this.#shutFor('circuit-open', Math.min(PROBE_MAX_MS, 2 * (this.#shut?.pauseMs ?? PROBE_MS)), answer);
+  }
+
+  get p95Ms(): number | undefined {
+    return this.#roundTrips.p95Ms;
+  }
+
+  get state(): CircuitChange['state'] {
+    if (this.#shut === null) return 'closed';
+    return this.#shut.degraded === 'no-expert' ? 'absent' : 'open';
+  }
+
+  #shutFor(degraded: Obstacle['degraded'], pauseMs: number, answer: ExpertAnswer, reason?: string): void {
+    this.#shut = { degraded, until: this.#now() + pauseMs, pauseMs };
+    this.#lateMs = Number.POSITIVE_INFINITY;
+    this.#tell(degraded === 'no-expert' ? 'absent' : 'open', answer, reason);
+  }
+
+  #open(answer: ExpertAnswer): void {
+    this.#failures = 0;
+    this.#shut = null;
+    this.#allowedMs = Number.POSITIVE_INFINITY;
+    this.#tell('closed', answer);
+  }
+
+  /** True if the expert answered, but later than `#allowedMs`. */
+  #tooLate(answer: ExpertAnswer): boolean {
+    const { degraded, roundTripMs } = answer;
+    if (this.#shut === null || degraded !== null || roundTripMs <= this.#allowedMs) return false;
+    this.#shutFor('circuit-open', PROBE_MS, answer, 'late');
+    this.#failures = 0;
+    this.#lateMs = roundTripMs;
     return true;
   }
 
-  return {
-    obstacle(waitMs) {
-      if (shut === null || waitMs > LATE_MARGIN * lateMs) return null;
-      const { degraded, until } = shut;
-      if (degraded === 'no-expert' && now() >= until + FORGOTTEN_MS) {
-        shut = null;
-        return null;
-      }
-      const probe = now() >= until && !probing;
-      probing ||= probe;
-      return { degraded, probe };
-    },
-    record(answer, waitedMs) {
-      const { degraded, roundTripMs } = answer;
-      refusals = isPictures(answer) ? (refusals + 1) % REFUSALS : 0;
-      if (refusals > 0) return;
-      if (degraded === null) answered(roundTripMs);
-      if (tooLate(answer)) return;
-      if (degraded === null || degraded === 'overloaded') return open(answer);
-      if (degraded === 'no-expert') return shutFor(degraded, PROBE_MS, answer);
-      if (degraded === 'timeout') {
-        if (!wasFair(waitedMs) && waitedMs <= LATE_MARGIN * lateMs) return;
-        allowedMs = shut === null ? waitedMs : Math.min(allowedMs, waitedMs);
-      }
-      failures += 1;
-      const asked = shut === null || lateMs < Number.POSITIVE_INFINITY;
-      if (failures >= FAILURES && asked) shutFor('circuit-open', PROBE_MS, answer);
-    },
-    probed(answer) {
-      probing = false;
-      if (answer === null) return;
-      if (isPictures(answer)) {
-        if (shut) shut.until = now() + shut.pauseMs;
-        return;
-      }
-      if (tooLate(answer)) return;
-      const { degraded } = answer;
-      if (degraded === null || degraded === 'overloaded') open(answer);
-      else if (degraded === 'no-expert') shutFor(degraded, PROBE_MS, answer);
-      else shutFor('circuit-open', Math.min(PROBE_MOST_MS, 2 * (shut?.pauseMs ?? PROBE_MS)), answer);
-    },
-    get p95Ms() {
-      return percentile();
-    },
-    get state() {
-      if (shut === null) return 'closed';
-      return shut.degraded === 'no-expert' ? 'absent' : 'open';
-    },
-  };
+  #tell(state: CircuitChange['state'], { degraded, ...answer }: ExpertAnswer, reason?: string): void {
+    if (state === this.#told) return;
+    this.#told = state;
+    const cause = answer.reply === null ? answer.reason : undefined;
+    this.#changed({ state, degraded, reason: reason ?? cause ?? degraded ?? 'answered' });
+  }
 }

@@ -6,18 +6,19 @@ import type { Parcel } from './parcel.ts';
 import type { Payload } from './payload.ts';
 import type { RequestContext } from './request-context.ts';
 
-/** What came of asking one expert. */
+/** The outcome of asking one expert. */
 export type Consultation = ExpertAnswer & { expert: string };
 
-/** Answering must still be possible when the expert's time is up. */
+/** Left of the deadline for answering once the expert's time is up. */
 export const RESERVE_MS = 5;
 const PROBE_MS = 2000;
-/** With as many members of another bundle as of ours, one question in a thousand finds none of ours. */
+/** With equally many members of the old and the new bundle, one question in a thousand meets only the wrong ones. */
 const TRIES = 10;
 
 /**
- * Asks one expert unless that is known to be in vain; then it takes no time, and where a probe is due, the question is
- * sent as one. `signal` aborts when nobody waits for the answer any more: the expert is told, and it resolves at once.
+ * Asks one expert, unless its circuit is open: then it resolves at once, and sends the question as a probe if one is
+ * due. `signal` aborts when nobody waits for the answer any more: the question is cancelled at the expert, and it
+ * resolves at once.
  */
 export async function consult(
   expert: string,
@@ -31,53 +32,55 @@ export async function consult(
   const unasked = (degraded: Degraded, reason: string, detail?: string): Consultation => {
     const why = { degraded, reason, ...(detail !== undefined && { detail }) };
     const consultation: Consultation = { expert, reply: null, ...why, bytesSent: 0, roundTripMs: 0 };
-    if (!stillToCome(consultation, context)) count(consultation, context);
+    if (!mayStillArrive(consultation, context)) report(consultation, context);
     return consultation;
   };
   if (!context.bus.connected) return unasked('no-expert', 'disconnected');
   const obstacle = health.obstacle(request.deadline.left - RESERVE_MS);
   if (obstacle?.probe) void probe(expert, parcel, context, request);
   if (obstacle) return unasked(obstacle.degraded, obstacle.degraded === 'no-expert' ? 'absent' : 'circuit-open');
-  const packed = await parcel.open();
+  const payload = await parcel.open();
   const timeoutMs = request.deadline.left - RESERVE_MS;
   if (timeoutMs < 1) return unasked('timeout', 'no-time');
-  if (packed === null) return unasked('expert-error', 'not-packed', 'the picture could not be packed');
-  const asked = question(expert, packed, context, request, request.requestId);
+  if (payload === null) return unasked('expert-error', 'not-packed', 'the picture could not be packed');
+  const asked = question(expert, payload, context, request, request.requestId);
   const answer = await askExpert(context.bus, { ...asked, timeoutMs, signal, tries: TRIES });
   const consultation: Consultation = { ...answer, expert };
-  if (stillToCome(consultation, context)) return consultation;
+  if (mayStillArrive(consultation, context)) return consultation;
   if (signal.aborted) context.metrics.escalations.inc({ expert, outcome: 'cancelled' });
-  else count(consultation, context);
-  // Whoever waits for an expert waits for the packing, too. A connection lost says nothing about the expert.
+  else report(consultation, context);
+  // The round trip includes encoding the picture, which the caller waits for as well. A lost connection says nothing
+  // about the expert.
   if (!signal.aborted && context.bus.connected) health.record({ ...answer, roundTripMs: elapsed(begun) }, timeoutMs);
   context.metrics.bytesSent.inc(answer.bytesSent);
   context.metrics.stages.observe({ stage: 'expert-round-trip' }, answer.roundTripMs / 1000);
   return consultation;
 }
 
-/** Nobody with this model is there yet: the question will be asked again, and says nothing of the expert. */
-export function stillToCome({ expert, ...answer }: Consultation, { arrivals }: ExpertsContext): boolean {
+/** The expert may still start with this model: the question will be asked again, and the outcome is not counted. */
+export function mayStillArrive({ expert, ...answer }: Consultation, { arrivals }: ExpertsContext): boolean {
   if (answer.degraded === null) return false;
   return (answer.degraded === 'no-expert' || answer.reason === 'other-model') && arrivals.expects(expert);
 }
 
-/** What came of a question to an expert, for metrics and log. */
-export function count(consultation: Consultation, { metrics, journal }: ExpertsContext): void {
+/** Counts and logs the outcome of a question. */
+export function report(consultation: Consultation, { metrics, expertLog }: ExpertsContext): void {
   const { expert, degraded } = consultation;
   metrics.escalations.inc({ expert, outcome: degraded ?? 'answered' });
   if (degraded === null) return;
   const { reason = degraded, detail } = consultation;
   metrics.failures.inc({ reason });
-  if (detail !== undefined) journal.failed(expert, reason, detail); // otherwise it is no news
+  // without detail the expert was not asked, which is not worth a line
+  if (detail !== undefined) expertLog.failed(expert, reason, detail);
 }
 
-/** Its answer is thrown away: it tells whether the expert answers again. */
+/** Sends the question as a probe. The answer is thrown away: it only tells whether the expert answers again. */
 async function probe(expert: string, parcel: Parcel, context: ExpertsContext, request: RequestContext): Promise<void> {
   const begun = performance.now();
-  const packed = await parcel.open().catch(() => null);
-  if (packed === null) return context.health(expert).probed(null);
+  const payload = await parcel.open().catch(() => null);
+  if (payload === null) return context.health(expert).probed(null);
   const id = `${request.requestId}-probe`;
-  const asked = question(expert, packed, context, request, id);
+  const asked = question(expert, payload, context, request, id);
   const { signal } = new AbortController();
   const answer = await askExpert(context.bus, { ...asked, timeoutMs: PROBE_MS, signal, tries: 1 });
   context.health(expert).probed(context.bus.connected ? { ...answer, roundTripMs: elapsed(begun) } : null);

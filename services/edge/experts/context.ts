@@ -4,24 +4,24 @@ import type { EdgeMetrics } from '../../../shared/observe/edge-metrics.ts';
 import type { Deadline } from '../../../shared/request/deadline.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { ExpertHealth } from './circuit.ts';
+import type { ExpertLog } from './expert-log.ts';
 import type { HedgeBudget } from './hedge-budget.ts';
-import type { Journal } from './journal.ts';
 
-/** What asking others needs. */
+/** What asking experts needs. */
 export interface ExpertsContext {
   bundle: Bundle;
   bus: Bus;
-  /** The experts are in this process: pictures go to them as they are. */
+  /** The experts are in this process: pixels go to them without encoding. */
   near: boolean;
-  /** What is known of an expert's presence and speed. */
+  /** Circuit and round trips of an expert. */
   health(expert: string): ExpertHealth;
-  /** The runner-up of the routing is asked as well when the first choice fails or is slow. */
+  /** The runner-up of the routing is asked too when the first choice fails or is slow. */
   secondChoice: boolean;
   hedges: HedgeBudget;
-  /** Who starts beside this edge and is waited for. */
+  /** Experts that are still starting. */
   arrivals: Arrivals;
-  journal: Journal;
+  expertLog: ExpertLog;
   metrics: EdgeMetrics;
-  /** This device has too much to do already: whoever would ask an expert answers by himself. */
+  /** The device is overloaded: requests that would ask an expert are answered by the generalist. */
   sheds(deadline: Deadline): boolean;
 }

@@ -12,10 +12,10 @@ export interface Instance {
 }
 
 export interface Directory {
-  look(): Promise<Instance[]>;
+  list(): Promise<Instance[]>;
 }
 
-/** Asks who is there (ADR-32 ping). Concurrent callers share one question. No bus: nobody. */
+/** Lists the expert instances on the bus (ADR-32 ping). Concurrent callers share one ping. Empty without a bus. */
 export function createDirectory(bus: Bus): Directory {
   let asking: Promise<Instance[]> | undefined;
 
@@ -28,7 +28,7 @@ export function createDirectory(bus: Bus): Directory {
   }
 
   return {
-    look() {
+    list() {
       asking ??= ask().finally(() => {
         asking = undefined;
       });

@@ -1,28 +1,28 @@
 import type { Encoding } from '../../../shared/bundle/cascade.ts';
-import type { RawImage } from '../../../shared/wire/picture.ts';
+import type { Pixels } from '../../../shared/wire/picture.ts';
 import type { Tensors } from '../../../shared/wire/tensor.ts';
 import type { Degraded } from './ask.ts';
-import { type Consultation, consult, count, RESERVE_MS, stillToCome } from './consult.ts';
+import { type Consultation, consult, mayStillArrive, RESERVE_MS, report } from './consult.ts';
 import type { ExpertsContext } from './context.ts';
-import { askEither } from './hedge.ts';
+import { askHedged } from './hedge.ts';
 import { createParcel, type Parcel } from './parcel.ts';
 import { choosePayload, choosePixels } from './payload.ts';
 import type { RequestContext } from './request-context.ts';
 
-/** One question to a model elsewhere, as answers tell it. */
+/** One question to a remote model, as the answer reports it. */
 export interface Hop {
   to: string;
-  /** Sent, payload and headers together. */
+  /** Bytes sent, payload and headers together. */
   bytes: number;
-  /** How the picture or the tensors travelled; null if nothing did. */
+  /** How the picture or the tensors were encoded; null if nothing was sent. */
   encoding: string | null;
   /** From the question to the reply. */
   ms: number;
-  /** Of that, from the question's arrival there to the reply. */
+  /** Of that, the time at the remote side, from the question's arrival to the reply. */
   computeMs: number;
 }
 
-/** What came of asking. */
+/** The outcome of asking. */
 export interface Asked {
   /** Outputs of the model that answered; null if none did. */
   outputs: Tensors | null;
@@ -34,35 +34,36 @@ export interface Asked {
   hops: Hop[];
 }
 
-/** Models on other devices, with all that asking them takes: health, hedging, packing, deadlines, metrics. */
+/** Remote models. Asking them covers circuits, hedging, encoding, deadlines and metrics. */
 export interface Experts {
-  /** Others can be asked at all, just now. */
+  /** Whether the bus is connected. */
   readonly reachable: boolean;
   sheds(request: RequestContext): boolean;
-  /** A picture as it travels: as `encoding` says, or the caller's file where that is smaller. */
-  pack(image: RawImage, original: Uint8Array | undefined, encoding: Encoding, request: RequestContext): Parcel;
+  /** The payload of a picture: encoded as `encoding` says, or the caller's file where that is smaller. */
+  pack(pixels: Pixels, picture: Uint8Array | undefined, encoding: Encoding, request: RequestContext): Parcel;
   packTensors(tensors: Tensors, request: RequestContext): Parcel;
   /**
-   * Asks the first model; if that fails or is slow, the next as well, if there is one. Whatever goes wrong is a `degraded`
-   * reason. Rejects only when the caller has gone, with the signal's reason.
+   * Asks the first model, and the second too if the first fails or is slow. Every failure is a `degraded` reason.
+   * Rejects only when the caller has gone, with the signal's reason.
    */
   ask(models: [string, string?], parcel: Parcel, request: RequestContext): Promise<Asked>;
 }
 
-const DONE = new Error('answered'); // made once: an abort without a reason makes one each time, with its stack
+// made once: `abort()` without a reason would create an error with a stack each time
+const DONE = new Error('answered');
 
 export function createExperts(context: ExpertsContext): Experts {
-  const { journal, metrics } = context;
+  const { expertLog, metrics } = context;
   const pack = context.near ? choosePixels : choosePayload;
 
   function shed(model: string): Asked {
     metrics.escalations.inc({ expert: model, outcome: 'overloaded' });
     metrics.failures.inc({ reason: 'shed' });
-    journal.escalated('shed');
+    expertLog.escalated('shed');
     return { outputs: null, answeredBy: null, degraded: 'overloaded', reason: 'shed', hops: [] };
   }
 
-  /** Asks as long as nobody is there who may still come. */
+  /** Asks again while an expert that is still starting is missing. */
   async function askUntilThere(
     choices: [string, string?],
     parcel: Parcel,
@@ -79,14 +80,14 @@ export function createExperts(context: ExpertsContext): Experts {
     const askBest = () => {
       if (second === undefined) return ask(first);
       const slowMs = context.health(first).p95Ms;
-      return askEither({ first: () => ask(first), second: () => ask(second), slowMs, budget: context.hedges });
+      return askHedged({ first: () => ask(first), second: () => ask(second), slowMs, budget: context.hedges });
     };
     let decisive = await askBest();
-    while (stillToCome(decisive, context)) {
+    while (mayStillArrive(decisive, context)) {
       const names = choices.filter((name) => name !== undefined);
       const come = await context.arrivals.wait(names, request.deadline.left - RESERVE_MS, signal);
       if (!come) {
-        if (!request.caller.aborted) count(decisive, context);
+        if (!request.caller.aborted) report(decisive, context);
         break;
       }
       decisive = await askBest();
@@ -99,7 +100,7 @@ export function createExperts(context: ExpertsContext): Experts {
       return context.bus.connected;
     },
     sheds: ({ deadline }) => context.sheds(deadline),
-    pack: (image, original, encoding, request) => createParcel(() => pack(image, original, encoding), request),
+    pack: (pixels, picture, encoding, request) => createParcel(() => pack(pixels, picture, encoding), request),
     packTensors(tensors, request) {
       return createParcel(async () => ({ body: { tensors }, encoding: 'tensors' }), request);
     },
@@ -114,7 +115,7 @@ export function createExperts(context: ExpertsContext): Experts {
       request.caller.throwIfAborted();
       const { reply, degraded } = decisive;
       const reason = reply === null ? (decisive.reason ?? degraded) : null;
-      journal.escalated(reason);
+      expertLog.escalated(reason);
       const others = all.filter((one) => one !== decisive && one.bytesSent > 0);
       const encoding = all.some(({ bytesSent }) => bytesSent > 0) ? ((await parcel.open())?.encoding ?? null) : null;
       const hops = [decisive, ...others].map(({ expert, bytesSent, roundTripMs, reply }) => ({

@@ -1,16 +1,16 @@
-/** Bounds how many questions may be asked twice for slowness: when everything is slow, that would make it slower. */
+/** Bounds how many slow questions are hedged. When everything is slow, hedging would make it slower. */
 export interface HedgeBudget {
   /** A question was asked. */
   earn(): void;
-  /** Whether one more may be asked twice. */
+  /** Whether one more may be hedged. */
   spend(): boolean;
 }
 
 const SHARE = 0.1;
-const MOST = 10;
+const MAX = 10;
 
-/** `most`: questions that may be asked twice in a row; 0: none ever. */
-export function createHedgeBudget(most = MOST): HedgeBudget {
+/** `most`: how many questions may be hedged in a row; 0 turns hedging off. */
+export function createHedgeBudget(most = MAX): HedgeBudget {
   let saved = most;
   return {
     earn() {

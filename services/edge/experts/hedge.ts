@@ -1,7 +1,7 @@
 import type { Consultation } from './consult.ts';
 import type { HedgeBudget } from './hedge-budget.ts';
 
-export interface TwoChoices {
+export interface HedgedChoices {
   first(): Promise<Consultation>;
   second(): Promise<Consultation>;
   /** Milliseconds after which the first counts as slow; undefined: never. */
@@ -10,16 +10,16 @@ export interface TwoChoices {
 }
 
 /**
- * Asks the runner-up of the routing as well if the first choice fails or is slow; whichever answers first wins.
- * Resolves with the first choice's failure if neither answers. The caller ends the other question. Rejects as the
- * questions do. After "The Tail at Scale" (Dean and Barroso, 2013).
+ * Asks the runner-up too if the first choice fails or is slow. The first answer wins; if neither answers, it resolves
+ * with the first choice's failure. The caller cancels the other question. After "The Tail at Scale" (Dean and Barroso,
+ * 2013).
  */
-export async function askEither({ first, second, slowMs, budget }: TwoChoices): Promise<Consultation> {
+export async function askHedged({ first, second, slowMs, budget }: HedgedChoices): Promise<Consultation> {
   budget.earn();
   const one = first();
   let early = await orSlow(one, slowMs);
   if (early === 'slow' && !budget.spend()) early = await one;
-  // One that is overloaded shares its machine with the others, as a rule.
+  // An overloaded expert usually shares its machine with the others.
   if (early !== 'slow' && (early.reply !== null || early.degraded === 'overloaded')) return early;
   const answered = [one, second()].map(async (asked) => {
     const consultation = await asked;

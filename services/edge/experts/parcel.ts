@@ -2,15 +2,15 @@ import { elapsed, unlessAborted } from '../../../shared/request/deadline.ts';
 import type { Payload } from './payload.ts';
 import type { RequestContext } from './request-context.ts';
 
-/** What a question is about, as it travels: made when it is first needed, for whoever is asked. */
+/** A payload that is encoded when it is first needed, and once for all who are asked. */
 export interface Parcel {
-  /** Null if it cannot be made. Rejects only when the caller has gone. */
+  /** Null if it cannot be encoded. Rejects only when the caller has gone. */
   open(): Promise<Payload | null>;
-  /** Time it took. */
+  /** Time that encoding took. */
   readonly encodeMs: number;
 }
 
-/** A parcel that `pack` makes once, within the deadline. */
+/** `pack` is called at most once, within the deadline. */
 export function createParcel(pack: () => Promise<Payload>, { deadline, caller }: RequestContext): Parcel {
   let made: Promise<Payload | null> | undefined;
   let encodeMs = 0;

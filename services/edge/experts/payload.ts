@@ -1,32 +1,32 @@
 import type { Encoding } from '../../../shared/bundle/cascade.ts';
-import { encodeImage, encodingName } from '../../../shared/imaging/codec.ts';
+import { encodePixels, encodingName } from '../../../shared/imaging/codec.ts';
 import type { Body } from '../../../shared/wire/body.ts';
 import { mediaTypeOf } from '../../../shared/wire/media-type.ts';
-import type { RawImage } from '../../../shared/wire/picture.ts';
+import type { Pixels } from '../../../shared/wire/picture.ts';
 
 export interface Payload {
   body: Body;
-  /** `rgb8`, `png`, `webp-80` and the like, `original` or `tensors`: what the answer says of it. */
+  /** Its name in the answer: `rgb8`, `png`, `webp-80` and the like, `original` or `tensors`. */
   encoding: string;
 }
 
 /**
- * What an escalation over a link sends: the picture as the manifest says (`npm run -s ask -- encodings` chose it), or
- * the caller's `original` file where that has fewer bytes; experts make the same pixels of it.
+ * The payload of an escalation over a network: pixels encoded as the manifest says (`npm run -s ask -- encodings` chose
+ * it), or the caller's own file where that has fewer bytes. Experts decode both to the same pixels.
  */
 export async function choosePayload(
-  image: RawImage,
-  original: Uint8Array | undefined,
+  pixels: Pixels,
+  picture: Uint8Array | undefined,
   encoding: Encoding,
 ): Promise<Payload> {
-  const made = encoding.format === 'rgb8' ? image : await encodeImage(image, encoding);
+  const made = encoding.format === 'rgb8' ? pixels : await encodePixels(pixels, encoding);
   const size = 'pixels' in made ? made.pixels.length : made.bytes.length;
-  const type = original && mediaTypeOf(original);
-  if (original && type && original.length < size) return { body: { bytes: original, type }, encoding: 'original' };
+  const type = picture && mediaTypeOf(picture);
+  if (picture && type && picture.length < size) return { body: { bytes: picture, type }, encoding: 'original' };
   return { body: made, encoding: encodingName(encoding) };
 }
 
-/** What an escalation within a process sends: bytes cost nothing there, and making fewer of them does. */
-export async function choosePixels(image: RawImage): Promise<Payload> {
-  return { body: image, encoding: 'rgb8' };
+/** The payload of an escalation within a process: bytes cost nothing there, but encoding does. */
+export async function choosePixels(pixels: Pixels): Promise<Payload> {
+  return { body: pixels, encoding: 'rgb8' };
 }

@@ -29,21 +29,21 @@ export async function buildApp(dependencies: AppDependencies) {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: dependencies.maxBodyBytes,
     requestTimeout: REQUEST_MS,
-    return503OnClosing: false, // the routes say `stopping` themselves, as a problem document
+    return503OnClosing: false, // the routes answer `stopping` themselves, as a problem document
     frameworkErrors: errorHandler,
     clientErrorHandler: createConnectionHandler(metrics),
-    http: { requireHostHeader: false }, // Node's own refusal is no problem document: `requireHost` says it
+    http: { requireHostHeader: false }, // Node's own refusal is not a problem document: `requireHost` checks it
   }).withTypeProvider<ZodTypeProvider>();
 
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(() => JSON.stringify);
   app.setErrorHandler(errorHandler);
-  // Nobody needs to meet another expectation than 100-continue; left alone, Node refuses it without a problem document.
+  // Expectations other than 100-continue are ignored. Left alone, Node would refuse them without a problem document.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   app.server.on('request', noteRequest);
   app.addHook('onRequest', requireHost);
   app.addHook('onRequest', createSecurityHeaders());
-  // Before keys are asked for: browsers ask first, without one, whether they may ask.
+  // Before the guard: browsers send a preflight request without a key.
   if (corsOrigins.length > 0) await app.register(cors, corsOptions(corsOrigins));
   if (keys) app.addHook('onRequest', createGuard(keys, metrics));
   const requireRoute = createRouteCheck(app);
@@ -51,9 +51,10 @@ export async function buildApp(dependencies: AppDependencies) {
   app.setNotFoundHandler(requireRoute);
   app.addHook('onSend', ({ raw }, reply, payload, done) => {
     if (dependencies.phase() !== 'stopping') return done(null, payload);
-    // A connection that stays open after its last answer would keep a stopping process waiting. But Node hangs up at
-    // once after such an answer: a caller still sending a body would lose it, and another request behind it has its own
-    // to come. What came with the headers is read by then.
+    // A connection that stays open after its last answer would keep a stopping process waiting. But Node closes it
+    // right after an answer with `connection: close`: a caller that is still sending a body would lose the answer, and
+    // a request behind it on the connection would get none. What came with the headers has been read by the check
+    // phase.
     setImmediate(() => {
       if (raw.complete && isLast(reply.raw)) reply.header('connection', 'close');
       else reply.raw.removeHeader('connection');

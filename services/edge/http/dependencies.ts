@@ -11,20 +11,20 @@ import type { QuerySchema } from './query.ts';
 export interface AppDependencies extends ClassifyDependencies {
   log: Log;
   bus: Bus;
-  /** What callers may ask. */
+  /** The parameters of `/classify`. */
   querySchema: QuerySchema;
   health(expert: string): ExpertHealth;
   directory: Directory;
   admission: Admission;
   reception: Reception;
-  /** Whose bearers alone may call; undefined: anyone. */
+  /** The keys of those who may call; undefined: anyone may. */
   keys: KeyRing | undefined;
-  /** Whose pages may ask from a browser. */
+  /** Whose pages may call from a browser. */
   corsOrigins: string[];
   maxBodyBytes: number;
   deadlineMs: number;
   /** What the process is doing; `/classify` answers only when it is ready. */
   phase(): 'starting' | 'ready' | 'stopping';
-  /** False: the generalist could not be run when it last was. */
+  /** False: the latest run of one of this device's models failed. */
   works(): boolean;
 }

@@ -2,8 +2,8 @@ import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import { AppError } from '../../../shared/request/errors.ts';
 
 /**
- * The hook that refuses, before its body, what no route serves: with `Allow` where the address is one and the method is
- * not its own. Made before the routes are.
+ * The hook that refuses a request that no route serves, before its body is read; with `Allow` if only the method is
+ * wrong. Must be created before the routes.
  */
 export function createRouteCheck(app: { addHook(name: 'onRoute', hook: (route: RouteOptions) => void): unknown }) {
   const methods = new Map<string, Set<string>>();

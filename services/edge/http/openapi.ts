@@ -7,12 +7,12 @@ import type { QuerySchema } from './query.ts';
 
 const binary = (description: string) => ({ schema: { type: 'string', format: 'binary', description } });
 
-/** What `read-image.ts` takes. */
+/** The bodies that `read-picture.ts` accepts. */
 function describeBody(query: QuerySchema) {
   const { properties = {} } = z.toJSONSchema(query, { io: 'input' });
   const beside = Object.fromEntries(
     Object.entries(properties).map(([name, schema]) => {
-      const { default: _, ...rest } = schema as Record<string, unknown>; // the query's holds
+      const { default: _, ...rest } = schema as Record<string, unknown>; // the query's default applies
       return [name, { ...rest, description: 'as in the query, which goes before it' }];
     }),
   );
@@ -64,7 +64,7 @@ interface Description {
   paths: Record<string, { post?: { requestBody?: object } }>;
 }
 
-/** The description of the API at `/openapi.json`; `keys`: callers must send one. */
+/** The API description at `/openapi.json`. `keys`: callers must send one. */
 export function describeApi(query: QuerySchema, keys: boolean): FastifyDynamicSwaggerOptions {
   return {
     openapi: {
@@ -88,7 +88,7 @@ export function describeApi(query: QuerySchema, keys: boolean): FastifyDynamicSw
     transformObject(document) {
       const described = jsonSchemaTransformObject(document) as Description;
       const { schemas } = described.components;
-      // Zod describes each schema also as it would come in; these only go out.
+      // Zod also describes each schema as input; these are output only.
       for (const name of Object.keys(schemas)) if (name.endsWith('Input')) delete schemas[name];
       const { post } = described.paths['/classify'] ?? {};
       if (post) post.requestBody = describeBody(query);

@@ -3,12 +3,12 @@ import { decimal } from '../../../shared/settings/decimal.ts';
 import type { PreparedStrategy } from '../strategies/prepare.ts';
 
 /** The longest deadline that can be asked for, in milliseconds. */
-export const MOST_MS = 600_000;
+export const MAX_MS = 600_000;
 
-/** Parameters that every strategy heeds. */
+/** Parameters of every strategy. */
 const common = (names: [string, ...string[]]) => ({
   topK: decimal(z.number().int().min(1).max(1000)).default(5).describe('how many labels to return'),
-  deadlineMs: decimal(z.number().int().min(1).max(MOST_MS)).optional().describe('time for the answer'),
+  deadlineMs: decimal(z.number().int().min(1).max(MAX_MS)).optional().describe('time for the answer'),
   explain: z
     .preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean())
     .default(false)
@@ -20,7 +20,7 @@ const common = (names: [string, ...string[]]) => ({
     .describe('what becomes of a picture of which a part is missing or broken: it is answered with a mark, or refused'),
 });
 
-/** What callers may ask: checked where it comes in, and published as OpenAPI. The first of the strategies is the default. */
+/** The parameters of `/classify`: checked on arrival, and published as OpenAPI. The first strategy is the default. */
 export function createQuery(strategies: Map<string, PreparedStrategy>) {
   const { topK, deadlineMs, ...others } = common([...strategies.keys()] as [string, ...string[]]);
   const shape = { topK, deadlineMs, ...ownParameters(strategies, { topK, deadlineMs, ...others }), ...others };
@@ -33,7 +33,7 @@ export function createQuery(strategies: Map<string, PreparedStrategy>) {
 }
 
 export type QuerySchema = ReturnType<typeof createQuery>;
-/** Parameters of strategies are among them under their own names. */
+/** Parameters of strategies are included under their own names. */
 export type Query = z.infer<z.ZodObject<ReturnType<typeof common>>> & Record<string, unknown>;
 
 /**

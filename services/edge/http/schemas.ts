@@ -16,7 +16,7 @@ const problem = (description: string) => ({
   content: { 'application/problem+json': { schema: problemSchema } },
 });
 
-/** A JSON answer, as the description shows it. */
+/** A JSON answer, for the API description. */
 export function answered<T extends z.ZodType>(description: string, schema: T) {
   return { description, content: { 'application/json': { schema } } };
 }
@@ -26,7 +26,7 @@ export const problems = {
   '5xx': problem('The service cannot answer (RFC 9457)'),
 };
 
-/** Answers of every address but the open ones. */
+/** Responses of every route but the open ones. */
 export const refusals = {
   401: problem('An API key is asked for and missing'),
   403: problem('An API key is asked for and another one came'),
@@ -63,5 +63,5 @@ export const readinessSchema = z
   })
   .meta({ id: 'Readiness' });
 
-/** Marks an address that needs no key: published as OpenAPI, and heeded by `guard.ts`. */
+/** Marks a route that needs no key: published as OpenAPI, and read by `guard.ts`. */
 export const open = { security: [] };

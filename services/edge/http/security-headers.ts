@@ -4,13 +4,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import helmet from 'helmet';
 
 /**
- * The `onRequest` hook that sets the usual headers against misuse in browsers. Only this server's scripts and style may
- * run, none that stands in a page or is made from text; the page may show what is dropped on it and ask this server.
+ * The `onRequest` hook that sets security headers for browsers. Only this server's scripts and styles may run, none
+ * that are inline or made from text. The page may show dropped pictures and call this server.
  */
 export function createSecurityHeaders() {
   const set = helmet({
     contentSecurityPolicy: {
-      useDefaults: false, // they would send a page that came by HTTP to HTTPS, which this server does not speak
+      useDefaults: false, // they would upgrade a page from HTTP to HTTPS, which this server does not speak
       directives: {
         defaultSrc: ["'none'"],
         scriptSrc: ["'self'"],
@@ -25,9 +25,9 @@ export function createSecurityHeaders() {
       },
     },
     xFrameOptions: { action: 'deny' },
-    strictTransportSecurity: false, // for whoever ends TLS to say
+    strictTransportSecurity: false, // left to whoever terminates TLS
   });
-  // They are the same for every answer: made once, they cost little.
+  // The headers are the same for every answer, so they are computed once.
   const response = new ServerResponse(new IncomingMessage(new Socket()));
   set(response.req, response, () => {});
   const headers = response.getHeaders();

@@ -6,7 +6,7 @@ import type { Log } from '../../../shared/observe/log.ts';
 import { AppError } from '../../../shared/request/errors.ts';
 import { type Config, ConfigError } from '../../../shared/settings/settings.ts';
 import { type KeyRing, openKeyRing } from './key-ring.ts';
-import { createRates } from './token-bucket.ts';
+import { createTokenBuckets } from './token-bucket.ts';
 
 const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8);
@@ -18,7 +18,7 @@ function isLoopback(host: string): boolean {
 }
 
 /**
- * The keys that callers must have, or undefined if anyone may call: on loopback, or where the operator says so. Throws
+ * The keys that callers must have. Undefined if anyone may call: on loopback, or where the operator allows it. Throws
  * ConfigError.
  */
 export async function openKeys(config: Config, log: Log): Promise<KeyRing | undefined> {
@@ -38,9 +38,11 @@ export async function openKeys(config: Config, log: Log): Promise<KeyRing | unde
   return undefined;
 }
 
-/** The `onRequest` hook that asks for a key, on every address but those described as needing none (`security: []`). */
+/**
+ * The `onRequest` hook that requires a key, except on routes whose schema says that they need none (`security: []`).
+ */
 export function createGuard(keys: KeyRing, metrics: EdgeMetrics) {
-  const take = createRates();
+  const take = createTokenBuckets();
   return (request: FastifyRequest, _: unknown, done: () => void) => {
     if (request.routeOptions.schema?.security?.length === 0) return done();
     const key = presented(request.headers);

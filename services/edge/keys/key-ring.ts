@@ -6,7 +6,7 @@ import { ConfigError } from '../../../shared/settings/settings.ts';
 /** The keys in force. */
 export interface KeyRing {
   find(key: string): KeyHolder | undefined;
-  /** Of the holders. */
+  /** Names of the holders. */
   names(): string[];
   close(): void;
 }
@@ -14,9 +14,9 @@ export interface KeyRing {
 const POLL_MS = 1000;
 
 /**
- * Reads the key file and goes on reading it, so that keys change without a restart. Polling the content sees every way
- * to change it, the exchanged links of a mounted Secret too. A file that cannot be used is logged once, and the keys
- * before it stay in force. Throws ConfigError if there are none yet.
+ * Reads the key file and polls it, so that keys change without a restart. Polling the content notices every kind of
+ * change, also the swapped links of a mounted Secret. An unusable file is logged once, and the previous keys stay in
+ * force. Throws ConfigError if there are no previous keys.
  */
 export async function openKeyRing(path: string, log: Log): Promise<KeyRing> {
   const setting = `ASK_API_KEYS_FILE=${path}`;

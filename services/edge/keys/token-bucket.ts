@@ -4,12 +4,12 @@ interface Bucket {
 }
 
 /**
- * Counts requests by name. `limit` a second may come, and up to as many at once (at least one). `clock` in
+ * One token bucket per name. `limit` requests a second may come, and as many at once (at least one). `clock` is in
  * milliseconds.
  */
-export function createRates(clock: () => number = () => performance.now()) {
+export function createTokenBuckets(clock: () => number = () => performance.now()) {
   const buckets = new Map<string, Bucket>();
-  /** Takes one request in and returns 0, or returns the milliseconds until there is room for one. */
+  /** Takes a token and returns 0, or returns the milliseconds until there is one. */
   return function take(name: string, limit: number): number {
     const now = clock();
     const size = Math.max(1, limit);

@@ -1,34 +1,36 @@
+import type { Backlog } from '../../../shared/request/backlog.ts';
 import { AppError } from '../../../shared/request/errors.ts';
-import type { Pace } from '../../../shared/request/pace.ts';
 
-/** Decides who is let in, by count and by age, and whose escalation is given up for that. */
+/**
+ * Decides which requests are admitted, by their number and by the expected wait, and when escalations are shed first.
+ */
 export interface Admission {
   /**
-   * Throws AppError `overloaded` when too many are in, or when what is before one more would take most of its
-   * `deadlineMs`.
+   * Throws AppError `overloaded` when there are too many requests, or when the backlog would take most of `deadlineMs`.
    */
   check(deadlineMs: number): void;
-  /** Counts a request in, from its last byte to the end of the answer. Throws as `check` does. */
+  /** Counts a request from its last byte to the end of its answer. Throws as `check` does. */
   enter(deadlineMs: number): void;
   leave(): void;
-  /** Answers within `deadlineMs` would soon be refused: escalations are given up first. */
+  /** Requests would soon be refused: escalations are shed first. */
   sheds(deadlineMs: number): boolean;
-  /** Requests would soon be refused: who can ask elsewhere should. */
+  /** Requests would soon be refused: load balancers should send them elsewhere. */
   nearlyFull(deadlineMs: number): boolean;
 }
 
-const REFUSE = 0.8; // share of the deadline that waiting may take: an estimate, and the answer must still get out
+// share of the deadline that waiting may take; the rest is for errors of the estimate and for the answer
+const REFUSE = 0.8;
 const SHED = 0.4;
 const SHED_COUNT = 0.75;
 const NEARLY = 0.6;
 const NEARLY_COUNT = 0.9;
 
-/** `limit` bounds the number of requests, `pace` tells how long their own device needs for those before. */
-export function createAdmission(limit: number, pace: Pace): Admission {
+/** `limit` bounds the number of requests; `backlog` estimates how long a new one would wait. */
+export function createAdmission(limit: number, backlog: Backlog): Admission {
   let count = 0;
 
   function check(deadlineMs: number): void {
-    const { waitMs } = pace;
+    const { waitMs } = backlog;
     const retryAfterMs = Math.max(1000, waitMs);
     if (count >= limit) {
       throw new AppError('overloaded', `${limit} requests are being answered already`, { retryAfterMs });
@@ -49,10 +51,10 @@ export function createAdmission(limit: number, pace: Pace): Admission {
       count -= 1;
     },
     sheds(deadlineMs) {
-      return count > Math.max(1, SHED_COUNT * limit) || pace.waitMs > SHED * deadlineMs;
+      return count > Math.max(1, SHED_COUNT * limit) || backlog.waitMs > SHED * deadlineMs;
     },
     nearlyFull(deadlineMs) {
-      return count > Math.max(1, NEARLY_COUNT * limit) || pace.waitMs > NEARLY * deadlineMs;
+      return count > Math.max(1, NEARLY_COUNT * limit) || backlog.waitMs > NEARLY * deadlineMs;
     },
   };
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { PIXELS_TYPE } from '../../../shared/wire/picture.ts';
 
-/** What a body is by its type, as far as that counts. */
+/** How a body is read, by its media type. */
 export function kindOf(type: string): 'form' | 'json' | 'pixels' | 'file' {
   const [name = ''] = type.toLowerCase().split(';', 1);
   if (/^\s*multipart\//.test(name)) return 'form';
@@ -9,11 +9,11 @@ export function kindOf(type: string): 'form' | 'json' | 'pixels' | 'file' {
   return name.trim() === PIXELS_TYPE ? 'pixels' : 'file';
 }
 
-/** What was done to a body. */
+/** The content codings of a body. */
 export function codingsOf({ headers }: IncomingMessage): string[] {
   const named = (headers['content-encoding'] ?? '').toLowerCase().split(',');
   return named.map((name) => name.trim()).filter((name) => name !== '' && name !== 'identity');
 }
 
-/** What is kept of base64 while it is read: bytes, text, and what it stands for. */
+/** Copies of base64 in memory while it is read: the bytes, the text, and the decoded bytes. */
 export const TEXT_COPIES = 3;

@@ -10,7 +10,7 @@ export function inTrace<T extends z.ZodType>(field: T, attribute: string): T {
   return field;
 }
 
-/** The fields of a decision that are attributes, by their names; of a list of objects, a list for each field. */
+/** The span attributes of a decision: the fields that `inTrace` named. A list of objects gives one list per field. */
 export function toAttributes(schema: z.ZodObject, value: Record<string, unknown>): Attributes {
   const attributes: Attributes = {};
   for (const [field, type] of Object.entries(schema.shape) as [string, z.ZodType][]) {

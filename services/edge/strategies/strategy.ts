@@ -4,16 +4,16 @@ import type { PictureRule } from '../../../shared/bundle/model.ts';
 import type { SettingsKind } from '../../../shared/bundle/strategies.ts';
 import type { Inference } from '../../../shared/inference/job.ts';
 import { ATTRIBUTES } from '../../../shared/observe/names.ts';
+import type { Work } from '../../../shared/request/backlog.ts';
 import type { Deadline } from '../../../shared/request/deadline.ts';
-import type { Work } from '../../../shared/request/pace.ts';
-import type { RawImage } from '../../../shared/wire/picture.ts';
+import type { Pixels } from '../../../shared/wire/picture.ts';
 import type { Tensors } from '../../../shared/wire/tensor.ts';
 import type { Degraded } from '../experts/ask.ts';
 import type { Experts, Hop } from '../experts/experts.ts';
 import type { RequestContext } from '../experts/request-context.ts';
 import { inTrace } from './attributes.ts';
 
-/** What every decision says. */
+/** Fields that every decision has. */
 export const decisionSchema = z.object({
   strategy: inTrace(z.string(), ATTRIBUTES.strategy),
   reason: inTrace(
@@ -26,7 +26,7 @@ export const decisionSchema = z.object({
 
 export type Decision = z.infer<typeof decisionSchema>;
 
-/** A way of sharing the work between this device and others: one folder, and one entry in `list.ts`. */
+/** A way to share the work between this device and others: one folder, and one entry in `list.ts`. */
 export interface Strategy<Settings = unknown, D extends Decision = Decision> {
   /** What `kind` in the manifest's `strategies` names. */
   kind: string;
@@ -50,38 +50,38 @@ export interface Setup<Settings> {
 export interface Prepared<D extends Decision = Decision> {
   /** How a picture is decoded before `run`. */
   rule: PictureRule;
-  /** What the answer depends on of its own parameters, defaults filled in: a part of the cache's key. */
+  /** What the answer depends on of its own parameters, with defaults filled in. It is part of the cache's key. */
   settle(query: Record<string, unknown>): Record<string, unknown>;
   run(here: Models, there: Experts, task: Task): Promise<Outcome<D>>;
 }
 
 /** The models of this device. */
 export interface Models {
-  /** Off the event loop; a picture is a square by the model's rule. */
-  run(model: string, input: RawImage | Tensors, deadline: Deadline): Promise<Inference>;
+  /** Runs off the event loop. Pixels must be a square by the model's rule. */
+  run(model: string, input: Pixels | Tensors, deadline: Deadline): Promise<Inference>;
 }
 
 export interface Task extends RequestContext {
   /** The picture by the strategy's rule. */
-  image: RawImage;
-  /** The file that it was decoded from, if there was one. */
-  original?: Uint8Array;
+  pixels: Pixels;
+  /** The file that the pixels were decoded from, if there was one. */
+  picture?: Uint8Array;
   /** The same picture by another rule. */
-  view(rule: PictureRule): Promise<RawImage>;
+  view(rule: PictureRule): Promise<Pixels>;
   /** As `settle` gave it. */
   query: Record<string, unknown>;
-  /** What this device has to compute for it; a strategy says when that is done, before it waits for others. */
+  /** The request's part of this device's backlog. A strategy calls `done` before it waits for others. */
   work: Work;
 }
 
 export interface Outcome<D extends Decision = Decision> {
   /** Calibrated, one per label. */
   probabilities: Float64Array;
-  /** This device's own, before anyone else's; null: it has none. */
+  /** This device's own, before any other output went in; null: it has none. */
   edgeProbabilities: Float64Array | null;
-  /** The model elsewhere whose output went in; null: none, or several. */
+  /** The remote model whose output went in; null: none, or several. */
   answeredBy: string | null;
-  /** Whether any output from elsewhere went in. */
+  /** `expert` if any remote output went in. */
   route: 'edge' | 'expert';
   degraded: Degraded | null;
   decision: D;

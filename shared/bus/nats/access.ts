@@ -10,7 +10,7 @@ import {
   usernamePasswordAuthenticator,
 } from '@nats-io/transport-node';
 import type { Log } from '../../observe/log.ts';
-import { sparing } from '../../observe/sparing.ts';
+import { rateLimited } from '../../observe/rate-limited-log.ts';
 import { readCertificates } from '../../settings/certificates.ts';
 import { type Config, ConfigError } from '../../settings/settings.ts';
 
@@ -71,7 +71,7 @@ function rereading(
   log: Log,
 ): Authenticator {
   let last = make(readFileSync(path));
-  const say = sparing(log);
+  const say = rateLimited(log);
   return (nonce) => {
     try {
       last = make(readFileSync(path));

@@ -1,10 +1,11 @@
-import { connect, InvalidArgumentError, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
+import { connect, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import type { Log } from '../../observe/log.ts';
-import { sparing } from '../../observe/sparing.ts';
+import { type RateLimitedLog, rateLimited } from '../../observe/rate-limited-log.ts';
 import type { Message } from '../../wire/message.ts';
-import { type Bus, BusError, type RequestOptions } from '../bus.ts';
+import { type Bus, BusError } from '../bus.ts';
 import type { NatsAccess } from './access.ts';
 import { NatsInbox, toHeaders } from './inbox.ts';
+import { request, requestMany } from './request.ts';
 import { briefly, NatsSubscriptions } from './subscriptions.ts';
 
 /** Milliseconds between two attempts to connect. */
@@ -18,159 +19,152 @@ export interface NatsOptions {
 }
 
 /**
- * The bus over NATS. Returns at once and keeps trying to connect, for ever; until then, and whenever the connection is
- * lost, requests fail with `disconnected` without waiting, also those under way. Subscriptions made meanwhile take
+ * The bus over NATS. Returns at once and keeps trying to connect, for ever. Until then, and whenever the connection is
+ * lost, requests fail with `disconnected` without waiting; those under way fail too. Subscriptions made meanwhile take
  * effect on connecting.
  */
 export function connectNats(options: NatsOptions): Bus {
-  const { log } = options;
-  let connection: NatsConnection | undefined;
-  let inbox: NatsInbox | undefined;
-  let connected = false;
-  let closing = false;
-  const opened = Promise.withResolvers<void>();
-  const say = sparing(log);
-  const tell = sparing(log, { atOnce: 10 });
-  const subscriptions = new NatsSubscriptions(log);
-
-  const following = (async () => {
-    while (!closing) {
+  const link = new NatsLink(options);
+  const { subscriptions } = link;
+  const passOver = (subject: string, { payload }: Message) => {
+    const said = Buffer.from(payload.subarray(0, 100)).toString();
+    const cause = 'no expert sent it; a JetStream stream that stores these subjects would answer so, and must not';
+    link.say('warn', `stray ${subject}`, { subject, reply: said, cause }, 'a reply that is no answer is passed over');
+  };
+  return {
+    kind: 'nats',
+    get connected() {
+      return link.connection !== undefined;
+    },
+    opened: link.opened,
+    get refused() {
+      return subscriptions.refused;
+    },
+    request: (subject, payload, options) => request(() => link.inbox(), { ...options, subject, payload, passOver }),
+    requestMany: (subject, waitMs) => requestMany(() => link.inbox(), subject, waitMs),
+    publish(subject, { payload, headers }) {
       try {
-        // A first connection is retried here and not by the client, so that its failures are logged and close() works.
-        connection = await connect({
-          servers: options.servers,
-          name: options.name,
+        link.connection?.publish(subject, payload, { headers: toHeaders(headers) });
+      } catch {
+        // Closing: as lost as without a connection.
+      }
+    },
+    subscribe: (subject, handler, queue) => subscriptions.add(subject, handler, queue),
+    async flush() {
+      if (link.connection) await briefly(link.connection.flush());
+    },
+    close: () => link.close(),
+  };
+}
+
+/** The connection, made and followed until it is closed. */
+class NatsLink {
+  readonly say: RateLimitedLog;
+  readonly subscriptions: NatsSubscriptions;
+  readonly #options: NatsOptions;
+  readonly #tell: RateLimitedLog;
+  readonly #opened = Promise.withResolvers<void>();
+  #connection: NatsConnection | undefined;
+  #inbox: NatsInbox | undefined;
+  #connected = false;
+  #closing = false;
+
+  constructor(options: NatsOptions) {
+    const { log } = options;
+    this.#options = options;
+    this.say = rateLimited(log);
+    this.#tell = rateLimited(log, { atOnce: 10 });
+    this.subscriptions = new NatsSubscriptions(log);
+    this.#run().catch((error) => log.error({ err: error }, 'NATS connection given up'));
+  }
+
+  /** Undefined while there is none. */
+  get connection(): NatsConnection | undefined {
+    return this.#connected ? this.#connection : undefined;
+  }
+
+  /** Resolves with the first connection. */
+  get opened(): Promise<void> {
+    return this.#opened.promise;
+  }
+
+  /** Throws BusError `disconnected`. */
+  inbox(): NatsInbox {
+    if (!this.#inbox || !this.#connected) throw new BusError('disconnected');
+    return this.#inbox;
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    if (this.connection) await briefly(this.connection.drain());
+    await this.#connection?.close();
+  }
+
+  async #run(): Promise<void> {
+    const connection = await this.#connect();
+    if (!connection) return;
+    this.#connection = connection;
+    if (this.#closing) return connection.close();
+    const { servers, access, log } = this.#options;
+    // The client has dropped the servers that it tried before this one. A server that is set stays, even if its cluster
+    // drops it.
+    if (connection.getServers().length < servers.length) connection.setServers(servers);
+    const inbox = new NatsInbox(connection, access?.inboxPrefix);
+    this.#connected = true;
+    this.#inbox = inbox;
+    this.#opened.resolve();
+    log.info({ server: connection.getServer() }, 'connected to NATS');
+    this.subscriptions.open(connection);
+    await this.#follow(connection, inbox);
+  }
+
+  /** A first connection is retried here and not by the client, so that its failures are logged and `close` works. */
+  async #connect(): Promise<NatsConnection | undefined> {
+    const { servers, name, access } = this.#options;
+    while (!this.#closing) {
+      try {
+        return await connect({
+          servers,
+          name,
           maxReconnectAttempts: -1,
           noAsyncTraces: true, // each request would record a stack
           reconnectDelayHandler: createReconnectPace(),
           pingInterval: 10_000,
           timeout: 2000,
           ignoreAuthErrorAbort: true, // a password being rotated must not end the connection for good
-          ...options.access,
+          ...access,
         });
-        break;
       } catch (error) {
         const { message: reason } = error as Error;
-        say('warn', `away ${reason}`, { servers: options.servers, reason }, 'no connection to NATS, trying again');
+        this.say('warn', `away ${reason}`, { servers, reason }, 'no connection to NATS, trying again');
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
     }
-    if (!connection) return;
-    if (closing) return connection.close();
-    // The client has dropped those that it tried before this one. Set, a server stays even if its cluster drops it.
-    if (connection.getServers().length < options.servers.length) connection.setServers(options.servers);
-    connected = true;
-    inbox = new NatsInbox(connection, options.access?.inboxPrefix);
-    opened.resolve();
-    log.info({ server: connection.getServer() }, 'connected to NATS');
-    subscriptions.open(connection);
+    return undefined;
+  }
+
+  async #follow(connection: NatsConnection, inbox: NatsInbox): Promise<void> {
     for await (const event of connection.status()) {
       if (event.type === 'disconnect' || event.type === 'staleConnection') {
-        connected = false;
+        this.#connected = false;
         inbox.refuse(); // replies under way are lost: the server drops what it cannot deliver
       }
-      if (event.type === 'reconnect') connected = true;
-      if (event.type === 'error') takeError(event.error, inbox);
+      if (event.type === 'reconnect') this.#connected = true;
+      if (event.type === 'error') this.#takeError(event.error, inbox);
       if (event.type === 'disconnect' || event.type === 'reconnect')
-        tell('warn', event.type, { event: event.type }, 'NATS connection');
+        this.#tell('warn', event.type, { event: event.type }, 'NATS connection');
     }
-    connected = false;
+    this.#connected = false;
     inbox.refuse();
-  })();
-  following.catch((error) => log.error({ err: error }, 'NATS connection given up'));
+  }
 
-  function takeError(error: Error, inbox: NatsInbox): void {
+  #takeError(error: Error, inbox: NatsInbox): void {
     if (error instanceof PermissionViolationError) {
       inbox.refuse(error.subject);
-      if (subscriptions.refuse(error)) return; // once is enough in the log
+      if (this.subscriptions.refuse(error)) return; // once is enough in the log
     }
-    say('error', error.message, { err: error }, 'NATS refused something');
+    this.say('error', error.message, { err: error }, 'NATS refused something');
   }
-
-  function use(): NatsInbox {
-    if (!inbox || !connected) throw new BusError('disconnected');
-    return inbox;
-  }
-
-  function passOver(subject: string, { payload }: Message): void {
-    const said = Buffer.from(payload.subarray(0, 100)).toString();
-    const cause = 'no expert sent it; a JetStream stream that stores these subjects would answer so, and must not';
-    say('warn', `stray ${subject}`, { subject, reply: said, cause }, 'a reply that is no answer is passed over');
-  }
-
-  async function request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Message> {
-    const { headers, timeoutMs, accepts, signal } = options;
-    if (signal?.aborted) throw new BusError('aborted');
-    const { promise, resolve, reject } = Promise.withResolvers<Message>();
-    const abort = () => reject(new BusError('aborted'));
-    const timer = setTimeout(() => reject(new BusError('timeout')), Math.max(1, timeoutMs));
-    signal?.addEventListener('abort', abort);
-    let stop = () => {};
-    try {
-      const onReply = (reply: Message) => {
-        if (accepts?.(reply) === false) passOver(subject, reply);
-        else resolve(reply);
-      };
-      stop = use().ask(subject, payload, headers, { onReply, onFailure: reject });
-      return await promise;
-    } catch (error) {
-      throw toBusError(error);
-    } finally {
-      stop();
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', abort);
-    }
-  }
-
-  async function requestMany(subject: string, waitMs: number): Promise<Message[]> {
-    const replies: Message[] = [];
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, waitMs);
-    const onFailure = (error: BusError) => {
-      if (error.failure === 'no-responders') resolve();
-      else if (error.failure !== 'unreadable') reject(error);
-    };
-    let stop = () => {};
-    try {
-      stop = use().ask(subject, new Uint8Array(), {}, { onReply: (reply) => void replies.push(reply), onFailure });
-      await promise;
-      return replies;
-    } finally {
-      stop();
-      clearTimeout(timer);
-    }
-  }
-
-  return {
-    kind: 'nats',
-    get connected() {
-      return connected;
-    },
-    opened: opened.promise,
-    get refused() {
-      return subscriptions.refused;
-    },
-    request,
-    requestMany,
-    publish(subject, { payload, headers }) {
-      try {
-        if (connection && connected) connection.publish(subject, payload, { headers: toHeaders(headers) });
-      } catch {
-        // Closing: as lost as without a connection.
-      }
-    },
-    subscribe(subject, handler, queue) {
-      return subscriptions.add(subject, handler, queue);
-    },
-    async flush() {
-      if (connection && connected) await briefly(connection.flush());
-    },
-    async close() {
-      closing = true;
-      if (connection && connected) await briefly(connection.drain());
-      await connection?.close();
-    },
-  };
 }
 
 /**
@@ -189,10 +183,4 @@ function createReconnectPace(): () => number {
     regardless -= 1;
     return Number.NEGATIVE_INFINITY;
   };
-}
-
-function toBusError(error: unknown): BusError {
-  if (error instanceof BusError) return error;
-  if (error instanceof InvalidArgumentError) return new BusError('too-large', { cause: error });
-  return new BusError('disconnected', { cause: error });
 }

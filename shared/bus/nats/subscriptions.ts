@@ -1,7 +1,7 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Subscription as Listening, Msg, NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import type { Log } from '../../observe/log.ts';
-import { type Say, sparing } from '../../observe/sparing.ts';
+import { type RateLimitedLog, rateLimited } from '../../observe/rate-limited-log.ts';
 import { AppError } from '../../request/errors.ts';
 import { encodeError } from '../../wire/expert-protocol.ts';
 import type { Message } from '../../wire/message.ts';
@@ -26,14 +26,14 @@ interface Member {
  */
 export class NatsSubscriptions {
   readonly #log: Log;
-  readonly #say: Say;
+  readonly #say: RateLimitedLog;
   readonly #members = new Set<Member>();
   #connection: NatsConnection | undefined;
   #renewal: NodeJS.Timeout | undefined;
 
   constructor(log: Log) {
     this.#log = log;
-    this.#say = sparing(log);
+    this.#say = rateLimited(log);
   }
 
   /** Subjects of which the broker refuses a subscription at present. */

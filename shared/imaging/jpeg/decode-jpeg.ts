@@ -1,6 +1,6 @@
 import { AppError } from '../../request/errors.ts';
 import type { Damage } from '../../wire/damage.ts';
-import type { RawImage } from '../../wire/picture.ts';
+import type { Pixels } from '../../wire/picture.ts';
 import { isLarge, shrunkToSquare } from '../shrunk.ts';
 import { type InputRule, openFile, toSquare, toSquareOfInks } from '../square.ts';
 import { isOneScan, type JpegHeader, kindOf, readJpegHeader } from './jpeg-header.ts';
@@ -8,12 +8,12 @@ import { mendJpeg } from './jpeg-mend.ts';
 import { examineScan } from './jpeg-scan.ts';
 
 /** A file up to this size is examined whatever the decoder says; going through a larger one takes a core too long. */
-const MOST_EXAMINED = 8 * 1024 * 1024;
+const MAX_EXAMINED = 8 * 1024 * 1024;
 const BLOCK = 8; // pixels, of which a shrunk JPEG has one
 const ARITHMETIC = 0xc9;
 
 /** The square of a JPEG; of one that is damaged as much as is there, and what is wrong. Throws what libvips throws. */
-export async function decodeJpeg(file: Buffer, rule: InputRule): Promise<RawImage & { damage?: Damage }> {
+export async function decodeJpeg(file: Buffer, rule: InputRule): Promise<Pixels & { damage?: Damage }> {
   const header = readJpegHeader(file);
   // Decoders say what is wrong with those, and never show a pixel.
   if (header === undefined || header === 'segments') return read(file, rule, 'warning', undefined);
@@ -22,7 +22,7 @@ export async function decodeJpeg(file: Buffer, rule: InputRule): Promise<RawImag
     throw new AppError('unsupported-media-type', `${name} is not taken; send a baseline or progressive JPEG, or a PNG`);
   }
   const isCounted = isOneScan(header) && header.marker !== ARITHMETIC;
-  if (isCounted && file.length <= MOST_EXAMINED) return readExamined(file, rule, header);
+  if (isCounted && file.length <= MAX_EXAMINED) return readExamined(file, rule, header);
   // libvips fails at the first thing that it would warn of.
   const whole = await read(file, rule, 'warning', header).catch(() => undefined);
   if (whole) return whole;
@@ -35,11 +35,11 @@ export async function decodeJpeg(file: Buffer, rule: InputRule): Promise<RawImag
 }
 
 async function readExamined(file: Buffer, rule: InputRule, header: JpegHeader) {
-  const [image, { damage, share }] = await Promise.all([read(file, rule, 'none', header), examineScan(file, header)]);
-  if (damage === undefined) return image;
+  const [pixels, { damage, share }] = await Promise.all([read(file, rule, 'none', header), examineScan(file, header)]);
+  if (damage === undefined) return pixels;
   if (share === 0)
     throw new AppError('corrupt-image', 'the JPEG ends before its first pixel, or nothing of it can be read');
-  return { ...image, damage };
+  return { ...pixels, damage };
 }
 
 function read(file: Buffer, rule: InputRule, failOn: 'none' | 'warning', header: JpegHeader | undefined) {

@@ -15,7 +15,7 @@ export interface HuffmanTable {
 
 export const WINDOW = 12;
 export const END = 1 << 12;
-const MOST_KEPT = 32;
+const MAX_KEPT = 32;
 
 const kept = new Map<string, HuffmanTable>();
 
@@ -28,7 +28,7 @@ export function toHuffmanTable(definition: Buffer, ac: boolean): HuffmanTable | 
   if (known) return known;
   const made = makeTable(definition, ac);
   if (made === undefined) return undefined;
-  if (kept.size >= MOST_KEPT) kept.delete(kept.keys().next().value as string);
+  if (kept.size >= MAX_KEPT) kept.delete(kept.keys().next().value as string);
   kept.set(key, made);
   return made;
 }

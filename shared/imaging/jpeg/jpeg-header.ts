@@ -29,8 +29,8 @@ export interface Segment {
 
 export type JpegKind = 'sequential' | 'progressive' | 'lossless';
 
-export const MOST_SEGMENTS = 2000;
-const MOST_FILL = 65_536; // bytes 0xff before a marker, all together
+export const MAX_SEGMENTS = 2000;
+const MAX_FILL = 65_536; // bytes 0xff before a marker, all together
 
 /**
  * Follows the segments up to the first scan, as decoders do: what is no marker is skipped. Undefined for a file without
@@ -48,11 +48,11 @@ export function readJpegHeader(file: Buffer): JpegHeader | 'segments' | undefine
     if (marker === 0xff) {
       at += 1;
       fill += 1;
-      if (fill > MOST_FILL) return 'segments';
+      if (fill > MAX_FILL) return 'segments';
       continue;
     }
     markers += 1;
-    if (markers > MOST_SEGMENTS) return 'segments';
+    if (markers > MAX_SEGMENTS) return 'segments';
     if (isBare(marker)) {
       at = file.indexOf(0xff, at + 2);
       continue;

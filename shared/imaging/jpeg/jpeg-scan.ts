@@ -3,7 +3,7 @@ import type { Damage } from '../../wire/damage.ts';
 import { toHuffmanTable } from './huffman.ts';
 import type { JpegHeader } from './jpeg-header.ts';
 import { standardTables } from './jpeg-tables.ts';
-import { type Block, MOST_BLOCKS_OF_MCU, ScanReader } from './scan-reader.ts';
+import { type Block, MAX_BLOCKS_OF_MCU, ScanReader } from './scan-reader.ts';
 
 export interface ScanReport {
   damage: Damage | undefined;
@@ -11,7 +11,7 @@ export interface ScanReport {
   share: number;
 }
 
-const MOST_BLOCKS = 20_000; // about a millisecond
+const MAX_BLOCKS = 20_000; // about a millisecond
 
 /**
  * Goes through the only scan of a Huffman-coded sequential JPEG, as a decoder does, and counts: are all blocks there,
@@ -23,7 +23,7 @@ export async function examineScan(file: Buffer, header: JpegHeader): Promise<Sca
   const { blocks, total } = layout;
   const reader = new ScanReader(file, header.dataAt);
   const interval = header.restartInterval || total;
-  const step = Math.max(1, Math.floor(MOST_BLOCKS / blocks.length));
+  const step = Math.max(1, Math.floor(MAX_BLOCKS / blocks.length));
   let pause = step;
   for (let done = 0, restarts = 0; done < total; ) {
     const end = Math.min(total, interval * (restarts + 1), done + step);
@@ -78,5 +78,5 @@ function toLayout(header: JpegHeader): { blocks: Block[]; total: number } | unde
     const count = alone ? 1 : component.across * component.down;
     for (let i = 0; i < count; i++) blocks.push({ dc, ac });
   }
-  return blocks.length > 0 && blocks.length <= MOST_BLOCKS_OF_MCU && total > 0 ? { blocks, total } : undefined;
+  return blocks.length > 0 && blocks.length <= MAX_BLOCKS_OF_MCU && total > 0 ? { blocks, total } : undefined;
 }

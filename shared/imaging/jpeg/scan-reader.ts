@@ -7,11 +7,11 @@ export interface Block {
 }
 
 /** Cameras leave bytes between the end of the data and the next marker; a splice leaves more, or it is a filler. */
-const MOST_EXTRA = 32;
+const MAX_EXTRA = 32;
 const COEFFICIENTS = 64;
 const CHUNK = 65_536;
-export const MOST_BLOCKS_OF_MCU = 10;
-const MOST_BYTES_OF_MCU = MOST_BLOCKS_OF_MCU * COEFFICIENTS * 4;
+export const MAX_BLOCKS_OF_MCU = 10;
+const MAX_BYTES_OF_MCU = MAX_BLOCKS_OF_MCU * COEFFICIENTS * 4;
 
 /** Goes through entropy-coded data, up to the next marker. */
 export class ScanReader {
@@ -26,7 +26,7 @@ export class ScanReader {
   constructor(file: Buffer, at: number) {
     this.#file = file;
     this.#at = at;
-    this.#ahead = new Uint8Array(Math.min(CHUNK, file.length - at) + 2 * MOST_BYTES_OF_MCU);
+    this.#ahead = new Uint8Array(Math.min(CHUNK, file.length - at) + 2 * MAX_BYTES_OF_MCU);
   }
 
   /** The data ended before what was asked for. */
@@ -51,7 +51,7 @@ export class ScanReader {
 
   /** An MCU that begins up to here is ahead as a whole, or as much of it as there is: zeros follow. */
   get #safe(): number {
-    return 8 * (this.#isLast ? this.#length : this.#length - MOST_BYTES_OF_MCU);
+    return 8 * (this.#isLast ? this.#length : this.#length - MAX_BYTES_OF_MCU);
   }
 
   /** What follows: a marker, nothing (undefined), or more data than cameras leave between the two. */
@@ -63,7 +63,7 @@ export class ScanReader {
       const left = this.#ahead.subarray(from, this.#length);
       extra += left.length;
       filler &&= left.every((byte) => byte === left[0]);
-      if (extra > MOST_EXTRA && !filler) return 'data';
+      if (extra > MAX_EXTRA && !filler) return 'data';
       this.#bit = 8 * this.#length;
       if (this.#isLast) break;
       this.#readAhead();
@@ -84,7 +84,7 @@ export class ScanReader {
     ahead.copyWithin(0, from, this.#length);
     this.#length -= from;
     this.#bit &= 7;
-    const room = ahead.length - MOST_BYTES_OF_MCU;
+    const room = ahead.length - MAX_BYTES_OF_MCU;
     while (this.#length < room && !this.#isLast) {
       const piece = file.subarray(this.#at, this.#at + room - this.#length);
       const stop = piece.indexOf(0xff);
@@ -95,7 +95,7 @@ export class ScanReader {
       if (stop >= 0) this.#readStuffed();
       else if (this.#at >= file.length) this.#isLast = true;
     }
-    ahead.fill(0, this.#length, this.#length + MOST_BYTES_OF_MCU);
+    ahead.fill(0, this.#length, this.#length + MAX_BYTES_OF_MCU);
   }
 
   /** A byte 0xff: the data's if a zero follows it, and perhaps more like it before that; else of a marker. */

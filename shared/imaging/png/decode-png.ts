@@ -1,5 +1,5 @@
 import type { Damage } from '../../wire/damage.ts';
-import type { RawImage } from '../../wire/picture.ts';
+import type { Pixels } from '../../wire/picture.ts';
 import { isLarge, shrunkToSquare } from '../shrunk.ts';
 import { type InputRule, openFile, toSquare } from '../square.ts';
 import { type PngHeader, readPngHeader } from './png-header.ts';
@@ -10,13 +10,13 @@ export async function decodePng(
   file: Buffer,
   rule: InputRule,
   maxPixels: number,
-): Promise<RawImage & { damage?: Damage }> {
+): Promise<Pixels & { damage?: Damage }> {
   const header = readPngHeader(file);
   const whole = await read(file, rule, maxPixels, header, 'error').catch((error: Error) => error);
   if (!(whole instanceof Error)) return whole;
   if (!hasRow(file, header)) throw whole;
-  const image = await read(file, rule, maxPixels, header, 'none');
-  return { ...image, damage: file.includes('IEND', 33, 'latin1') ? 'unreadable-data' : 'cut-short' };
+  const pixels = await read(file, rule, maxPixels, header, 'none');
+  return { ...pixels, damage: file.includes('IEND', 33, 'latin1') ? 'unreadable-data' : 'cut-short' };
 }
 
 function read(
@@ -25,7 +25,7 @@ function read(
   limitInputPixels: number,
   { width, height, depth, channels }: PngHeader,
   failOn: 'none' | 'error',
-): Promise<RawImage> {
+): Promise<Pixels> {
   const source = openFile(file, { failOn, limitInputPixels });
   // As browsers do: 8 bits first, then the profile. libvips would take 16 bits of colour to Display P3, and would not
   // look at the profile of 16 bits of grey.

@@ -1,11 +1,11 @@
 import { crc32, inflateSync } from 'node:zlib';
 
 /** Read on the event loop: no more than takes a fraction of a millisecond, before and after inflating. */
-const MOST_BYTES = 65_536;
+const MAX_BYTES = 65_536;
 /** The signature, and the first chunk's length and type. */
 const BEGINNING = Buffer.from('\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR', 'latin1');
 const AFTER_HEADER = 33;
-const LEAST_CHUNK = 64; // bytes, of zlib's output: Node takes no smaller one
+const MIN_CHUNK = 64; // bytes, of zlib's output: Node takes no smaller one
 const RGB = 2;
 const RGBA = 6;
 
@@ -20,20 +20,20 @@ const IGNORED = new Set(['sRGB', 'pHYs', 'tIME', 'sBIT', 'bKGD']);
  */
 export function readPlainPng(file: Uint8Array, size: number): Uint8Array | undefined {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
-  if (bytes.length < 57 || bytes.length > MOST_BYTES || !bytes.subarray(0, 16).equals(BEGINNING)) return undefined;
+  if (bytes.length < 57 || bytes.length > MAX_BYTES || !bytes.subarray(0, 16).equals(BEGINNING)) return undefined;
   const colour = bytes.readUInt8(25);
   const channels = colour === RGB ? 3 : colour === RGBA ? 4 : 0;
   const square = bytes.readUInt32BE(16) === size && bytes.readUInt32BE(20) === size;
   const plain = bytes.readUInt8(24) === 8 && bytes.readUInt8(26) + bytes.readUInt8(27) + bytes.readUInt8(28) === 0;
   const length = size * (size * channels + 1);
-  if (channels === 0 || !square || !plain || length > MOST_BYTES) return undefined;
+  if (channels === 0 || !square || !plain || length > MAX_BYTES) return undefined;
   if (crc32(bytes.subarray(12, 29)) !== bytes.readUInt32BE(29)) return undefined;
   const compressed = readData(bytes);
   if (compressed === undefined) return undefined;
   let rows: Buffer;
   try {
     // One byte more than there should be: a buffer that is full would have a second one made.
-    rows = inflateSync(compressed, { maxOutputLength: length, chunkSize: Math.max(LEAST_CHUNK, length + 1) });
+    rows = inflateSync(compressed, { maxOutputLength: length, chunkSize: Math.max(MIN_CHUNK, length + 1) });
   } catch {
     return undefined;
   }

@@ -1,24 +1,24 @@
 import { constants, inflateSync } from 'node:zlib';
 import { chunksOf, IDAT, type PngHeader } from './png-header.ts';
 
-const MOST_BYTES = 65_536;
-const LEAST_CHUNK = 64; // Node takes no smaller one
+const MAX_BYTES = 65_536;
+const MIN_CHUNK = 64; // Node takes no smaller one
 
 /** Whether there is at least one row in a PNG that may end anywhere: what can be shown of it is not nothing. */
 export function hasRow(file: Buffer, { width, depth, channels }: PngHeader): boolean {
   const data: Buffer[] = [];
   let size = 0;
   for (const { type, at, length } of chunksOf(file)) {
-    if (size >= MOST_BYTES) break;
+    if (size >= MAX_BYTES) break;
     if (type !== IDAT) continue;
-    const piece = file.subarray(at, at + Math.min(length, MOST_BYTES));
+    const piece = file.subarray(at, at + Math.min(length, MAX_BYTES));
     data.push(piece);
     size += piece.length;
   }
   const row = Math.ceil((width * channels * depth) / 8);
   try {
     // No more is asked for at once: what is wrong behind it must not count.
-    const chunkSize = Math.max(LEAST_CHUNK, row + 1);
+    const chunkSize = Math.max(MIN_CHUNK, row + 1);
     inflateSync(Buffer.concat(data), { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: row, chunkSize });
     return false;
   } catch (error) {

@@ -1,5 +1,5 @@
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-/** What other characters are; those of the alphabet are their place in it. */
+/** Kinds of other characters; a character of the alphabet is its place in it. */
 const [PADDING, BLANK, LINE_END, FOREIGN] = [64, 65, 66, 67];
 
 const values = new Uint8Array(65_536).fill(FOREIGN);
@@ -11,21 +11,21 @@ for (const [character, value] of [
   values[character.charCodeAt(0)] = value;
 }
 
-/** Of a `data:` URL, all before its comma is sought in so many characters. */
-const MOST_HEAD = 1000;
+/** The comma of a `data:` URL is sought in this many characters. */
+const MAX_HEAD = 1000;
 const DATA = /^data:(?:[^",]|"(?:[^"\\]|\\.)*")*,/i;
 
 /**
- * Base64 as clients make it -> bytes: also in lines, by the alphabet for addresses, without padding, or in a `data:`
- * URL. Undefined for any other text. Goes through it once, and makes nothing of it but the bytes.
+ * Base64 as clients write it -> bytes: also in lines, in the alphabet for addresses, without padding, or in a `data:`
+ * URL. Undefined for any other text. One pass, which allocates nothing but the bytes.
  */
 export function decodeBase64(text: string): Uint8Array | undefined {
   const content = contentOf(text);
   if (content === undefined || findFault(content) !== undefined) return undefined;
-  return Buffer.from(content, 'base64'); // which takes both alphabets, and passes over blanks and ends of lines
+  return Buffer.from(content, 'base64'); // accepts both alphabets and ignores blanks and line ends
 }
 
-/** Why `decodeBase64` does not take a text, for who sent it. */
+/** Why `decodeBase64` refuses a text, for its sender. */
 export function explainBase64(text: string): string {
   const content = contentOf(text);
   if (content === undefined) return 'is a data: URL without base64: send data:image/jpeg;base64,…';
@@ -39,10 +39,12 @@ export function explainBase64(text: string): string {
   return `is not base64: character ${fault + 1} of it is ${JSON.stringify(String.fromCodePoint(wrong))}`;
 }
 
-/** The base64 of a `data:` URL (RFC 2397), or what is no such URL; undefined for a URL that has none. */
+/**
+ * The base64 of a `data:` URL (RFC 2397), or the text itself if it is no such URL. Undefined for a URL without base64.
+ */
 function contentOf(text: string): string | undefined {
   const begin = Math.max(0, text.search(/\S/));
-  const head = text.slice(begin, begin + MOST_HEAD);
+  const head = text.slice(begin, begin + MAX_HEAD);
   if (!/^data:/i.test(head)) return text.slice(begin);
   const [url] = DATA.exec(head) ?? [''];
   if (!/;\s*base64\s*[;,]/i.test(url.replace(/"(?:[^"\\]|\\.)*"/g, ''))) return undefined;
@@ -51,21 +53,21 @@ function contentOf(text: string): string | undefined {
   try {
     return decodeURIComponent(content);
   } catch {
-    return content; // where the broken escape will be found
+    return content; // `findFault` will find the broken escape
   }
 }
 
 /**
- * Where a text stops being base64: at its end, if that comes too early. Blanks may stand at the ends of lines; a blank
- * within one was a `+` that a form's encoding has changed.
+ * Where a text stops being base64; its end, if that comes too early. Blanks may stand at the ends of lines. A blank
+ * within a line was a `+` that form encoding has changed.
  */
 function findFault(text: string): number | undefined {
-  const other = text.search(/[^A-Za-z0-9+/_-]/); // in most texts none: a search is quicker than the loop
+  const other = text.search(/[^A-Za-z0-9+/_-]/); // most texts have none, and a search is faster than the loop
   let count = other < 0 ? text.length : other;
   let last = count > 0 ? (values[text.charCodeAt(count - 1)] as number) : 0;
   let padding = 0;
   let begun = count > 0; // the line has a digit
-  let blank = -1; // behind it
+  let blank = -1; // after the digits of the line
   for (let i = count; i < text.length; i++) {
     const value = values[text.charCodeAt(i)] as number;
     if (value <= PADDING) {

@@ -1,86 +1,34 @@
 import type { IncomingMessage } from 'node:http';
 import { Busboy, type BusboyFileStream, type BusboyHeaders } from '@fastify/busboy';
 import { AppError } from '../../../../shared/request/errors.ts';
-import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../../../shared/wire/media-type.ts';
+import { mediaTypeOf, refuseOthers, requirePicture } from '../../../../shared/wire/media-type.ts';
 import { TEXT_COPIES } from '../../load/body-kind.ts';
 import { decodeBase64, explainBase64 } from './base64.ts';
+import { Parts, unreadable } from './form-parts.ts';
 import { type Reader, receive } from './receive.ts';
 import type { Submission } from './submission.ts';
 
-const PICTURES = ['image', 'file'];
-const MOST_PARTS = 100;
-const MOST_HEADERS = 50;
-/** Of all there is beside the picture: names, headers, boundaries, other fields. */
-const MOST_BESIDE = 65_536;
-const MOST_OPTION = 1000;
+const MAX_PARTS = 100;
+const MAX_HEADERS = 50;
+/** Bytes of everything but the picture: names, headers, boundaries, other fields. */
+const MAX_BESIDE = 65_536;
 
 /**
- * A form with one picture: the part `image` or `file`, a file or not, of any type, as bytes or as base64. Of the other
- * parts those named in `options` are read, as text, before or after it. A part without a byte, which browsers send for
- * a file that was not chosen or a field that was not filled, is none. Throws AppError.
+ * A form with one picture: the part `image` or `file`, sent as a file or as a field, of any type, as bytes or as
+ * base64. Parts named in `options` are read as text, before or after it. Empty parts are ignored: browsers send them
+ * for a file that was not chosen and a field that was not filled. Throws AppError.
  */
 export async function readForm(
   request: IncomingMessage,
-  { type, most, options, claim, signal }: Omit<Reader, 'take'> & { type: string; options: string[] },
+  { type, most, options, claim, signal }: Omit<Reader, 'onChunk'> & { type: string; options: string[] },
 ): Promise<Submission> {
   const failure = new AbortController();
   const fail = (error: AppError) => failure.abort(error);
   const form = openForm(type, most);
-  const pictures: Buffer[][] = [];
-  const fields: Record<string, string> = {};
-  const others: string[] = [];
-
-  function onPart(name: string | undefined, part: BusboyFileStream): void {
-    part.on('error', (cause) => fail(unreadable(cause)));
-    if (name !== undefined && PICTURES.includes(name)) readPicture(part);
-    else if (name !== undefined && options.includes(name)) readOption(name, part);
-    else {
-      others.push(String(name).slice(0, 40));
-      part.resume();
-    }
-  }
-
-  function readPicture(part: BusboyFileStream): void {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    part.on('limit', () =>
-      fail(new AppError('payload-too-large', `the picture has more than ${most} bytes (ASK_MAX_BODY_BYTES)`)),
-    );
-    part.on('data', (chunk: Buffer) => {
-      if (length === 0 && pictures.push(chunks) > 1) {
-        fail(new AppError('too-many-pictures', "send one picture in each request, as the part 'image' or 'file'"));
-      }
-      const before = length;
-      chunks.push(chunk);
-      length += chunk.length;
-      if (before < ENOUGH_BYTES && length >= ENOUGH_BYTES)
-        attempt(() => refuseOthers(Buffer.concat(chunks, ENOUGH_BYTES)));
-    });
-  }
-
-  function readOption(name: string, part: BusboyFileStream): void {
-    if (Object.hasOwn(fields, name))
-      fail(new AppError('invalid-parameter', `the form has two fields '${name}'; send one`));
-    fields[name] = '';
-    part.setEncoding('utf8');
-    part.on('data', (text: string) => {
-      fields[name] += text;
-      if ((fields[name]?.length ?? 0) > MOST_OPTION)
-        fail(new AppError('invalid-parameter', `the field '${name}' is too long`));
-    });
-  }
-
-  function attempt(check: () => void): void {
-    try {
-      check();
-    } catch (error) {
-      fail(error as AppError);
-    }
-  }
-
-  form.on('file', onPart);
+  const parts = new Parts({ most, options, fail });
+  form.on('file', (name: string | undefined, part: BusboyFileStream) => parts.read(name, part));
   form.on('partsLimit', () =>
-    fail(new AppError('invalid-body', `the form has more than ${MOST_PARTS} parts; send fewer`)),
+    fail(new AppError('invalid-body', `the form has more than ${MAX_PARTS} parts; send fewer`)),
   );
   form.on('error', (cause) => fail(unreadable(cause as Error)));
   const finished = new Promise<void>((resolve, reject) => {
@@ -88,7 +36,7 @@ export async function readForm(
     failure.signal.addEventListener('abort', () => reject(failure.signal.reason));
   });
   let begun = false;
-  const take = (chunk: Buffer) => {
+  const onChunk = (chunk: Buffer) => {
     if (!begun) requireForm(chunk);
     begun = true;
     form.write(chunk);
@@ -96,8 +44,8 @@ export async function readForm(
   // Both are awaited from here on: either may be the one to fail.
   await Promise.all([
     receive(request, {
-      most: most + MOST_BESIDE,
-      take,
+      most: most + MAX_BESIDE,
+      onChunk,
       claim,
       signal: AbortSignal.any([signal, failure.signal]),
     }).then(() => {
@@ -106,13 +54,7 @@ export async function readForm(
     }),
     finished,
   ]);
-  const [chunks] = pictures;
-  if (!chunks) {
-    const seen = others.length > 0 ? `it has ${others.slice(0, 5).join(', ')}` : 'it has no other part either';
-    throw new AppError('empty-body', `the form has no picture in a part named 'image' or 'file'; ${seen}`);
-  }
-  const filled = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''));
-  return { picture: toPicture(Buffer.concat(chunks), claim), fields: filled };
+  return { picture: toPicture(parts.picture(), claim), fields: parts.filled() };
 }
 
 function openForm(type: string, most: number): InstanceType<typeof Busboy> {
@@ -122,7 +64,7 @@ function openForm(type: string, most: number): InstanceType<typeof Busboy> {
       `'${type.slice(0, 40)}' is not taken: send the form as multipart/form-data`,
     );
   }
-  const limits = { fileSize: most, parts: MOST_PARTS, headerPairs: MOST_HEADERS };
+  const limits = { fileSize: most, parts: MAX_PARTS, headerPairs: MAX_HEADERS };
   try {
     const headers: BusboyHeaders = { 'content-type': type };
     return new Busboy({ headers, limits, isPartAFile: () => true });
@@ -131,17 +73,13 @@ function openForm(type: string, most: number): InstanceType<typeof Busboy> {
   }
 }
 
-function unreadable(cause: Error): AppError {
-  return new AppError('invalid-body', `the form cannot be read: ${cause.message}`, { cause });
-}
-
 function requireForm(beginning: Buffer): void {
   const type = mediaTypeOf(beginning);
   if (type) throw new AppError('invalid-body', `the body is ${type}, not the form that content-type says: say ${type}`);
   refuseOthers(beginning);
 }
 
-/** Text is base64 if it stands for a picture, or for another format that is known: many a word could be. */
+/** Text counts as base64 if it decodes to a picture or to another known format; many a plain word would decode too. */
 function toPicture(bytes: Buffer, claim: (bytes: number) => void): Uint8Array {
   if (mediaTypeOf(bytes)) return bytes;
   claim(TEXT_COPIES * bytes.length);
@@ -150,11 +88,11 @@ function toPicture(bytes: Buffer, claim: (bytes: number) => void): Uint8Array {
   if (decoded && mediaTypeOf(decoded)) return decoded;
   if (decoded) refuseOthers(decoded);
   else if (isMeant(text.slice(0, 64))) throw new AppError('not-an-image', `the picture ${explainBase64(text)}`);
-  requireImage(bytes);
+  requirePicture(bytes);
   return bytes;
 }
 
-/** A text that begins so is not just any. */
+/** Whether the text was meant as base64 or a URL. */
 function isMeant(beginning: string): boolean {
   return /^\s*(data|https?):/i.test(beginning) || mediaTypeOf(Buffer.from(beginning, 'base64')) !== undefined;
 }

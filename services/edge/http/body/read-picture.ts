@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { AppError } from '../../../../shared/request/errors.ts';
-import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requireImage } from '../../../../shared/wire/media-type.ts';
-import { PIXELS_TYPE, type RawImage, readPixels } from '../../../../shared/wire/picture.ts';
+import { ENOUGH_BYTES, mediaTypeOf, refuseOthers, requirePicture } from '../../../../shared/wire/media-type.ts';
+import { PIXELS_TYPE, type Pixels, readPixels } from '../../../../shared/wire/picture.ts';
 import { kindOf, TEXT_COPIES } from '../../load/body-kind.ts';
 import { readForm } from './read-form.ts';
 import { type ParseJson, readJson } from './read-json.ts';
@@ -10,17 +10,17 @@ import type { Submission } from './submission.ts';
 
 export interface Limits {
   maxBodyBytes: number;
-  /** Names of the fields of a form that are read. */
+  /** Names of the form fields that are read. */
   options: string[];
   parseJson: ParseJson;
 }
 
 /**
- * The one picture of a request: a form, JSON, or pixels, where its `type` says so; else the body is the picture,
- * whatever the type: the bytes say what it is. Ends with `signal`, and tells `claim` how many bytes it needs. Throws
- * AppError, for a format that is not taken as soon as its first bytes are here.
+ * The one picture of a request. `type` says whether the body is a form, JSON or pixels; any other body is the picture,
+ * whatever its type: the bytes say what it is. Ends with `signal`, and tells `claim` how many bytes it needs. Throws
+ * AppError; for a format that is not accepted, as soon as its first bytes are here.
  */
-export async function readImage(
+export async function readPicture(
   { raw }: FastifyRequest,
   { type, signal, claim }: Pick<Reader, 'signal' | 'claim'> & { type: string },
   { maxBodyBytes: most, options, parseJson }: Limits,
@@ -38,13 +38,13 @@ export async function readImage(
     case 'pixels':
       return { picture: toPixels(type, await read(0, () => {})), fields: {} };
     default:
-      return { picture: await read(ENOUGH_BYTES, requireImage), fields: {} };
+      return { picture: await read(ENOUGH_BYTES, requirePicture), fields: {} };
   }
 }
 
-function toPixels(type: string, body: Uint8Array): RawImage {
-  const image = readPixels(type, body);
-  if (image) return image;
+function toPixels(type: string, body: Uint8Array): Pixels {
+  const pixels = readPixels(type, body);
+  if (pixels) return pixels;
   throw new AppError('unsupported-media-type', `expected '${PIXELS_TYPE}; width=W; height=H', got '${type}'`);
 }
 

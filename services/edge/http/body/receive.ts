@@ -4,7 +4,8 @@ import { constants, createBrotliDecompress, createGunzip, createInflate, createZ
 import { AppError } from '../../../../shared/request/errors.ts';
 import { codingsOf } from '../../load/body-kind.ts';
 
-const ZSTD_WINDOW_LOG = 23; // 8 MB: what RFC 8878 asks of everyone; more would be memory before any byte comes out
+// 8 MB, which RFC 8878 asks of every decoder; more would be allocated before any byte comes out
+const ZSTD_WINDOW_LOG = 23;
 
 const decoders: Record<string, () => Duplex> = {
   gzip: createGunzip,
@@ -14,26 +15,29 @@ const decoders: Record<string, () => Duplex> = {
   zstd: () => createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG } }),
 };
 
-/** The content codings of which `receive` undoes one, as `Accept-Encoding` names them. */
+/** The content codings that `receive` decodes, one at a time, as `Accept-Encoding` names them. */
 export const CODINGS = 'gzip, deflate, br, zstd';
 
 export interface Reader {
-  /** The most bytes that the body may have, on its way and when its coding is undone. */
+  /** The most bytes of the body, both as sent and when decoded. */
   most: number;
-  /** Gets the body, chunk by chunk. What it throws ends the reading. */
-  take(chunk: Buffer): void;
-  /** Is told how many bytes a body that is unpacked has, before they are taken. What it throws ends the reading. */
+  /** Gets the decoded body, chunk by chunk. What it throws ends the reading. */
+  onChunk(chunk: Buffer): void;
+  /**
+   * Is told how many bytes a compressed body has so far, before `onChunk` gets them. What it throws ends the reading.
+   */
   claim(bytes: number): void;
-  /** Ends the reading, also of what has all come and is being unpacked, with its reason. */
+  /** Ends the reading with its reason, also of a body that has arrived and is being decoded. */
   signal: AbortSignal;
 }
 
 /**
- * Reads a request's body with its content coding undone; resolves at its end. Rejects with AppError
+ * Reads a request's body and decodes its content coding; resolves at its end. Rejects with AppError
  * `unsupported-encoding`, `payload-too-large` or `invalid-body`, with the request's own error, or with the signal's
- * reason. A body that is given up flows away: a caller that writes first and reads later must get to his answer.
+ * reason. The rest of a body that is given up is read and dropped, so that a caller that reads only after writing gets
+ * its answer.
  */
-export function receive(request: IncomingMessage, { most, take, claim, signal }: Reader): Promise<void> {
+export function receive(request: IncomingMessage, { most, onChunk, claim, signal }: Reader): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const tooLarge = () => new AppError('payload-too-large', `the body has more than ${most} bytes (ASK_MAX_BODY_BYTES)`);
   let decoder: Duplex | undefined;
@@ -63,7 +67,7 @@ export function receive(request: IncomingMessage, { most, take, claim, signal }:
     if (length > most) return void finish(tooLarge());
     try {
       if (decoder) claim(length);
-      take(chunk);
+      onChunk(chunk);
     } catch (error) {
       finish(error as Error);
     }
@@ -98,7 +102,7 @@ export function receive(request: IncomingMessage, { most, take, claim, signal }:
   return promise;
 }
 
-/** What is to be undone. One coding over another is not: a small body in several could keep a core for hours. */
+/** The coding to decode. Several codings are refused: a small body in several could keep a core busy for hours. */
 function codingOf(request: IncomingMessage): string | undefined {
   const [coding, ...others] = codingsOf(request);
   if (others.length === 0 && (coding === undefined || Object.hasOwn(decoders, coding))) return coding;
@@ -106,20 +110,20 @@ function codingOf(request: IncomingMessage): string | undefined {
   throw new AppError('unsupported-encoding', `${named} is not undone: send one of ${CODINGS}, or the body as it is`);
 }
 
-/** Reads a body into one buffer. `look` sees its first `enough` bytes, or all of a shorter one, once they are there. */
+/** Reads a body into one buffer. `look` gets its first `enough` bytes, or all of a shorter body, once they are here. */
 export async function receiveAll(
   request: IncomingMessage,
-  { enough, look, ...rest }: Omit<Reader, 'take'> & { enough: number; look(beginning: Buffer): void },
+  { enough, look, ...rest }: Omit<Reader, 'onChunk'> & { enough: number; look(beginning: Buffer): void },
 ): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
-  const take = (chunk: Buffer) => {
+  const onChunk = (chunk: Buffer) => {
     const before = length;
     chunks.push(chunk);
     length += chunk.length;
     if (before < enough && length >= enough) look(Buffer.concat(chunks, enough));
   };
-  await receive(request, { ...rest, take });
+  await receive(request, { ...rest, onChunk });
   const body = Buffer.concat(chunks, length);
   if (length < enough) look(body);
   return body;

@@ -1,8 +1,8 @@
-import type { RawImage } from '../../../../shared/wire/picture.ts';
+import type { Pixels } from '../../../../shared/wire/picture.ts';
 
-/** What a request brings. */
+/** What a request submits. */
 export interface Submission {
-  picture: Uint8Array | RawImage;
-  /** What a form or JSON says beside the picture; of the form, only options. */
+  picture: Uint8Array | Pixels;
+  /** The other fields of a form or of JSON; of a form, only options. */
   fields: Record<string, unknown>;
 }

@@ -1,2 +1,2 @@
-/** What the user is told instead of an answer. */
+/** A message to the user instead of an answer. */
 export class Complaint extends Error {}

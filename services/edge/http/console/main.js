@@ -13,8 +13,8 @@ const maxBytes = Number(document.body.dataset.maxBodyBytes);
 const waiting = [];
 let running = 0;
 
-/** Each file has its own result, to which alone its answer goes; the latest files stand on top. */
-function take(list) {
+/** Adds a result for each file, the latest on top. An answer goes to the result of its own file. */
+function addFiles(list) {
   notice.textContent = '';
   const jobs = [...list].map((file) => ({ file, result: createResult(file.name) }));
   results.prepend(...jobs.map(({ result }) => result.article));
@@ -61,8 +61,8 @@ async function classifyFile(file, result) {
   return readAnswer(response);
 }
 
-/** A link that a key guards: the browser would follow it without. */
-async function follow(event) {
+/** Opens a link that needs the key, which the browser would not send. */
+async function openLink(event) {
   if (access.hidden) return;
   event.preventDefault();
   const result = createResult(event.target.textContent);
@@ -92,17 +92,17 @@ function drop(event) {
   document.body.classList.remove('over');
   if (isForKey(event)) return;
   event.preventDefault();
-  if (event.dataTransfer.files.length > 0) take(event.dataTransfer.files);
+  if (event.dataTransfer.files.length > 0) addFiles(event.dataTransfer.files);
   else
     notice.textContent = 'What was dropped is text or a link, not a file. Save the picture first, then drop its file.';
 }
 
-for (const link of document.querySelectorAll('[data-guarded]')) link.addEventListener('click', follow);
+for (const link of document.querySelectorAll('[data-guarded]')) link.addEventListener('click', openLink);
 files.addEventListener('change', () => {
-  take(files.files);
-  files.value = ''; // the same file may be chosen again
+  addFiles(files.files);
+  files.value = ''; // so that the same file can be chosen again
 });
-// Everywhere on the page: beside the field, the browser would show the file in the page's place.
+// On the whole page: a file dropped beside the field would replace the page.
 addEventListener('dragover', (event) => {
   if (isForKey(event)) return;
   event.preventDefault();
@@ -113,7 +113,7 @@ addEventListener('dragleave', ({ relatedTarget }) => {
 });
 addEventListener('drop', drop);
 
-// The key lives as long as this tab. The service's own description says whether one is needed.
+// The key is kept as long as this tab. The API description says whether one is needed.
 key.value = sessionStorage.getItem('key') ?? '';
 key.addEventListener('input', () => sessionStorage.setItem('key', key.value));
 const description = await fetch('openapi.json')

@@ -1,15 +1,13 @@
 import { Complaint } from './complaint.js';
 
-/** Far more than the models look at. */
+/** Far more pixels than the models look at. */
 const LONGEST = 1280;
 const MANY_PIXELS = 16_000_000;
 
-/** Browsers show such a picture without a word, and what is drawn anew looks whole to the service. */
+/** Browsers show such a picture without a warning, and a redrawn one looks whole to the service. */
 const CUT = ' Its file ends early: part of the picture is missing.';
 
-/**
- * Formats by their first bytes; those with a media type are sent as they are. Near its end, a whole file has `ends`.
- */
+/** Formats by their first bytes; those with a media type are sent as they are. A whole file has `ends` near its end. */
 const formats = [
   { name: 'JPEG', begins: /^\xff\xd8\xff/, type: 'image/jpeg', ends: /\xff\xd9/ },
   { name: 'PNG', begins: /^\x89PNG/, type: 'image/png', ends: /IEND/ },
@@ -25,10 +23,7 @@ const formats = [
   { name: 'SVG', begins: /^\s*<(\?xml.*<)?(svg|!DOCTYPE svg)/s },
 ];
 
-/**
- * What a file is: its format, if it is one of those above, and the browser's image, if it can show it. Throws
- * Complaint.
- */
+/** The format of a file, if it is one of those above, and the browser's image, if it can show it. Throws Complaint. */
 export async function openPicture(file) {
   const head = await readText(file.slice(0, 1024));
   if (head === '') throw new Complaint('This file is empty.');
@@ -38,7 +33,7 @@ export async function openPicture(file) {
   return { file, format, cut, image: await show(file) };
 }
 
-/** What to send of a picture, and what was done to it. Throws Complaint where that is nothing. */
+/** What to send of a picture, and how it was changed. Throws Complaint if nothing can be sent. */
 export async function prepare(picture, maxBytes) {
   const { file, format, image } = picture;
   const pixels = image ? image.naturalWidth * image.naturalHeight : 0;
@@ -51,13 +46,13 @@ export async function prepare(picture, maxBytes) {
   }
   if (image === undefined) throw new Complaint(refuse(format));
   return convert(picture, maxBytes).catch((error) => {
-    // The service may read what this browser cannot.
+    // The service may decode what this browser cannot.
     if (format?.type && file.size <= maxBytes) return keep(picture);
     throw error;
   });
 }
 
-/** Draws a picture anew as PNG, so small that the service takes it. Throws Complaint. */
+/** Redraws a picture as a PNG that is small enough for the service. Throws Complaint. */
 export async function convert({ format, image, cut }, maxBytes) {
   const { naturalWidth: width, naturalHeight: height } = image;
   const hopeless = () => {
@@ -91,14 +86,14 @@ function refuse(format) {
   return `${what}, so it was not sent. Save it as JPEG, PNG or WebP and choose that.`;
 }
 
-/** `ftyp` and all brands, the major one first, of a file that begins so: the service looks at them in the same way. */
+/** The brands of a file that begins with `ftyp`, the major one first. The service reads them in the same way. */
 function readBrands(head) {
   if (head.slice(4, 8) !== 'ftyp') return '';
   const length = (head.charCodeAt(2) << 8) + head.charCodeAt(3);
   return `ftyp${head.slice(8, 12)}${head.slice(16, Math.min(length, 256))}`;
 }
 
-/** A character for each byte. */
+/** One character per byte. */
 async function readText(blob) {
   const buffer = await blob.arrayBuffer().catch(() => {
     throw new Complaint('This cannot be read: it is a folder, or it was moved or changed meanwhile.');
@@ -117,7 +112,7 @@ async function show(file) {
   return shown ? image : undefined;
 }
 
-/** As the picture's own note of its orientation says, like the image. */
+/** Honours the picture's EXIF orientation, as the image does. */
 function draw(image, scale) {
   const canvas = document.createElement('canvas');
   canvas.width = Math.max(1, Math.round(scale * image.naturalWidth));
@@ -128,7 +123,7 @@ function draw(image, scale) {
   return canvas;
 }
 
-/** Nothing was drawn: browsers say nothing when a picture is too large for them. */
+/** Nothing was drawn. Browsers report no error when a picture is too large for them. */
 function isBlank(canvas) {
   const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   return !new Uint32Array(data.buffer).some(Boolean);

@@ -1,6 +1,6 @@
 import { compare, describeDecision, toPercent } from './words.js';
 
-/** A place of its own for what becomes of one file, or of one link. */
+/** The place on the page for the outcome of one file or link. */
 export function createResult(name) {
   const article = document.createElement('article');
   add(article, 'h2', name).title = name;
@@ -19,7 +19,7 @@ export function createResult(name) {
     setNote(text) {
       if (text) progress.before(Object.assign(document.createElement('p'), { className: 'fine', textContent: text }));
     },
-    /** Each of these is the last word. */
+    /** Each of these ends the result. */
     answer(answer) {
       progress.remove();
       showAnswer(article, answer);
@@ -47,7 +47,7 @@ function showAnswer(article, answer) {
   add(article, 'p', `${answer.timings.totalMs.toFixed(1)} ms in the service`).className = 'fine';
 }
 
-/** What the generalist thought stands beside what came of it. */
+/** Shows the generalist's shares beside the answer's. */
 function showShares(article, { route, edge, topK }) {
   if (route === 'expert' && edge) {
     const rows = compare(edge.topK, topK).map(({ label, before, after }) => [label, before, after]);

@@ -1,35 +1,35 @@
 import { Complaint } from './complaint.js';
 
-const MOST_PATIENCE_S = 60;
+const MAX_PATIENCE_S = 60;
 const GONE =
   'The service does not answer: it has stopped, or the network is down. Nothing is lost: try again when it is back.';
 
-/** Those that were told to come back later do so one after the other. */
+/** Requests that were told to retry later do so one after the other. */
 let turn = Promise.resolve();
 
-/** Sends a picture, once more where the service says when to come back. Throws Complaint. */
+/** Sends a picture, and again if the service says when to retry. Throws Complaint. */
 export async function classify(body, key, onWait) {
   const send = () => {
-    const signal = AbortSignal.timeout(1000 * MOST_PATIENCE_S);
+    const signal = AbortSignal.timeout(1000 * MAX_PATIENCE_S);
     return ask('classify?explain=true', key, { method: 'POST', headers: { 'content-type': body.type }, body, signal });
   };
   const response = await send();
   const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
-  if (response.status !== 429 || !(seconds <= MOST_PATIENCE_S)) return response;
+  if (response.status !== 429 || !(seconds <= MAX_PATIENCE_S)) return response;
   onWait(seconds);
   const again = turn.then(() => new Promise((resolve) => setTimeout(resolve, 1000 * seconds))).then(send);
   turn = again.catch(() => {});
   return again;
 }
 
-/** Throws Complaint where nobody answers. */
+/** Throws Complaint if nobody answers. */
 export async function ask(path, key, options = {}) {
   if (/[^ -~]/.test(key)) throw new Complaint('The API key has characters that no key has.');
   const headers = key ? { ...options.headers, 'x-api-key': key } : options.headers;
   return fetch(path, { ...options, headers }).catch(explain);
 }
 
-/** The answer's text. Throws Complaint for a refusal, with what the service says of it. */
+/** The response's text. Throws Complaint for a refusal, with the service's explanation. */
 export async function readText(response) {
   const text = await response.text().catch(explain);
   if (response.ok) return text;
@@ -63,5 +63,5 @@ function describeStranger({ status }) {
 }
 
 function explain({ name }) {
-  throw new Complaint(name === 'TimeoutError' ? `The service did not answer within ${MOST_PATIENCE_S} s.` : GONE);
+  throw new Complaint(name === 'TimeoutError' ? `The service did not answer within ${MAX_PATIENCE_S} s.` : GONE);
 }

@@ -46,8 +46,8 @@ export function toPercent(share) {
 }
 
 /**
- * Rows of label, the generalist's share and the answer's, the answer's order first. Of a label that one of the two does
- * not list it is known only that it has at most the share of the last that is listed: `atMost`.
+ * Rows of label, the generalist's share and the answer's, in the answer's order. A label that one of the two does not
+ * list has at most the share of the last listed one: `atMost`.
  */
 export function compare(before, after) {
   const labels = new Set([...after, ...before].map(({ label }) => label));

@@ -6,22 +6,22 @@ import { inSpan, readTrace, type Span, SpanKind } from '../../../../shared/obser
 import { AppError } from '../../../../shared/request/errors.ts';
 import { type Answer, createAnswerSchema } from '../../answer.ts';
 import { classify } from '../../classify.ts';
-import type { Guest } from '../../load/reception.ts';
-import { readImage } from '../body/read-picture.ts';
+import type { Place } from '../../load/reception.ts';
+import { readPicture } from '../body/read-picture.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { refuseHalfway, translate } from '../problem.ts';
-import { MOST_MS, type Query, type QuerySchema } from '../query.ts';
+import { MAX_MS, type Query, type QuerySchema } from '../query.ts';
 import { answered, problems, refusals } from '../schemas.ts';
 
 /** What is known of a request when its headers have arrived. */
 interface Arrival {
   /** When that was, as `performance.now()`. */
   at: number;
-  /** Its place among those that arrive. */
-  guest: Guest;
-  /** Aborts when nobody waits for an answer any more, or its body takes too long. */
+  /** Its place in the reception. */
+  place: Place;
+  /** Aborts when the caller has gone or the body takes too long. */
   signal: AbortSignal;
-  /** What it says that its body is. */
+  /** The media type that the request states. */
   type: string;
   /** The query as it came: without defaults. */
   asked: Record<string, unknown>;
@@ -46,10 +46,10 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     options: Object.keys(querySchema.shape),
     parseJson: app.getDefaultJsonParser('error', 'error'),
   };
-  // The handler reads the body: only then is the query known to be right, and the bytes decide what they are.
+  // The handler reads the body, since the query is checked by then. The bytes decide what the body is.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_, __, done) => done(null));
-  // Not in a WeakMap: V8's collections of young objects keep its values, and the guest's `drop` refers to the request.
+  // Not in a WeakMap: V8's young-generation collections keep its values, and the place's `evict` refers to the request.
   app.decorateRequest(ARRIVAL, null);
   const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
     const { headers } = request.raw;
@@ -58,24 +58,24 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
     const deadlineMs = wanted(request) ?? dependencies.deadlineMs;
     dependencies.admission.check(deadlineMs);
     const caller = whileListening(reply);
-    const drop = (why: AppError) => {
+    const evict = (why: AppError) => {
       if (request.raw.complete) caller.abort(why);
       else refuseHalfway(why, request.raw, reply.raw, reply.getHeaders());
     };
-    const guest = dependencies.reception.take(request.raw, deadlineMs, drop);
-    reply.raw.once('close', guest.leave);
+    const place = dependencies.reception.admit(request.raw, deadlineMs, evict);
+    reply.raw.once('close', place.leave);
     const { 'content-type': type = '' } = headers;
-    delete headers['content-type']; // Fastify would refuse a malformed one before anyone could look at the bytes
+    delete headers['content-type']; // Fastify would refuse a malformed one before the bytes are looked at
     const asked = request.query as Record<string, unknown>;
-    request.setDecorator<Arrival>(ARRIVAL, { at: performance.now(), guest, signal: caller.signal, type, asked });
+    request.setDecorator<Arrival>(ARRIVAL, { at: performance.now(), place, signal: caller.signal, type, asked });
   };
   app.post('/classify', { schema, onRequest }, (request, reply) => {
     const answer = async (): Promise<Answer> => {
-      const { at, guest, signal, type, asked } = request.getDecorator<Arrival>(ARRIVAL);
-      const { picture, fields } = await readImage(request, { type, signal, claim: guest.claim }, limits);
+      const { at, place, signal, type, asked } = request.getDecorator<Arrival>(ARRIVAL);
+      const { picture, fields } = await readPicture(request, { type, signal, claim: place.claim }, limits);
       const options = Object.keys(fields).length > 0 ? merge(querySchema, asked, fields) : (request.query as Query);
-      // One deadline, from the headers on: what the body took to arrive is gone.
-      guest.weigh('pixels' in picture ? picture.pixels.length : picture.length);
+      // One deadline, from the headers on: the time that the body took is used up.
+      place.resize('pixels' in picture ? picture.pixels.length : picture.length);
       const spent = performance.now() - at;
       const deadlineMs = Math.max(1, Math.round((options.deadlineMs ?? dependencies.deadlineMs) - spent));
       dependencies.admission.enter(deadlineMs);
@@ -99,7 +99,7 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
   });
 };
 
-/** What a body says beside its picture counts as the query's, which goes before it; all of it must be right. */
+/** Merges the fields of a body with the query, which wins. Both must be valid. */
 function merge(schema: QuerySchema, asked: Record<string, unknown>, fields: Record<string, unknown>): Query {
   const known = Object.fromEntries(Object.entries(fields).filter(([name]) => Object.hasOwn(schema.shape, name)));
   const { error } = schema.safeParse(known);
@@ -108,13 +108,13 @@ function merge(schema: QuerySchema, asked: Record<string, unknown>, fields: Reco
   return schema.parse({ ...known, ...asked }) as Query;
 }
 
-/** The deadline that the query asks for, before it is checked: who cannot be served need not send a body. */
+/** The deadline of the query, before it is validated: a request that cannot be served need not send its body. */
 function wanted({ query }: FastifyRequest): number | undefined {
   const { deadlineMs } = query as { deadlineMs?: unknown };
-  return Number(deadlineMs) > 0 ? Math.min(MOST_MS, Number(deadlineMs)) : undefined;
+  return Number(deadlineMs) > 0 ? Math.min(MAX_MS, Number(deadlineMs)) : undefined;
 }
 
-/** Aborts when the caller hangs up. Fastify's `request.signal` does so as soon as the body has been read. */
+/** Aborts when the caller hangs up. Fastify's `request.signal` already aborts once the body has been read. */
 function whileListening(reply: FastifyReply): AbortController {
   const controller = new AbortController();
   reply.raw.once('close', () => {

@@ -7,7 +7,9 @@ import { open } from '../schemas.ts';
 const folder = new URL('../console/', import.meta.url);
 const types: Record<string, string> = { '.js': 'text/javascript', '.css': 'text/css' };
 
-/** The page at `/`, with its scripts and style under `/console/`: drop pictures, see the answers and their routes. */
+/**
+ * The page at `/`, with its scripts and style under `/console/`: drop pictures on it, see the answers and their routes.
+ */
 export const consoleRoutes: FastifyPluginAsyncZod<Pick<AppDependencies, 'maxBodyBytes'>> = async (
   app,
   dependencies,

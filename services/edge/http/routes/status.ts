@@ -46,7 +46,7 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
   app.get('/healthz', { schema: health }, async () => ({ status: 'alive' as const }));
 
   app.get('/readyz', { schema: readiness }, async (_, reply) => {
-    const instances = await directory.look();
+    const instances = await directory.list();
     const byId = Object.fromEntries(
       bundle.there.map((id) => {
         const { sha256 } = models[id] as ModelEntry;
@@ -55,7 +55,7 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
       }),
     );
     const missing = Object.keys(byId).filter((id) => byId[id]?.instances === 0);
-    // Whoever spreads requests over several edges sends them elsewhere before they are refused here.
+    // Load balancers send requests to other edges before they are refused here.
     const trouble = !works() ? 'model-failed' : admission.nearlyFull(deadlineMs) ? 'overloaded' : undefined;
     const status = (phase() === 'ready' && trouble) || phase();
     return reply
@@ -69,7 +69,7 @@ export const statusRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, 
   });
 
   app.get('/experts', { schema: experts }, async () => {
-    const instances = await directory.look();
+    const instances = await directory.list();
     return bundle.there.map((id) => {
       const model = models[id] as ModelEntry;
       return {

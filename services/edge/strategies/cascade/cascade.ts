@@ -11,7 +11,7 @@ const query = {
   threshold: decimal(z.number().min(0).max(1)).optional().describe('escalate answers less confident than this'),
 };
 
-/** The generalist answers what it is sure of, and asks an expert for the rest. */
+/** The generalist answers what it is sure of; an expert answers the rest. */
 export const cascade: Strategy<Cascade, CascadeDecision> = {
   kind: 'cascade',
   settings: settingsKinds.cascade,
@@ -33,7 +33,7 @@ interface Referring {
   of: string;
 }
 
-/** A cascade with a gate that does not look. */
+/** A cascade whose gate ignores the picture. */
 function fixed(
   kind: 'edge-only' | 'always-expert',
   reason: 'never-escalates' | 'always-escalates',

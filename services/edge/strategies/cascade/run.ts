@@ -9,18 +9,18 @@ import { route } from '../route.ts';
 import type { Models, Outcome, Prepared, Setup, Task } from '../strategy.ts';
 import { type CascadeDecision, cascadeDecision, type Reason } from './decision.ts';
 
-/** Says from the gate's value whether the generalist's answer stands; only two of the reasons escalate. */
+/** Decides whether the generalist's answer stands. */
 export interface Gate {
   decide(value: number, threshold: number): Reason;
-  /** Whatever the generalist says, an expert will be asked. */
+  /** An expert will be asked, whatever the generalist says. */
   always(threshold: number): boolean;
 }
 
 const escalating: string[] = ['low-confidence', 'always-escalates'] satisfies Reason[];
 
 /**
- * Ask the Expert (arXiv:2602.13334): the generalist answers; if the gate says so, an expert is asked, the best by the
- * manifest's scoring if it answers, and both outputs are merged. Whatever fails beyond the generalist degrades to it.
+ * Ask the Expert (arXiv:2602.13334): the generalist answers. If the gate says so, the best expert by the manifest's
+ * scoring is asked, and both outputs are merged. If that fails, the generalist's answer stands, marked `degraded`.
  */
 export function prepareCascade({ name, bundle }: Setup<unknown>, of: string, gate: Gate): Prepared<CascadeDecision> {
   const view = viewCascade(bundle.manifest, of);
@@ -44,8 +44,8 @@ export function prepareCascade({ name, bundle }: Setup<unknown>, of: string, gat
     async run(here, there, task) {
       const begun = performance.now();
       const threshold = task.query.threshold as number;
-      const parcel = there.pack(task.image, task.original, routing.encoding, task);
-      // An expert will be asked in any case: the picture is packed meanwhile.
+      const parcel = there.pack(task.pixels, task.picture, routing.encoding, task);
+      // An expert will be asked in any case: the picture is encoded meanwhile.
       if (gate.always(threshold) && there.reachable && !there.sheds(task)) parcel.open().catch(() => {});
       const judgement = judge(view, await askGeneralist(generalist.id, here, task));
       const probabilities = judgement.edge;
@@ -71,13 +71,13 @@ export function prepareCascade({ name, bundle }: Setup<unknown>, of: string, gat
 }
 
 async function askGeneralist(generalist: string, here: Models, task: Task): Promise<Float32Array> {
-  const run = () => here.run(generalist, task.image, task.deadline);
+  const run = () => here.run(generalist, task.pixels, task.deadline);
   const { outputs } = await inSpan('generalist', SpanKind.INTERNAL, run);
   task.work.done();
   return outputs.logits?.data as Float32Array;
 }
 
-/** The best expert's answer merged with the generalist's, or that one marked `degraded`. */
+/** The best expert's answer merged with the generalist's; or the generalist's, marked `degraded`. */
 async function escalate(
   view: CascadeView,
   edge: Outcome<CascadeDecision>,

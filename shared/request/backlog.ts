@@ -10,17 +10,17 @@ export interface Work {
  * Learns how fast work gets done while there is some, and from that and the backlog foretells how long one more piece
  * would wait. Age is what callers feel, and what a limit on the number waiting does not bound when work gets slower.
  */
-export interface Pace {
+export interface Backlog {
   begin(): Work;
   /** Milliseconds until what was begun will be done, at the pace so far; 0 while nothing waits or nothing is known. */
   readonly waitMs: number;
 }
 
 const MEMORY = 0.05; // least weight of the newest interval in the mean: about the last twenty count
-const LEAP = 4; // one stall must not be taken for the new pace: an interval counts as at most so many means
+const LEAP = 4; // one stall must not be taken for the new backlog: an interval counts as at most so many means
 
 /** `servers`: how many work side by side; `batch`: how many pieces one of them may finish together. */
-export function createPace(servers: number, batch = 1, now: () => number = () => performance.now()): Pace {
+export function createBacklog(servers: number, batch = 1, now: () => number = () => performance.now()): Backlog {
   const begun = new Map<Work, number>(); // the backlog, oldest first
   let known = 0;
   let interval = 0; // mean time between two pieces done while all servers are busy

@@ -6,16 +6,16 @@ import { viewCascade } from '../../shared/bundle/view.ts';
 import { fitPixels } from '../../shared/imaging/codec.ts';
 import type { InferencePool } from '../../shared/inference/pool.ts';
 import { toInputs, toRunnable } from '../../shared/inference/runnable.ts';
-import type { RawImage } from '../../shared/wire/picture.ts';
+import type { Pixels } from '../../shared/wire/picture.ts';
 import { readPredictions } from './calibrate/predictions.ts';
 import { isFolder, type Labelled, readLabelled } from './labelled.ts';
 import { showProgress } from './progress.ts';
 import { readRecordFile, readRecords } from './records.ts';
 import { UsageError } from './usage.ts';
 
-/** A picture as the models' square, what is in it, and the generalist's logits. */
+/** A picture as the models' pixels, its class, and the generalist's logits. */
 export interface Judged {
-  image: RawImage;
+  pixels: Pixels;
   label: number;
   logits: Float32Array;
 }
@@ -27,14 +27,14 @@ export interface PictureOptions {
 }
 
 export interface Source {
-  /** Whether they are others than the bundle's own of validation. */
+  /** Whether they are other pictures than the bundle's own validation pictures. */
   given: boolean;
   judge(pool: InferencePool): Promise<Judged[]>;
 }
 
 /**
- * In a folder of pictures per class: those, which the generalist sees now. Otherwise the validation pictures in the
- * records that the bundle was trained on, with what it said of them then.
+ * Pictures from a folder per class, which the generalist classifies now; otherwise the validation pictures in the
+ * records that the bundle was trained on, with the predictions stored then.
  */
 export async function openPictures(bundle: Bundle, options: PictureOptions): Promise<Source> {
   const { data } = options;
@@ -50,14 +50,14 @@ async function judge(bundle: Bundle, pool: InferencePool, pictures: Labelled[]):
   const generalist = toRunnable(bundle, viewCascade(bundle.manifest).generalist.id);
   using progress = showProgress(pictures.length, 'pictures');
   return each(pictures, async ({ label, load }): Promise<Judged> => {
-    const { image } = await load();
-    const { outputs } = await pool.run(generalist, toInputs(generalist, image.pixels));
+    const { pixels } = await load();
+    const { outputs } = await pool.run(generalist, toInputs(generalist, pixels.pixels));
     progress.step();
-    return { image, label, logits: outputs.logits?.data as Float32Array };
+    return { pixels, label, logits: outputs.logits?.data as Float32Array };
   });
 }
 
-/** Found by the rows that training stored. */
+/** Finds them by the rows that training stored. */
 async function readValidation(bundle: Bundle, { data, limit }: PictureOptions): Promise<Judged[]> {
   const { manifest } = bundle;
   const { generalist } = viewCascade(manifest);
@@ -77,13 +77,13 @@ async function readValidation(bundle: Bundle, { data, limit }: PictureOptions): 
       const record = records[row];
       if (!record || record.label !== labels[i])
         throw new UsageError(`${data}: record ${row} is not validation picture ${i}`);
-      const image = await fitPixels(record.image, generalist.rule);
-      return { image, label: record.label, logits: said[i] as Float32Array };
+      const pixels = await fitPixels(record.pixels, generalist.rule);
+      return { pixels, label: record.label, logits: said[i] as Float32Array };
     }),
   );
 }
 
-/** As many at once as keep the models busy. */
+/** Runs as many at once as keep the models busy. */
 export function each<T, R>(items: T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const slots = pLimit(2 * availableParallelism());
   return Promise.all(items.map((item) => slots(() => work(item))));

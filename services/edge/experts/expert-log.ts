@@ -1,23 +1,23 @@
 import type { Log } from '../../../shared/observe/log.ts';
-import { sparing } from '../../../shared/observe/sparing.ts';
+import { rateLimited } from '../../../shared/observe/rate-limited-log.ts';
 import type { CircuitChange } from './circuit.ts';
 
-/** What the log says of experts: a fault that lasts is a few lines, however many requests meet it. */
-export interface Journal {
-  /** An expert was asked and gave no answer. */
+/** Log lines about experts. A lasting fault takes a few lines, however many requests meet it. */
+export interface ExpertLog {
+  /** An expert was asked and did not answer. */
   failed(expert: string, reason: string, detail: string): void;
   circuit(expert: string, change: CircuitChange): void;
-  /** What became of an escalation; null: an expert answered. */
+  /** The outcome of an escalation; null: an expert answered. */
   escalated(failure: string | null): void;
 }
 
 const LASTING_MS = 5000;
 const LASTING = 3; // in a row
-const CHANGES = 10; // from one state to another and back, before they count as flapping
+const CHANGES = 10; // changes of one kind that are logged before they count as flapping
 
-export function createJournal(log: Log, now: () => number = () => performance.now()): Journal {
-  const say = sparing(log);
-  const tell = sparing(log, { atOnce: CHANGES });
+export function createExpertLog(log: Log, now: () => number = () => performance.now()): ExpertLog {
+  const say = rateLimited(log);
+  const tell = rateLimited(log, { atOnce: CHANGES });
   let failures = 0; // in a row
   let since = 0;
   let told = false;

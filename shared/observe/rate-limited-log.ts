@@ -1,6 +1,6 @@
 import type { Log } from './log.ts';
 
-export interface Sparing {
+export interface LogLimits {
   /** So many of a kind are written at once. */
   atOnce?: number;
   /** Between two lines of a kind after that, at first; doubled while they go on. */
@@ -9,7 +9,7 @@ export interface Sparing {
 }
 
 /** Writes a line, or counts it: `kind` tells what is the same again. */
-export type Say = (level: 'info' | 'warn' | 'error', kind: string, fields: object, message: string) => void;
+export type RateLimitedLog = (level: 'info' | 'warn' | 'error', kind: string, fields: object, message: string) => void;
 
 interface Kind {
   atOnce: number;
@@ -18,13 +18,16 @@ interface Kind {
   latest: () => void;
 }
 
-const MOST_KINDS = 500;
+const MAX_KINDS = 500;
 
 /**
  * What happens again and again must not fill the log: of each kind the first is written at once, and of those that
  * follow the latest after a pause, with how many were left out before it.
  */
-export function sparing(log: Log, { atOnce = 1, firstMs = 60_000, mostMs = 600_000 }: Sparing = {}): Say {
+export function rateLimited(
+  log: Log,
+  { atOnce = 1, firstMs = 60_000, mostMs = 600_000 }: LogLimits = {},
+): RateLimitedLog {
   const kinds = new Map<string, Kind>();
 
   function rest(name: string, kind: Kind): void {
@@ -40,7 +43,7 @@ export function sparing(log: Log, { atOnce = 1, firstMs = 60_000, mostMs = 600_0
   return (level, name, fields, message) => {
     let kind = kinds.get(name);
     if (!kind) {
-      if (kinds.size >= MOST_KINDS) return;
+      if (kinds.size >= MAX_KINDS) return;
       kind = { atOnce, pauseMs: firstMs, leftOut: 0, latest: () => {} };
       kinds.set(name, kind);
       rest(name, kind);

@@ -1,0 +1,15 @@
+import type { InferencePool } from '../../shared/inference/pool.ts';
+import { type RunnableModel, toInputs } from '../../shared/inference/runnable.ts';
+import type { Tensors } from '../../shared/wire/tensor.ts';
+import type { Models } from './strategies/strategy.ts';
+
+/** The models of this device, as strategies run them. */
+export function createModels(models: Map<string, RunnableModel>, pool: InferencePool, batch: number): Models {
+  return {
+    run(id, input, deadline) {
+      const model = models.get(id) as RunnableModel;
+      const inputs = 'pixels' in input && input.pixels instanceof Uint8Array ? toInputs(model, input.pixels) : input;
+      return pool.run(model, inputs as Tensors, { batch, deadline });
+    },
+  };
+}
