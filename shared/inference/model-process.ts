@@ -73,7 +73,8 @@ export class ModelProcess {
       resolve();
       events.onExit(code, signal);
     };
-    this.#child.on('message', (reply: WorkerReply) => {
+    this.#child.on('message', (reply: WorkerReply | WatchedFiles) => {
+      if ('watch:import' in reply || 'watch:require' in reply) return void process.send?.(reply);
       if (!('ready' in reply)) return this.#settle(reply);
       this.#ready = true;
       events.onReady();
@@ -134,6 +135,9 @@ export class ModelProcess {
     return setTimeout(doubt, this.#limit.allow(this.#holds.has(sha256)));
   }
 }
+
+/** Under `node --watch` the files that a process loads: for Node, which is this process's parent then. */
+type WatchedFiles = { 'watch:import': string[] } | { 'watch:require': string[] };
 
 function startWorker(options: ProcessOptions): ChildProcess {
   const { threads, providers = ['cpu'], memoryBytes = Number.MAX_SAFE_INTEGER, execPath = process.execPath } = options;
