@@ -1,5 +1,7 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { findCircles, type Import, readImports } from './imports.ts';
+import { findCircles, type Import, readImports, root } from './imports.ts';
 
 /** From the top floor down: a room imports those below it alone. */
 const shared = ['service', 'inference', 'bus', 'imaging', 'policy', 'bundle', 'observe', 'wire', 'settings', 'request'];
@@ -50,6 +52,16 @@ test('services: only the local one imports others, and the command line its publ
   const allowed = ({ from, to }: Import) =>
     from.startsWith('services/local/') || (from.startsWith('services/cli/') && to === 'services/local/api.ts');
   expect(lines(across.filter((one) => !allowed(one)))).toEqual([]);
+});
+
+test('settings: no other room reads the environment', () => {
+  const readers = globSync('{shared,services}/**/*.ts', { cwd: root })
+    .sort()
+    .filter((file) =>
+      /\bprocess\.env\b(?!\.\w+ = )|\benv\b.*from 'node:process'/.test(readFileSync(join(root, file), 'utf8')),
+    );
+  expect(readers.filter((file) => !file.startsWith('shared/settings/'))).toEqual([]);
+  expect(readers).not.toEqual([]);
 });
 
 test('packages: each of these has one importer', () => {
