@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { readText } from './support/repository.ts';
 
 /** The rows of the threat model: threat, what stands against it, tests as "`path`: title" with <br> between. */
-const rows = readText('infra/SECURITY.md')
+const rows = readText('SECURITY.md')
   .split('\n')
   .filter((line) => line.startsWith('| ') && !/^\| (threat|---) /.test(line))
   .map((line) => line.slice(2, -2).split(' | '));
