@@ -24,7 +24,7 @@ kubectl() {
 /** Runs a block of commands of infra/README.md short of the cluster: how kubectl was called, and the Secrets made. */
 export function runBlock(begin: string): { calls: string[]; secrets: Map<string, string[]> } {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'ask-commands-'));
-  const blocks = readText('infra/README.md').matchAll(/```sh\n([\s\S]*?)```/g);
+  const blocks = readText('infra/README.md').matchAll(/```sh.*\n([\s\S]*?)```/g);
   const block = [...blocks].map(([, text]) => text as string).find((text) => text.startsWith(begin));
   if (block === undefined) throw new Error(`infra/README.md has no block of commands that begins with ${begin}`);
   const script = block

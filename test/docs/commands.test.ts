@@ -1,17 +1,23 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { describeSettings } from '../../shared/settings/help.ts';
 import { freePort, type NatsServer, startNats } from '../support/nats-server.ts';
+import { pages, readCommands, readPage } from '../support/pages.ts';
 import { waitFor } from '../support/wait.ts';
 
-/** Runs what the README tells people to run, with the committed models; only addresses and file names are replaced. */
-const readme = await readFile('README.md', 'utf8');
-const commands = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap(([, block]) =>
-  (block as string).trim().split('\n'),
+/**
+ * Runs what the pages tell people to run, with the committed models; only addresses and file names are replaced. Commands
+ * whose block is marked are in `marked-commands.test.ts`.
+ */
+const readme = readPage('README.md');
+const commands = new Set(
+  pages
+    .flatMap(readCommands)
+    .filter((command) => command.needs === undefined)
+    .map(({ text }) => text),
 );
 
 let folder: string;
@@ -59,7 +65,8 @@ async function startAt() {
   return { port, ...(await start('npm start', 'experts are ready', { PORT: port })) };
 }
 
-const run = async (command: string) => (await promisify(execFile)('bash', ['-c', command])).stdout;
+const run = async (command: string, cwd = process.cwd()) =>
+  (await promisify(execFile)('bash', ['-c', command], { cwd })).stdout;
 
 const checks: Record<string, (command: string) => Promise<void>> = {
   'npm ci && npm start': async () => {
@@ -98,20 +105,6 @@ const checks: Record<string, (command: string) => Promise<void>> = {
     const records = run(command.replace('test/samples', path));
     await expect(records).rejects.toThrow('the bundle was trained on e8a1e9db');
   },
-  'npm run -s bench -- --all --save': async (command) => {
-    // `bench.test.ts` has it measure; here only its arguments are told from mistaken ones.
-    await expect(run(`${command} --rounds 0`)).rejects.toThrow('--seconds and --rounds must be above 0');
-    await expect(run(`${command} --everything`)).rejects.toThrow("Unknown option '--everything'");
-  },
-  'npm run -s test:faults -- --save': async (command) => {
-    // Busy with other tests it may be late: only `run` without a violation ends with 0.
-    const output = await run(`${command.replace('--save', '"expert answers NaN"')} || true`);
-    expect(output).toMatch(/^\| fault \|.*\n\|.*\n\| expert answers NaN \| \d+ \| 0 \| 0 \|.*\n$/);
-  },
-  'npm run -s test:soak -- --minutes 60': async (command) => {
-    const output = await run(`${command.replace('60', '0.02')} --per-second 30`);
-    expect(JSON.parse(output)).toMatchObject({ faults: 1, lost: 0, twice: 0 });
-  },
   'npm run edge': async (command) => {
     await using edge = await start(command, 'connected to NATS');
     expect(edge.log).toContain('ask-edge');
@@ -128,19 +121,42 @@ const checks: Record<string, (command: string) => Promise<void>> = {
     expect(await readFile('.ci/run', 'utf8')).toContain('\nnpm run check\n');
     expect((await scripts()).check).toContain('npm test');
   },
-  'npm run test:fuzz': async (command) => {
-    const output = await run(`FUZZ_CASES=80 ${command} -- -t 'whatever file comes'`);
-    expect(output).toMatch(/images: 40 cases, seed \d+; edge at most \+\d+ MB/);
+  'npm run dev': async () => {
+    // `dev.test.ts` runs it.
+    expect((await scripts()).dev).toContain('--watch');
   },
-  'npm run test:training': async () => {
-    expect(await readFile('.ci/run', 'utf8')).toContain('\nnpm run test:training\n');
-    await access((await scripts())['test:training']?.split(' ').at(-1) as string);
+  'npm run test:unit': async (command) => {
+    expect(await run(`${command} -- test/unit/base64.test.ts`)).toContain('passed');
+  },
+  'npm run format': async (command) => {
+    expect(await run(`${command} -- test/docs/commands.test.ts 2>&1`)).toContain('Checked 1 file');
+  },
+  'npm start': async () => {
+    expect((await startWhole()).log).toContain('"msg":"ready"');
+  },
+  'openssl genpkey -algorithm ed25519 -out private.pem': async (command) => {
+    await run(command, folder);
+  },
+  'openssl pkey -in private.pem -pubout -out public.pem': async (command) => {
+    await run(command, folder);
+  },
+  'npm run -s ask -- sign --models models/default --key private.pem': async (command) => {
+    await cp('models/default', join(folder, 'bundle'), { recursive: true });
+    await run(
+      command.replace('models/default', join(folder, 'bundle')).replace('private.pem', join(folder, 'private.pem')),
+    );
+    expect(await readFile(join(folder, 'bundle/manifest.json.sig'), 'utf8')).toMatch(/^[\w+/]{86}==\n$/);
+  },
+  'ASK_MANIFEST_KEY=public.pem npm start': async (command) => {
+    const signed = command.replace('public.pem', join(folder, 'public.pem'));
+    await using system = await start(signed, 'experts are ready', { ASK_MODELS_DIR: join(folder, 'bundle') });
+    expect(system.log).toContain('"msg":"ready"');
   },
 };
 
 describe('commands', () => {
-  test('each is known here', () => {
-    expect(commands.toSorted()).toEqual(Object.keys(checks).toSorted());
+  test('each that a page has is known here', () => {
+    expect([...commands].toSorted()).toEqual(Object.keys(checks).toSorted());
   });
 
   test.each(Object.entries(checks))(
@@ -150,20 +166,6 @@ describe('commands', () => {
     },
     240_000,
   );
-});
-
-test('the table of settings is the one of the code', () => {
-  const rows = describeSettings().map(({ name, meaning, fallback }) => `| \`${name}\` | ${meaning} | ${fallback} |`);
-  expect(readme.match(/^\| `(?!OTEL)[A-Z_]+` \|.*$/gm)).toEqual(rows);
-});
-
-test('every file and link it names is there', async () => {
-  const links = [...readme.matchAll(/\]\((?!http)([^)]+)\)/g)].map(([, path]) => path as string);
-  const files = [...readme.matchAll(/`((?:services|shared|test|infra|training|models)\/[\w./-]+)`/g)].map(
-    ([, path]) => path,
-  );
-  expect(links.length + files.length).toBeGreaterThan(8);
-  for (const path of [...links, ...files]) await access(path as string);
 });
 
 async function scripts(): Promise<Record<string, string>> {
