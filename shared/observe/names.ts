@@ -1,4 +1,4 @@
-/** Names of the attributes of spans, in one place. */
+/** Names of span attributes. */
 export const ATTRIBUTES = {
   requestId: 'ask.request_id',
   pictureDamaged: 'ask.picture.damaged',

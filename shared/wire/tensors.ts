@@ -2,12 +2,12 @@ import { AppError } from '../request/errors.ts';
 import { type Tensors, tensorArrays } from './tensor.ts';
 
 /**
- * Named tensors as a body: their values one after the other, little-endian, in the order of the header
- * `tensors; NAME=TYPE[D0,D1,…]; …`.
+ * Named tensors as a body: their values one after the other, little-endian, in the order of the header `tensors;
+ * NAME=TYPE[D0,D1,…]; …`.
  */
 export const TENSORS = 'tensors';
 
-/** No `float32`: it doubles the bytes for digits that no model heeds. */
+/** No `float32`: it doubles the bytes for digits that no model needs. */
 const codes = { u8: 'uint8', i8: 'int8', i32: 'int32', i64: 'int64', f16: 'float16' } as const;
 const names = { uint8: 'u8', int8: 'i8', int32: 'i32', int64: 'i64', float16: 'f16', float32: 'f16' } as const;
 
@@ -30,7 +30,7 @@ export function encodeTensors(tensors: Tensors): { type: string; payload: Uint8A
   return { type: [TENSORS, ...parts.map(({ text }) => text)].join('; '), payload };
 }
 
-/** Whether a body's type says that it is tensors. */
+/** Whether a body's type is tensors. */
 export function isTensors(type: string): boolean {
   return type === TENSORS || type.startsWith(`${TENSORS};`);
 }
@@ -59,7 +59,7 @@ export function decodeTensors(type: string, payload: Uint8Array): Tensors {
     const bytes = length * Values.BYTES_PER_ELEMENT;
     if (length === 0) throw wrong(`'${name}' is empty`);
     if (at + bytes > payload.length) throw wrong(`'${name}' takes ${bytes} bytes, ${payload.length - at} are left`);
-    // A copy: values of several bytes must begin at a multiple of their size.
+    // A copy: values of several bytes must be aligned to their size.
     const data = new Values(payload.slice(at, at + bytes).buffer);
     if (data instanceof Float16Array && !data.every(Number.isFinite))
       throw wrong(`'${name}' holds what is not a number`);
