@@ -5,7 +5,7 @@ import { id } from './fields.ts';
 import type { ModelEntry } from './model.ts';
 
 /** The parts of a manifest that a strategy's settings refer to. */
-export interface Described {
+interface Described {
   labels: string[];
   models: Record<string, ModelEntry>;
   strategies: Record<string, { kind: string }>;

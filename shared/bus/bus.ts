@@ -43,7 +43,7 @@ export interface Subscription {
   drain(): Promise<void>;
 }
 
-export type BusFailure = 'no-responders' | 'timeout' | 'disconnected' | 'too-large' | 'unreadable' | 'aborted';
+type BusFailure = 'no-responders' | 'timeout' | 'disconnected' | 'too-large' | 'unreadable' | 'aborted';
 
 export class BusError extends Error {
   readonly failure: BusFailure;

@@ -3,14 +3,14 @@ import { encodeError } from '../wire/expert-protocol.ts';
 import type { Message } from '../wire/message.ts';
 import type { Bus, BusMessage, Subscription } from './bus.ts';
 
-export interface ResponderOptions {
+interface ResponderOptions {
   bus: Bus;
   queue: string;
   /** Messages being handled, over all subjects; one more is answered `overloaded` at once. */
   capacity: number;
 }
 
-export interface Responder {
+interface Responder {
   readonly inFlight: number;
   /**
    * `handle` may reject: the requester gets the error as headers. `refused` is called for a message that exceeds the

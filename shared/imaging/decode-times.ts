@@ -1,5 +1,5 @@
 /** Learns, for each kind of file, the factor between the nominal cost of decoding and its time on this machine. */
-export interface DecodeTimes {
+interface DecodeTimes {
   /** Milliseconds that a file of this kind and nominal cost will take here. */
   estimate(kind: string, nominalMs: number): number;
   /** A file took `tookMs`. */

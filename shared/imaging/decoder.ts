@@ -12,7 +12,7 @@ const DECODERS = 4;
 /** A decode shorter than this is never refused as too slow: the slowness may be momentary. */
 const MIN_MS = 20;
 
-export type Decoder = (
+type Decoder = (
   picture: Uint8Array | Pixels,
   rule: InputRule,
   deadline: Pick<Deadline, 'left' | 'milliseconds' | 'signal'>,

@@ -18,7 +18,7 @@ export interface ProcessOptions {
   memoryBytes?: number;
 }
 
-export interface ProcessEvents {
+interface ProcessEvents {
   /** The process is up and takes runs. */
   onReady(): void;
   onError(error: Error): void;

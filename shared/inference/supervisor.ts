@@ -8,7 +8,7 @@ export interface ProcessesOptions extends ProcessOptions {
   log: Log;
 }
 
-export interface ProcessesEvents {
+interface ProcessesEvents {
   /** A process is up and takes runs. */
   onReady(): void;
   /** A process is gone; another takes its place. */

@@ -14,7 +14,7 @@ const failureReasons = [
 ];
 
 /** Values that are known at the start, and functions that are read with the metrics. */
-export interface EdgeState {
+interface EdgeState {
   strategies: readonly string[];
   /** The bundle's labels. */
   labels: readonly string[];

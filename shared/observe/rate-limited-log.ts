@@ -1,6 +1,6 @@
 import type { Log } from './log.ts';
 
-export interface LogLimits {
+interface LogLimits {
   /** How many lines of a kind are written before the limit applies. */
   atOnce?: number;
   /** Pause between later lines of a kind; doubled each time while they go on. */

@@ -4,7 +4,7 @@ import { normalisedEntropy, rankByGain } from './expected-gain.ts';
 import { largest, topK } from './probabilities.ts';
 
 /** The parts of a cascade that decide: its gate, its routing, and the experts' classes. */
-export interface Policy extends Pick<Cascade, 'gate' | 'routing'> {
+interface Policy extends Pick<Cascade, 'gate' | 'routing'> {
   experts: { id: string; classes: number[] }[];
 }
 

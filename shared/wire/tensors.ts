@@ -5,7 +5,7 @@ import { type Tensors, tensorArrays } from './tensor.ts';
  * Named tensors as a body: their values one after the other, little-endian, in the order of the header `tensors;
  * NAME=TYPE[D0,D1,…]; …`.
  */
-export const TENSORS = 'tensors';
+const TENSORS = 'tensors';
 
 /** No `float32`: it doubles the bytes for digits that no model needs. */
 const codes = { u8: 'uint8', i8: 'int8', i32: 'int32', i64: 'int64', f16: 'float16' } as const;

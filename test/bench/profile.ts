@@ -37,7 +37,7 @@ export async function profile(bundle: string, seconds: number): Promise<ProfileR
     const { answers } = await load({ ...spec, url: service.url, path: '/classify?strategy=edge' });
     service.kill('SIGTERM');
     await service.exited;
-    // The process is replaced under its id (`shared/service/relaunch.ts`): takes the later profile, by the time in its name.
+    // The process is replaced under its id (`shared/service/relaunch.ts`): the later profile counts, by its name.
     const file = (await readdir(folder))
       .filter((name) => name.includes(`.${service.pid}.`))
       .sort()

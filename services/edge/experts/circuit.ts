@@ -2,7 +2,7 @@ import type { Degraded, ExpertAnswer } from './ask.ts';
 import { RoundTrips } from './round-trips.ts';
 
 /** Why an expert is not asked now. `probe`: a probe is due, a copy of the question whose answer nobody waits for. */
-export interface Obstacle {
+interface Obstacle {
   degraded: Extract<Degraded, 'no-expert' | 'circuit-open'>;
   probe: boolean;
 }

@@ -10,7 +10,7 @@ import type { Message } from '../../wire/message.ts';
 import { BusError, type BusHeaders } from '../bus.ts';
 
 /** Gets the replies to a question, any number of them, or its failures. */
-export interface Listener {
+interface Listener {
   onReply(reply: Message): void;
   onFailure(error: BusError): void;
 }

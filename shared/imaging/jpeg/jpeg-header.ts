@@ -21,13 +21,13 @@ export interface JpegHeader {
 }
 
 /** Its begin and end in the file. */
-export interface Segment {
+interface Segment {
   marker: number;
   at: number;
   end: number;
 }
 
-export type JpegKind = 'sequential' | 'progressive' | 'lossless';
+type JpegKind = 'sequential' | 'progressive' | 'lossless';
 
 export const MAX_SEGMENTS = 2000;
 const MAX_FILL = 65_536; // bytes 0xff before markers, all together

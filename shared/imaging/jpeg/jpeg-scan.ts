@@ -5,7 +5,7 @@ import type { JpegHeader } from './jpeg-header.ts';
 import { standardTables } from './jpeg-tables.ts';
 import { type Block, MAX_BLOCKS_OF_MCU, ScanReader } from './scan-reader.ts';
 
-export interface ScanReport {
+interface ScanReport {
   damage: Damage | undefined;
   /** Share of the picture that is in the file, up to the damage. */
   share: number;
