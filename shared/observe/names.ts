@@ -1,4 +1,4 @@
-/** Names of span attributes. */
+/** Names of the attributes of spans, in one place. */
 export const ATTRIBUTES = {
   requestId: 'ask.request_id',
   pictureDamaged: 'ask.picture.damaged',

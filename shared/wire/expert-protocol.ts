@@ -89,7 +89,7 @@ export function encodeReply({ outputs, expertMs, modelDigest }: ClassifyReply, a
   };
 }
 
-/** Whether a message is a reply of this protocol: others may publish on a reply subject. */
+/** Whether a message is a reply of this protocol at all: others may publish where replies come to. */
 export function isAnswer({ headers }: Message): boolean {
   return headers[PAYLOAD] !== undefined || headers[ERROR] !== undefined;
 }

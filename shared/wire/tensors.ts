@@ -2,8 +2,8 @@ import { AppError } from '../request/errors.ts';
 import { type Tensors, tensorArrays } from './tensor.ts';
 
 /**
- * Named tensors as a body: their values one after the other, little-endian, in the order of the header `tensors;
- * NAME=TYPE[D0,D1,…]; …`.
+ * Named tensors as a body: their values one after the other, little-endian, in the order of the header
+ * `tensors; NAME=TYPE[D0,D1,…]; …`.
  */
 const TENSORS = 'tensors';
 
@@ -59,7 +59,7 @@ export function decodeTensors(type: string, payload: Uint8Array): Tensors {
     const bytes = length * Values.BYTES_PER_ELEMENT;
     if (length === 0) throw wrong(`'${name}' is empty`);
     if (at + bytes > payload.length) throw wrong(`'${name}' takes ${bytes} bytes, ${payload.length - at} are left`);
-    // A copy: values of several bytes must be aligned to their size.
+    // A copy: values of several bytes must begin at a multiple of their size.
     const data = new Values(payload.slice(at, at + bytes).buffer);
     if (data instanceof Float16Array && !data.every(Number.isFinite))
       throw wrong(`'${name}' holds what is not a number`);

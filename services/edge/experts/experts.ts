@@ -23,7 +23,7 @@ export interface Hop {
 }
 
 /** The outcome of asking. */
-interface Asked {
+export interface Asked {
   /** Outputs of the model that answered; null if none did. */
   outputs: Tensors | null;
   answeredBy: string | null;
