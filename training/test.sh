@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lints and tests the training code in training/.venv, which it makes if need be. Arguments go to pytest. One test serves
-# a bundle with `npm start`, so the services' packages are installed where they are not.
+# Lints and tests the training code in training/.venv, which it makes if need be. Arguments go to pytest. One test
+# serves a bundle with `npm start`, so the services' packages are installed where they are not.
 set -euo pipefail
 cd "$(dirname "$0")"
 source venv.sh

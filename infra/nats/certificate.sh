@@ -1,5 +1,5 @@
 #!/bin/sh
-# certificate.sh FOLDER HOST...: a certificate for whoever is known by these names or IP addresses, a broker or a client.
+# certificate.sh FOLDER HOST...: makes a certificate for a broker or client with these names or IP addresses.
 # Writes HOST.crt and HOST.key, named after the first (90 days), signed by the ca.crt and ca.key in FOLDER, which it
 # makes first if they are not there. ca.crt goes to all; ca.key stays with whoever makes certificates. Needs openssl.
 set -eu

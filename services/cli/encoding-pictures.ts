@@ -20,13 +20,13 @@ export interface Judged {
   logits: Float32Array;
 }
 
-export interface PictureOptions {
+interface PictureOptions {
   data: string;
   limit: number;
   maxPixels: number;
 }
 
-export interface Source {
+interface Source {
   /** Whether they are other pictures than the bundle's own validation pictures. */
   given: boolean;
   judge(pool: InferencePool): Promise<Judged[]>;

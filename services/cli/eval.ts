@@ -24,7 +24,7 @@ export interface EvalOptions {
   json?: true;
 }
 
-export interface Evaluation {
+interface Evaluation {
   n: number;
   strategy: string;
   accuracy: number;

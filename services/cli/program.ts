@@ -14,7 +14,7 @@ import type { KeyOptions } from './key.ts';
 const json = ['--json', 'print JSON'] as const;
 const dryRun = ['--dry-run', 'write nothing'] as const;
 const data = ['--data <path>', 'a folder of pictures for each class, or a file of CIFAR-100 records'] as const;
-const limit = ['--limit <count>', 'take so many pictures of them'] as const;
+const limit = ['--limit <count>', 'use at most this many of the pictures'] as const;
 
 /** Defines the verbs and their options. A verb's code is loaded when it runs, so that help is fast. */
 export function defineProgram(program: Command): Command {
@@ -51,7 +51,7 @@ function addClassify(program: Command): void {
     .option('--url <address>', 'ask a running service, http://HOST:PORT; its key comes from ASK_API_KEY')
     .option('--key-file <file>', 'or from this file')
     .option('--ca <file.pem>', 'trust also the certificates in it, for a service with one of its own making')
-    .option('--timeout <seconds>', 'wait so long for each answer of the service (default: 30)')
+    .option('--timeout <seconds>', 'how long to wait for each answer of the service (default: 30)')
     .option(...json)
     .action(async (pictures: string[], options: ClassifyOptions) => {
       const { classifyFiles } = await import('./classify.ts');
@@ -84,7 +84,7 @@ function addCalibrate(program: Command): void {
     );
   for (const [name, meaning] of Object.entries(meanings)) calibration.option(`--${name} <number>`, meaning);
   calibration
-    .option('--metric <name>', "what the threshold is of, or best (default: the bundle's)")
+    .option('--metric <name>', "the measure that the threshold applies to, or best (default: the bundle's)")
     .option(...dryRun)
     .option(...json)
     .action(async () => {
@@ -98,12 +98,12 @@ function addEncodings(program: Command): void {
     .command('encodings')
     .summary('chooses how pictures travel to experts')
     .description(
-      'Chooses how pictures travel to experts: the fewest bytes that cost at most so much accuracy, measured on a ' +
+      'Chooses how pictures travel to experts: the fewest bytes within an accepted loss of accuracy, measured on a ' +
         'folder of pictures for each class, or on the validation pictures in the CIFAR-100 records that the bundle ' +
         'was trained on.',
     )
     .requiredOption(...data)
-    .option('--max-loss <share>', 'how much accuracy it may cost', '0.002')
+    .option('--max-loss <share>', 'largest accepted loss of accuracy', '0.002')
     .option(...limit)
     .option(...dryRun)
     .option(...json)
@@ -121,7 +121,7 @@ function addKey(program: Command): void {
       'Makes an API key and prints it; the line with its sha256 is for the file that ASK_API_KEYS_FILE names.',
     )
     .argument('<name>', 'whose it is')
-    .option('--limit <number>', 'answer at most so many requests a second')
+    .option('--limit <number>', 'answer at most this many requests a second')
     .option('--to <file>', 'add the line there')
     .action(async (name: string, options: KeyOptions) => {
       const { makeKey } = await import('./key.ts');
@@ -163,9 +163,9 @@ function addMigrate(program: Command): void {
 const meanings: Record<(typeof numericOptions)[number], string> = {
   'target-accuracy': 'goal: at least this share of the answers is right',
   'max-escalation': 'goal: at most this share of the pictures is escalated',
-  'max-latency': 'goal: at most so many ms a picture, in the mean',
-  'max-energy': 'goal: at most so many joules a picture, in the mean',
-  delta: 'how likely the certificate may be wrong (default: 0.05)',
+  'max-latency': 'goal: at most this many ms per picture, on average',
+  'max-energy': 'goal: at most this many joules per picture, on average',
+  delta: 'accepted probability that the certificate is wrong (default: 0.05)',
   'edge-ms': 'time of the generalist (default: measured)',
   'expert-ms': 'time of an expert (default: measured)',
   'network-ms': 'time on the way to it and back (default: 0)',

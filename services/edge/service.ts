@@ -38,7 +38,7 @@ export interface EdgeService {
   stop(): Promise<void>;
 }
 
-export interface EdgeOptions {
+interface EdgeOptions {
   bus: Bus;
   bundle: Bundle;
   config: Config;

@@ -22,7 +22,7 @@ export interface HostedModel {
   model: ModelEntry;
 }
 
-export interface HandlerOptions {
+interface HandlerOptions {
   expert: HostedModel;
   /** A file's bytes -> pixels by a rule. Rejects with AppError. */
   decode(bytes: Uint8Array, rule: PictureRule, deadline: Deadline): Promise<Pixels>;

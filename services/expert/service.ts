@@ -26,7 +26,7 @@ export interface ExpertService {
   stop(): Promise<void>;
 }
 
-export interface ExpertDependencies {
+interface ExpertDependencies {
   bus: Bus;
   bundle: Bundle;
   config: Config;

@@ -15,7 +15,6 @@ export { startSystem } from './system.ts';
 
 /** Names of the strategies that every bundle with a cascade `ask` has, the default first. */
 export const strategyNames = ['ask', 'edge', 'expert'] as const;
-export type StrategyName = (typeof strategyNames)[number];
 
 /** The answer of a service with these strategies. */
 export const answerSchema = createAnswerSchema(cascadeDecision);

@@ -22,7 +22,7 @@ const gainWeights = z.strictObject({
 export const scoringSchema = z.discriminatedUnion('method', [
   /** By the probability mass of the generalist's top k predictions in the expert's classes. */
   z.strictObject({ method: z.literal('top-k-mass') }),
-  /** By a regression of how much asking the expert gains; weights of its inputs, and one intercept per expert. */
+  /** By a regression of the gain from asking the expert: weights of its inputs, and one intercept per expert. */
   z.strictObject({
     method: z.literal('expected-gain'),
     weights: gainWeights,
@@ -32,16 +32,16 @@ export const scoringSchema = z.discriminatedUnion('method', [
 
 export const measure = z.enum(['max-probability', 'margin', 'entropy', 'expected-gain']);
 
-/** How a picture travels to an expert: its pixels, or a file made of them. */
+/** How a picture is sent to an expert: as pixels, or as a file made of them. */
 export const encodingSchema = z.discriminatedUnion('format', [
   z.strictObject({ format: z.literal('rgb8') }),
   z.strictObject({ format: z.enum(['png', 'webp-lossless']) }),
   z.strictObject({ format: z.enum(['webp', 'jpeg']), quality: z.number().int().min(1).max(100) }),
 ]);
 
-/** When the generalist's answer does not stand. */
+/** When an answer of the generalist is escalated. */
 const gateSchema = z.strictObject({
-  /** What it goes by; `expected-gain` needs the scoring of that name. */
+  /** The measure that decides; `expected-gain` needs the scoring of that name. */
   measure,
   /** The side of the threshold on which an answer is escalated. */
   escalates: z.enum(['below', 'above']),
@@ -50,7 +50,7 @@ const gateSchema = z.strictObject({
 
 export const mergeSchema = z.strictObject({
   method: z.literal('log-linear'),
-  /** Weights of the two log-probabilities in the sum that becomes the answer; 0 and 1 take the expert's alone. */
+  /** Weights of the two log-probabilities whose sum becomes the answer; 0 and 1 take the expert's alone. */
   generalistWeight: z.number().min(0).max(10),
   expertWeight: z.number().positive().max(10),
 });
@@ -62,7 +62,7 @@ const routingSchema = z.strictObject({
   /** For each class, the expert that owns it. */
   classToExpert: z.array(id),
   merge: mergeSchema,
-  /** The caller's own file goes instead where that is smaller. */
+  /** The caller's own file is sent instead if it is smaller. */
   encoding: encodingSchema,
 });
 
@@ -83,11 +83,11 @@ export const calibrationSchema = z.strictObject({
   curve: z.array(z.strictObject({ threshold: z.number(), escalated: share, accuracy: interval })),
 });
 
-/** What `npm run -s ask -- encodings` measured of each, and chose from. */
+/** What `npm run -s ask -- encodings` measured for each encoding. */
 export const encodingsSchema = z.strictObject({
-  /** Whether the pictures were others than the bundle's own of validation. */
+  /** Whether the pictures were other ones than the bundle's own validation pictures. */
   given: z.boolean().optional(),
-  /** Pictures, and how many of them would be escalated. */
+  /** Number of pictures, and how many of them would be escalated. */
   pictures: z.number().int().positive(),
   escalated: z.number().int().min(0),
   /** Largest accepted loss of accuracy. */
@@ -95,10 +95,10 @@ export const encodingsSchema = z.strictObject({
   table: z.array(
     z.strictObject({
       encoding: encodingSchema,
-      /** Mean payload; median time to encode on the machine that measured it. */
+      /** Mean payload, and median time to encode on the machine that measured it. */
       bytes: z.number(),
       encodeMs: z.number(),
-      /** Of all pictures, those escalated by way of this encoding; and what that is below pixels as they are. */
+      /** Accuracy on all pictures, escalated ones in this encoding, and its loss against raw pixels. */
       accuracy: share,
       loss: z.number(),
     }),
@@ -108,11 +108,11 @@ export const encodingsSchema = z.strictObject({
 /** Divides the logits before the softmax (Guo et al., arXiv:1706.04599). */
 const temperature = z.number().positive();
 
-/** Settings of a generalist with experts (arXiv:2602.13334), strategies of kind `cascade`. */
+/** Settings of strategies of kind `cascade`: a generalist with experts (arXiv:2602.13334). */
 export const cascadeSchema = z.strictObject({
   kind: z.literal('cascade'),
   generalist: z.strictObject({ model: id, temperature }),
-  /** `classes`: those the expert was made for; its logits may cover more. */
+  /** `classes`: those that the expert was trained for; its logits may cover more. */
   experts: z.array(z.strictObject({ model: id, classes, temperature })),
   gate: gateSchema,
   routing: routingSchema,
@@ -132,7 +132,7 @@ interface Context {
   models: Record<string, ModelEntry>;
 }
 
-/** Mistakes in what a cascade's parts say of each other and of the bundle's models. */
+/** Finds contradictions between a cascade's parts, and between them and the bundle's models. */
 export function checkCascade(cascade: Cascade, { labels, models }: Context, complain: Complain): void {
   const count = labels.length;
   const members = [

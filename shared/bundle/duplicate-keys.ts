@@ -1,6 +1,9 @@
 const TOKEN = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g;
 
-/** The first key that an object of a JSON text holds twice, if one does: `JSON.parse` keeps the last without a word. */
+/**
+ * The first key that occurs twice in an object of a JSON text; undefined: none does. `JSON.parse` silently keeps the
+ * last one.
+ */
 export function findDuplicateKey(text: string): string | undefined {
   const open: (Set<string> | undefined)[] = [];
   for (const [token, isKey] of text.matchAll(TOKEN)) {

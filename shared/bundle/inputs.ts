@@ -1,7 +1,7 @@
 import { BATCH } from '../wire/tensor.ts';
 import type { ModelEntry, PictureRule } from './model.ts';
 
-/** The input that a picture becomes, and how; undefined: the model takes tensors alone. */
+/** The input that takes a picture, and its rule; undefined: the model takes tensors alone. */
 export function pictureInput(model: ModelEntry): { name: string; rule: PictureRule } | undefined {
   for (const [name, { picture }] of Object.entries(model.inputs)) if (picture) return { name, rule: picture };
   return undefined;

@@ -16,7 +16,7 @@ export const NEWEST_SCHEMA = 2;
 export interface Bundle {
   directory: string;
   manifest: Manifest;
-  /** Names exactly how the strategies are set: the first 12 hex digits of its sha256. */
+  /** Identifies the strategies' settings exactly: the first 12 hex digits of their sha256. */
   policyVersion: string;
   /** Ids of the models that the strategies run on the edge's device, and of those that they ask elsewhere. */
   here: string[];
@@ -24,10 +24,10 @@ export interface Bundle {
 }
 
 /**
- * Reads and checks `manifest.json`, of version 1 or 2. With `keyFile`, public keys in PEM, its exact bytes must be signed
- * by one of them. `kinds`: what its strategies may be. The files it names are not read here: whoever reads one holds it
- * against the manifest's digest then, so that nothing can change in between. Throws BundleError, and ConfigError for a
- * file without such keys.
+ * Reads and checks `manifest.json`, of version 1 or 2. With `keyFile`, public keys in PEM, its exact bytes must be
+ * signed by one of them. `kinds`: the kinds of strategies that it may have. The files it names are not read here:
+ * whoever reads one checks the digest at that time, so that nothing can change in between. Throws BundleError, and
+ * ConfigError for a file without such keys.
  */
 export async function loadBundle(
   directory: string,
@@ -57,7 +57,9 @@ export function parseText(text: string, path: string): unknown {
   return content;
 }
 
-/** The content of `path`, of either version, as a manifest of version 2. Throws BundleError naming the fields. */
+/**
+ * Converts the content of `path`, of either version, to a manifest of version 2. Throws BundleError naming the fields.
+ */
 export function readManifest(content: unknown, path: string, kinds: SettingsKinds = settingsKinds): Manifest {
   const version = z.looseObject({ schemaVersion: z.number() }).safeParse(content).data?.schemaVersion;
   if (version !== undefined && version > NEWEST_SCHEMA) {

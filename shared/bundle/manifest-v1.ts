@@ -14,7 +14,7 @@ const modelSchema = z.object({
   std: z.array(z.number().positive()).length(3),
   /** Length of each output vector, by name; `logits` is always there. */
   outputs: z.object({ logits: z.number().int().positive() }).catchall(z.number().int().positive()),
-  /** The classes the model was made for; its logits may cover more. */
+  /** The classes the model was trained for; its logits may cover more. */
   classes,
   /** Divides the logits before the softmax (Guo et al., arXiv:1706.04599). */
   temperature: z.number().positive(),
@@ -27,23 +27,25 @@ const routingSchema = z.object({
   /** How many of the generalist's predictions vote for experts. */
   k: z.number().int().positive(),
   scoring: scoringSchema.default({ method: 'top-k-mass' }),
-  /** What the gate goes by; `expected-gain` needs the scoring of that name. */
+  /** The measure that decides; `expected-gain` needs the scoring of that name. */
   metric: measure,
-  /** An answer whose metric is below is escalated. */
+  /** An answer whose metric is below it is escalated. */
   threshold: share,
   /** For each class, the expert that owns it. */
   classToExpert: z.array(id),
   merge: mergeSchema,
-  /** The caller's own file goes instead where that is smaller. */
+  /** The caller's own file is sent instead if it is smaller. */
   encoding: encodingSchema.default({ format: 'rgb8' }),
 });
 
-/** `manifest.json` of a bundle of version 1; what its parts say of each other is checked as of version 2. */
+/**
+ * `manifest.json` of a bundle of version 1. Contradictions between its parts are found after the upgrade to version 2.
+ */
 export const manifestV1Schema = z.object({
   schemaVersion: z.literal(1),
   name: z.string().min(1),
   labels: z.array(z.string().min(1)).min(2),
-  /** What every model of the bundle takes: a square of 8-bit RGB pixels, and how a picture becomes one. */
+  /** The input of every model of the bundle: a square of 8-bit RGB pixels, and how a picture becomes one. */
   input: z.object({
     size: z.number().int().min(1).max(1024),
     fit: z.enum(['cover', 'fill', 'contain']),
@@ -52,7 +54,7 @@ export const manifestV1Schema = z.object({
   }),
   generalist: modelSchema,
   experts: z.array(modelSchema),
-  /** Pictures, and what every model said of them when it was exported; see `golden.ts`. */
+  /** Pictures, and the logits of every model when it was exported; see `golden.ts`. */
   golden: z.object({ file, sha256 }).optional(),
   routing: routingSchema,
   calibration: calibrationSchema.optional(),

@@ -3,10 +3,10 @@ import { type Complain, file, id, sha256 } from './fields.ts';
 import { checkModel, modelSchema } from './model.ts';
 import type { SettingsKinds } from './strategies.ts';
 
-/** A strategy's settings: those of its kind, which `kind` names. */
+/** A strategy's settings; `kind` says which schema they have. */
 const settings = z.looseObject({ kind: z.string() });
 
-/** `manifest.json` of a bundle, version 2, but for the settings of its strategies. */
+/** `manifest.json` of a bundle, version 2, except the settings of its strategies. */
 const manifestSchema = z.strictObject({
   schemaVersion: z.literal(2),
   name: z.string().min(1),
@@ -15,7 +15,7 @@ const manifestSchema = z.strictObject({
   models: z.record(id, modelSchema),
   /** By the name that callers ask for. */
   strategies: z.record(id, settings),
-  /** Pictures, and what every model said of them when it was exported; see `inference/golden.ts`. */
+  /** Pictures, and the logits of every model when it was exported; see `inference/golden.ts`. */
   golden: z.strictObject({ file, sha256 }).optional(),
   provenance: z.looseObject({
     /** Terms of what the models were made from, by its name. */
@@ -26,7 +26,7 @@ const manifestSchema = z.strictObject({
 
 export type Manifest = z.infer<typeof manifestSchema>;
 
-/** The schema of a manifest whose strategies are of these kinds; it also checks what its parts say of each other. */
+/** The schema of a manifest with strategies of these kinds. It also finds contradictions between the parts. */
 export function createManifestSchema(kinds: SettingsKinds) {
   return manifestSchema.superRefine((manifest, context) => {
     const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path, message, input: manifest });
@@ -38,7 +38,7 @@ export function createManifestSchema(kinds: SettingsKinds) {
   });
 }
 
-/** Replaces the settings by what their kind's schema makes of them. */
+/** Replaces the settings by the output of their kind's schema. */
 function checkStrategy(manifest: Manifest, name: string, kinds: SettingsKinds, complain: Complain): void {
   const given = manifest.strategies[name] as Manifest['strategies'][string];
   const kind = Object.hasOwn(kinds, given.kind) ? kinds[given.kind] : undefined;

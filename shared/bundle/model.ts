@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { BATCH, tensorTypes } from '../wire/tensor.ts';
 import { file, sha256 } from './fields.ts';
 
-/** What a dimension is called whose length each run chooses. */
+/** The name of a free dimension, whose length each run chooses. */
 const free = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'a free dimension must be a lower-case name');
 
 const tensor = z.strictObject({
@@ -10,7 +10,7 @@ const tensor = z.strictObject({
   shape: z.array(z.union([z.number().int().positive(), free])).min(1),
 });
 
-/** How a picture becomes an input: a square of 8-bit RGB pixels. */
+/** How a picture becomes an input, a square of 8-bit RGB pixels. */
 const pictureRule = z.strictObject({
   /** Side of the square in pixels. */
   side: z.number().int().min(1).max(1024),
@@ -26,12 +26,12 @@ const pictureRule = z.strictObject({
   std: z.array(z.number().positive()).length(3),
 });
 
-/** A model: its file, and what goes in and comes out. */
+/** A model: its file, its inputs and its outputs. */
 export const modelSchema = z.strictObject({
   file,
   sha256,
   bytes: z.number().int().positive(),
-  /** By the graph's names. At most one says how a picture becomes it. */
+  /** By the graph's names. At most one has a picture rule. */
   inputs: z
     .record(z.string().min(1), tensor.extend({ picture: pictureRule.optional() }))
     .refine((inputs) => Object.keys(inputs).length > 0, 'declares no input'),
@@ -48,7 +48,7 @@ export type TensorSpec = z.infer<typeof tensor>;
 export type PictureRule = z.infer<typeof pictureRule>;
 export type ModelEntry = z.infer<typeof modelSchema>;
 
-/** Mistakes of one model's entry that its fields alone do not show. */
+/** Finds contradictions between the fields of one model's entry. */
 export function checkModel(model: ModelEntry, complain: (path: string[], message: string) => void): void {
   const pictures = Object.entries(model.inputs).filter(([, { picture }]) => picture);
   if (pictures.length > 1) complain(['inputs'], 'more than one says how a picture becomes it');

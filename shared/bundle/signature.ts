@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { ConfigError } from '../settings/settings.ts';
 import { BundleError } from './bundle-error.ts';
 
-/** Where the signature of a manifest lies: base64 of Ed25519 over the file's exact bytes. */
+/** Where a manifest's signature lies: base64 of Ed25519 over the file's exact bytes. */
 export const signaturePath = (manifestPath: string): string => `${manifestPath}.sig`;
 
 /**
@@ -27,7 +27,7 @@ async function readPublicKeys(file: string): Promise<KeyObject[]> {
   const pem = await readFile(file, 'utf8').catch((error: Error) => {
     throw new ConfigError(`ASK_MANIFEST_KEY=${file} cannot be read: ${error.message}`, { cause: error });
   });
-  // A private key would do as well, and must not lie about on devices.
+  // A private key would work too, but must not lie about on devices.
   const blocks = pem.match(/-----BEGIN PUBLIC KEY-----[^-]*-----END PUBLIC KEY-----/g) ?? [];
   const keys = blocks.map(toPublicKey);
   if (keys.length === 0 || keys.some((key) => key?.asymmetricKeyType !== 'ed25519')) {

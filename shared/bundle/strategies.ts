@@ -4,8 +4,8 @@ import type { Complain } from './fields.ts';
 import { id } from './fields.ts';
 import type { ModelEntry } from './model.ts';
 
-/** What of a manifest the settings of a strategy refer to. */
-export interface Described {
+/** The parts of a manifest that a strategy's settings refer to. */
+interface Described {
   labels: string[];
   models: Record<string, ModelEntry>;
   strategies: Record<string, { kind: string }>;
@@ -16,10 +16,10 @@ export interface Roles {
   there: string[];
 }
 
-/** What a manifest may say of a strategy of one kind. */
+/** How a manifest describes strategies of one kind. */
 export interface SettingsKind<Settings = unknown> {
   schema: z.ZodType<Settings>;
-  /** Mistakes in what the settings say of the bundle; paths are within the settings. */
+  /** Finds contradictions between settings and bundle; paths are within the settings. */
   check?(settings: Settings, bundle: Described, complain: Complain): void;
   /** Ids of the models that run on the edge's device, and of those that it asks elsewhere. */
   roles(settings: Settings): Roles;
@@ -33,14 +33,14 @@ export type SettingsKinds = Record<string, SettingsKind<any>>;
 function referring(kind: string): SettingsKind<{ kind: string; of: string }> {
   return {
     schema: z.strictObject({ kind: z.literal(kind), of: id }),
-    roles: () => ({ here: [], there: [] }), // those of the cascade
+    roles: () => ({ here: [], there: [] }), // the cascade's
     check({ of }, { strategies }, complain) {
       if (strategies[of]?.kind !== 'cascade') complain(['of'], `there is no strategy '${of}' of kind cascade`);
     },
   };
 }
 
-/** Every kind of strategy that ships; a bundle's reader may be given more. */
+/** Every kind of strategy that ships; `loadBundle` may be given more. */
 export const settingsKinds = {
   cascade: {
     schema: cascadeSchema,

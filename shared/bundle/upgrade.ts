@@ -3,7 +3,7 @@ import type { Manifest } from './manifest.ts';
 import type { ManifestV1, ModelEntryV1 } from './manifest-v1.ts';
 import type { ModelEntry } from './model.ts';
 
-/** A manifest of version 1 as one of version 2; it says the same. */
+/** Converts a manifest of version 1 to version 2, with the same meaning. */
 export function upgrade(old: ManifestV1): Manifest {
   const { k, scoring, metric, threshold, classToExpert, merge, encoding } = old.routing;
   const cascade = {

@@ -10,12 +10,12 @@ export interface Member {
   model: ModelEntry;
   /** How a picture becomes its input. */
   rule: PictureRule;
-  /** The classes it was made for; all, of a generalist. */
+  /** The classes it was trained for; a generalist's are all. */
   classes: number[];
   temperature: number;
 }
 
-/** A cascade's settings with its models at hand. */
+/** A cascade's settings, with its models looked up. */
 export interface CascadeView extends Omit<Cascade, 'generalist' | 'experts'> {
   generalist: Member;
   experts: Member[];
@@ -39,7 +39,7 @@ export function viewCascade({ strategies, models, labels }: Manifest, name = 'as
   };
 }
 
-/** The classes that a model was made for: those a cascade says, or all. */
+/** The classes that a model was trained for: those that a cascade names, or all. */
 export function classesOf({ strategies, labels }: Manifest, model: string): number[] {
   for (const settings of Object.values(strategies)) {
     if (settings.kind !== 'cascade') continue;

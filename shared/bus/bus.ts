@@ -1,24 +1,24 @@
 import type { Message } from '../wire/message.ts';
 
-/** What the services need of a message bus. `bus-nats.ts` and `bus-memory.ts` implement it. */
+/** The message bus of the services. `nats/connection.ts` and `memory.ts` implement it. */
 export interface Bus {
   readonly kind: 'nats' | 'memory';
   readonly connected: boolean;
   /** Resolves with the first connection. */
   readonly opened: Promise<void>;
-  /** Subjects of subscriptions that the broker refuses at present; they are tried again until it accepts them. */
+  /** Subjects whose subscriptions the broker refuses; they are tried again until it accepts them. */
   readonly refused: string[];
-  /** One request, the first reply that it accepts. Rejects with BusError. */
+  /** Sends one request; resolves with the first accepted reply. Rejects with BusError. */
   request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Message>;
-  /** Every reply that arrives within `waitMs`; none is an empty list, not an error. Rejects if disconnected. */
+  /** Every reply that arrives within `waitMs`; an empty list if none does. Rejects if disconnected. */
   requestMany(subject: string, waitMs: number): Promise<Message[]>;
-  /** A message without a reply, lost if nobody listens or the bus is away. */
+  /** Sends a message without a reply. It is lost if nobody listens or the bus is disconnected. */
   publish(subject: string, message: Message): void;
-  /** `handler` must return at once and must not throw; members of one `queue` share the messages. */
+  /** `handler` must return at once and must not throw. Members of one `queue` share the messages. */
   subscribe(subject: string, handler: (message: BusMessage) => void, queue?: string): Subscription;
-  /** Resolves when all replies handed over so far have left, or after a second if the broker does not say so. */
+  /** Resolves when all messages so far have been sent, or after a second if the broker does not confirm. */
   flush(): Promise<void>;
-  /** Lets what is under way leave, for a second at most. */
+  /** Sends what is under way, for a second at most, then disconnects. */
   close(): Promise<void>;
 }
 
@@ -27,25 +27,23 @@ export type BusHeaders = Record<string, string>;
 export interface RequestOptions {
   headers: BusHeaders;
   timeoutMs: number;
-  /** Of a reply that is none: it is passed over, and the next is waited for. Default: every reply is the answer. */
+  /** False for a message that is no reply: it is ignored, and the next one is awaited. Default: accepts all. */
   accepts?: (reply: Message) => boolean;
   signal?: AbortSignal;
 }
 
 export interface BusMessage extends Message {
   subject: string;
-  /** Never throws. Of a reply that the bus cannot carry, for its size, the asker gets an error message instead. */
+  /** Never throws. If a reply is too large for the bus, the requester gets an error message instead. */
   respond(payload: Uint8Array, headers: BusHeaders): void;
 }
 
 export interface Subscription {
-  /**
-   * Takes no new message; resolves when those already received have been given to the handler, after a second anyhow.
-   */
+  /** Takes no new message. Resolves when those already received have been handled, or after a second. */
   drain(): Promise<void>;
 }
 
-export type BusFailure = 'no-responders' | 'timeout' | 'disconnected' | 'too-large' | 'unreadable' | 'aborted';
+type BusFailure = 'no-responders' | 'timeout' | 'disconnected' | 'too-large' | 'unreadable' | 'aborted';
 
 export class BusError extends Error {
   readonly failure: BusFailure;

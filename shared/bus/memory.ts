@@ -78,12 +78,12 @@ export function createMemoryBus(): Bus {
   };
 }
 
-/** Who listens to which subject. */
+/** The subscribers of each subject. */
 class Members {
   readonly #bySubject = new Map<string, Set<Member>>();
   #turn = 0;
 
-  /** What it returns removes the member. */
+  /** Returns a function that removes the member. */
   add(subject: string, member: Member): () => void {
     const set = this.#bySubject.get(subject) ?? new Set();
     this.#bySubject.set(subject, set.add(member));

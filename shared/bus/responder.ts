@@ -3,22 +3,25 @@ import { encodeError } from '../wire/expert-protocol.ts';
 import type { Message } from '../wire/message.ts';
 import type { Bus, BusMessage, Subscription } from './bus.ts';
 
-export interface ResponderOptions {
+interface ResponderOptions {
   bus: Bus;
   queue: string;
-  /** Messages in work or waiting, over all subjects; one more is answered `overloaded` at once. */
+  /** Messages being handled, over all subjects; one more is answered `overloaded` at once. */
   capacity: number;
 }
 
-export interface Responder {
+interface Responder {
   readonly inFlight: number;
-  /** `handle` may reject: the caller then gets the error as headers. `refused`: one came when there was no room. */
+  /**
+   * `handle` may reject: the requester gets the error as headers. `refused` is called for a message that exceeds the
+   * capacity.
+   */
   serve(subject: string, handle: (message: BusMessage) => Promise<Message>, refused?: (why: AppError) => void): void;
-  /** Takes nothing new, waits until everything in flight is answered and the answers have left. */
+  /** Takes nothing new; resolves when everything in flight is answered and the answers are sent. */
   stop(): Promise<void>;
 }
 
-/** Answers requests from the bus, bounded, and drains without losing any. */
+/** Answers requests from the bus with bounded concurrency, and drains without losing any. */
 export function createResponder({ bus, queue, capacity }: ResponderOptions): Responder {
   const subscriptions: Subscription[] = [];
   const working = new Set<Promise<void>>();

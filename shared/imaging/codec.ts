@@ -15,21 +15,20 @@ import { toTiff } from './tiff.ts';
 export type { InputRule };
 
 export interface DecodedPicture extends Pixels {
-  /** What is wrong with the file, if a part of the picture is not as it was taken. */
+  /** What is wrong with the file, if part of the picture is missing or broken. */
   damage?: Damage;
 }
 
-// libvips decodes only what is recognised: its other loaders are never reached.
+// Only these formats reach libvips: its other loaders are never used.
 const decoders: Record<
   EncodedPicture['type'],
   (file: Buffer, rule: InputRule, maxPixels: number) => Promise<DecodedPicture>
 > = { 'image/jpeg': decodeJpeg, 'image/png': decodePng, 'image/webp': decodeWebp };
 
 /**
- * JPEG, PNG or WebP bytes -> the square that the bundle's models take: upright (EXIF), sRGB, without alpha. The same
- * pixels give the same square, whatever file they are in; a damaged picture is shown as far as it is there. `maxPixels`
- * bounds PNG and WebP. Throws AppError `empty-body`, `not-an-image`, `unsupported-media-type`, `too-many-pixels` or
- * `corrupt-image`.
+ * JPEG, PNG or WebP bytes -> the models' square: upright (EXIF), sRGB, without alpha. The same picture gives the same
+ * square in every format. Of a damaged picture, the readable part is decoded. `maxPixels` bounds PNG and WebP. Throws
+ * AppError `empty-body`, `not-an-image`, `unsupported-media-type`, `too-many-pixels` or `corrupt-image`.
  */
 export async function decodePicture(bytes: Uint8Array, rule: InputRule, maxPixels: number): Promise<DecodedPicture> {
   requirePicture(bytes);
@@ -40,7 +39,7 @@ export async function decodePicture(bytes: Uint8Array, rule: InputRule, maxPixel
   return decode(file, rule, maxPixels).catch((error) => refuse(error, bytes, maxPixels));
 }
 
-/** Pixels of any size -> the square that the bundle's models take. */
+/** Pixels of any size -> the models' square. */
 export async function fitPixels(pixels: Pixels, rule: InputRule): Promise<Pixels> {
   const { width, height } = pixels;
   if (width === rule.side && height === rule.side) return pixels;
@@ -49,7 +48,9 @@ export async function fitPixels(pixels: Pixels, rule: InputRule): Promise<Pixels
     : pixelsToSquare(pixels, rule);
 }
 
-/** Pixels -> a file of them; never asked for `rgb8`. Colours keep their full resolution as far as the format allows. */
+/**
+ * Pixels -> a file of them; `encoding` is never `rgb8`. Colours keep their full resolution as far as the format allows.
+ */
 export async function encodePixels(
   pixels: Pixels,
   encoding: Exclude<Encoding, { format: 'rgb8' }>,
@@ -66,7 +67,7 @@ export async function encodePixels(
   return { bytes: await source.webp(options).toBuffer(), type: 'image/webp' };
 }
 
-/** What an encoding is called: `rgb8`, `png`, `webp-80` and the like. */
+/** The name of an encoding: `rgb8`, `png`, `webp-80` and the like. */
 export function encodingName(encoding: Encoding): string {
   return 'quality' in encoding ? `${encoding.format}-${encoding.quality}` : encoding.format;
 }

@@ -7,26 +7,26 @@ import { firstStep, isLarge } from './shrunk.ts';
 export interface DecodeCost {
   width: number;
   height: number;
-  /** At most so many bytes are held at once. */
+  /** Upper bound of the bytes held at once. */
   memory: number;
-  /** About so many milliseconds on a machine of 2024, undisturbed. */
+  /** Estimate for an idle machine of 2024. */
   milliseconds: number;
-  /** What the file is, for whoever is refused. */
+  /** The kind of file, for error messages. */
   kind: string;
-  /** It is not kept whole while it is decoded, and holds as many pixels as it says. */
+  /** The file is decoded without being held whole, and holds as many pixels as it states. */
   shrinks: boolean;
-  /** It has to be shrunk while it is read, or it would take more memory than is allowed. */
+  /** It must be shrunk while it is read, or it would take more memory than is allowed. */
   shrunk?: boolean;
-  /** What the file has so many of that going through them takes seconds or more, if it does. */
+  /** The parts that the file has too many of: going through them takes seconds or more. */
   excess?: string;
 }
 
 /**
- * What decoding a file to a square of `side` pixels takes, judged before a decoder sees it. Most files are read a few
- * rows at a time. Progressive JPEGs, interlaced PNGs and WebPs are held whole: 1 MB of file can take hundreds. And
- * decoders go through all pixels for every scan of a JPEG, for every frame of a WebP through those before it, and keep
- * what a file says about itself many times over. Undefined for what has no header that says so: decoders refuse it.
- * Throws AppError `corrupt-image` for a header that cannot be.
+ * Estimates the cost of decoding a file to a square of `side` pixels, before a decoder sees it. Most files are read a
+ * few rows at a time. Progressive JPEGs, interlaced PNGs and WebPs are held whole: 1 MB of file can take hundreds.
+ * Decoders also go through all pixels for every scan of a JPEG, through all earlier frames for every frame of a WebP,
+ * and keep several copies of metadata. Undefined for a file without a readable header, which decoders refuse. Throws
+ * AppError `corrupt-image` for an impossible header.
  */
 export function decodeCost(
   bytes: Uint8Array,
@@ -38,7 +38,7 @@ export function decodeCost(
   return formats[type](file, side, allowed);
 }
 
-/** What all decoding at once may take. */
+/** Bytes that all decoding at once may take. */
 export function memoryFor(maxPixels: number): number {
   return Math.max(MIN_MEMORY, BYTES_PER_PIXEL * maxPixels);
 }
@@ -46,8 +46,8 @@ export function memoryFor(maxPixels: number): number {
 const BYTES_PER_PIXEL = 3;
 const MIN_MEMORY = 32 * 1024 * 1024;
 
-// Measured with libvips: a picture that passes through takes as much as this many of its rows, those of JPEGs shrunk by
-// 8 while they are read; one with few rows this many times all of it.
+// Measured with libvips: a picture that is read row by row takes as much as this many of its rows (of the shrunk rows,
+// if a JPEG is shrunk by 8 while it is read); one with few rows, this many times all of it.
 const ROWS = 1000;
 const COPIES = 11;
 
@@ -68,7 +68,7 @@ const formats: Record<EncodedPicture['type'], (file: Buffer, side: number, allow
 
 const FRAME = 'ANMF';
 const START_OF_SCAN = Buffer.from([0xff, 0xda, 0x00]);
-/** Exif and XMP, colour profiles, Photoshop's own: what libvips keeps. */
+/** Segments that libvips keeps: Exif and XMP, colour profiles, Photoshop's. */
 const KEPT_SEGMENTS = [0xe1, 0xe2, 0xed].map((marker) => Buffer.from([0xff, marker]));
 
 function passing(width: number, height: number, side: number, bytesPerPixel: number): number {
@@ -105,13 +105,13 @@ function webp(file: Buffer, side: number, allowed: number): DecodeCost | undefin
   if (width * height >= 2 ** 32) throw new AppError('corrupt-image', `a WebP cannot have ${width} x ${height} pixels`);
   const [animated, transparent] = [(file[20] as number) & 0x02, (file[20] as number) & 0x10];
   const excess = count(file, FRAME, MAX_FRAMES) > MAX_FRAMES ? 'frames' : undefined;
-  // The canvas, one frame on its way there, and what that is made of; what is transparent is a lossless picture by
-  // itself.
+  // An animation holds the canvas, one frame for it, and what the frame is made of. A transparent picture holds a
+  // lossless picture for its alpha.
   const held = animated ? 12 : file.includes('VP8L', 30, 'latin1') ? 4 : transparent ? 5 : 0;
   return { ...cost(width, height, held), ...(excess && { excess }) };
 }
 
-/** `held`: bytes for each pixel, beside those of the picture that it is decoded to, which libvips has twice. */
+/** `held`: bytes per pixel on top of the decoded picture, which libvips holds twice. */
 function webpCost(width: number, height: number, side: number, held: number, allowed: number): DecodeCost {
   const pixels = width * height;
   const memory = (scale: number) => Math.ceil(pixels * (held + 8 * scale ** 2));
@@ -134,7 +134,7 @@ function jpeg(file: Buffer, side: number): DecodeCost | undefined {
   if (isOneScan(header)) {
     const copy = header.marker === 0xc9 ? file.length : 0;
     const kind = header.marker === 0xc9 ? 'arithmetic JPEG' : 'JPEG';
-    // A block takes two bits at least: a file of a few bytes that claims to be huge is not excused from limits.
+    // A block takes at least two bits: a file of a few bytes that claims to be huge is not exempt from limits.
     const shrinks = coefficients(header) / BLOCK <= BLOCKS_PER_BYTE * (file.length - header.dataAt);
     return { width, height, memory: passed + copy, milliseconds: read + 0.9e-6 * pixels, kind, shrinks };
   }
@@ -142,7 +142,7 @@ function jpeg(file: Buffer, side: number): DecodeCost | undefined {
   return {
     width,
     height,
-    memory: Math.ceil(2 * coefficients(header) + passed) + file.length, // and a copy that is mended
+    memory: Math.ceil(2 * coefficients(header) + passed) + file.length, // and a mended copy
     milliseconds: read + 8e-6 * pixels,
     kind: kindOf(header) === 'progressive' ? 'progressive JPEG' : 'JPEG of several scans',
     shrinks: true,
@@ -163,13 +163,16 @@ function jpegExcess(file: Buffer, from: number): string | undefined {
   return kept > MAX_SEGMENTS ? 'segments' : undefined;
 }
 
-/** A scan's length follows from its number of components, 1 to 4: other data rarely looks like that. */
+/**
+ * Whether a scan starts at `at`: its length follows from its number of components, 1 to 4, which other data rarely
+ * matches.
+ */
 function isScan(file: Buffer, at: number): boolean {
   const components = file[at + 4] ?? 0;
   return components >= 1 && components <= 4 && file[at + 3] === 6 + 2 * components;
 }
 
-/** How often a mark is there; stops when it is more than `enough`. */
+/** Counts a mark; stops once there are more than `enough`. */
 function count(
   file: Buffer,
   mark: Buffer | string,

@@ -1,16 +1,16 @@
-/** Learns how much longer decoding takes here than was foretold, for each kind of file. */
-export interface DecodeTimes {
-  /** What decoding such a file will take, of which so many milliseconds are foretold. */
+/** Learns, for each kind of file, the factor between the nominal cost of decoding and its time on this machine. */
+interface DecodeTimes {
+  /** Milliseconds that a file of this kind and nominal cost will take here. */
   estimate(kind: string, nominalMs: number): number;
-  /** It took so long. */
+  /** A file took `tookMs`. */
   record(kind: string, nominalMs: number, tookMs: number): void;
-  /** It was not even begun: nothing will be learnt from it, and what is known of its kind may be out of date. */
+  /** A file was refused unread, which teaches nothing. A factor above 1 decays, since it may be out of date. */
   skip(kind: string): void;
 }
 
-const WEIGHT = 0.1; // of the newest
-const MIN_MS = 2; // what takes less says more of the rest of the machine
-// A machine that does other things must not make ordinary pictures refused, nor an idle one all be begun.
+const WEIGHT = 0.1; // weight of the newest file
+const MIN_MS = 2; // shorter times say more about the rest of the machine
+// Bounds the factor: a busy machine must not refuse ordinary pictures, nor an idle one accept all.
 const MAX_FACTOR = 3;
 
 export function createDecodeTimes(): DecodeTimes {

@@ -3,7 +3,7 @@ import { decodeCost, memoryFor } from './decode-cost.ts';
 import { isLarge, shrunkToSquare } from './shrunk.ts';
 import { type InputRule, openFile, toSquare } from './square.ts';
 
-/** The square of a WebP. Throws what libvips throws. */
+/** Decodes a WebP to the square. Throws what libvips throws. */
 export async function decodeWebp(file: Buffer, rule: InputRule, maxPixels: number): Promise<Pixels> {
   const source = openFile(file, { failOn: 'error', limitInputPixels: maxPixels });
   const cost = decodeCost(file, 'image/webp', rule.side, memoryFor(maxPixels));

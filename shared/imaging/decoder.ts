@@ -9,20 +9,20 @@ import { Budget } from './memory-budget.ts';
 
 /** Decoding runs on libuv's pool of four threads. */
 const DECODERS = 4;
-/** Of a deadline: within less of it no one is refused for slowness that may be a moment's. */
+/** A decode shorter than this is never refused as too slow: the slowness may be momentary. */
 const MIN_MS = 20;
 
-export type Decoder = (
+type Decoder = (
   picture: Uint8Array | Pixels,
   rule: InputRule,
   deadline: Pick<Deadline, 'left' | 'milliseconds' | 'signal'>,
 ) => Promise<DecodedPicture>;
 
 /**
- * `decodePicture` and `fitPixels` for many callers: what runs at once takes at most three bytes of memory for each of
- * `maxPixels`, and what has to wait can be given up. A file that needs more than that by itself is `too-many-pixels`,
- * and so is one with more pixels unless it can be shrunk while it is read; one that would take longer than its deadline
- * is `too-slow-to-decode`, before it is begun. Rejects when aborted before its turn with the signal's reason.
+ * `decodePicture` and `fitPixels` for many callers. All decodes together hold at most three bytes of memory for each of
+ * `maxPixels`. The others wait; if aborted meanwhile they reject with the signal's reason. A file that needs more than
+ * that alone is `too-many-pixels`; so is one with more pixels, unless it can be shrunk while it is read. One that would
+ * take longer than its deadline is `too-slow-to-decode`, before it is begun.
  */
 export function createDecoder(maxPixels: number): Decoder {
   const total = memoryFor(maxPixels);
@@ -50,7 +50,7 @@ export function createDecoder(maxPixels: number): Decoder {
     };
     requireTime();
     return budget.use(Math.max(memory, least), signal, async () => {
-      requireTime(); // it may have waited long
+      requireTime(); // again, since it may have waited long
       const begun = performance.now();
       const pixels = await decodePicture(picture, rule, maxPixels);
       times.record(kind, milliseconds, performance.now() - begun);
@@ -86,7 +86,7 @@ function tooSlow(
   return new AppError('too-slow-to-decode', `${needs}, ${left}; ${help}`);
 }
 
-/** What would be accepted; `share`: so much of the pixels. */
+/** What would be accepted; `share`: the share of the pixels. */
 function advice(width: number, height: number, share: number, kind: string): string {
   const scale = Math.sqrt(share);
   const [across, down] = [width, height].map((side) => Math.max(1, Math.floor(scale * side)));

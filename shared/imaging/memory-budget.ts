@@ -1,4 +1,4 @@
-/** An amount of something scarce that pieces of work share: each waits in line until its part of it is free. */
+/** A weighted semaphore, first come, first served: work waits in line until its amount is free. */
 export class Budget {
   #free: number;
   readonly #line: { amount: number; start: () => void }[] = [];
@@ -8,8 +8,8 @@ export class Budget {
   }
 
   /**
-   * Runs `work` holding `amount`, at most the total. Rejects with the signal's reason if that aborts first: then it
-   * never runs, and nothing of it stays in the line.
+   * Runs `work` while holding `amount`, at most the total. If the signal aborts first, rejects with its reason: then
+   * the work never runs and leaves the line.
    */
   async use<T>(amount: number, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     signal.throwIfAborted();

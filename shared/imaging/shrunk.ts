@@ -2,33 +2,33 @@ import type { Sharp } from 'sharp';
 import type { Pixels } from '../wire/picture.ts';
 import { type InputRule, pixelsToSquare, readPixels } from './square.ts';
 
-/** A picture that has so many pixels in each direction for one of the square's is shrunk in steps. */
+/** A picture with at least this many pixels, in each direction, for one of the square's is shrunk in steps. */
 const LARGE = 32;
-/** What the first step makes one pixel of. libvips takes means of 4 or 8 then, which it rounds as JPEG decoders do. */
+/** Pixels that the first step makes one of. libvips averages 4 or 8 then, which it rounds as JPEG decoders do. */
 const STEPS = [32 / 3.5, 17] as const;
-const MIN_LEFT = 3.5; // pixels are left of it for one of the square's
-const GRID = 2; // pixels that the square's are made of, in each direction
-const LOBES = 3; // of the kernel between the two
+const MIN_LEFT = 3.5; // pixels that the first step leaves for one of the square's
+const GRID = 2; // grid pixels for one of the square's, in each direction
+const LOBES = 3; // of the kernel from the grid to the square
 const MIN_SAMPLES = 4;
 
-/** It can be shrunk while it is read, and still be as sharp as others. */
+/** Whether a picture can be shrunk while it is read and still be as sharp as others. */
 export function isLarge(width: number, height: number, side: number): boolean {
   return Math.min(width, height) >= LARGE * side;
 }
 
-/** So many pixels of a large picture become one while it is read. */
+/** How many pixels of a large picture become one while it is read. */
 export function firstStep(width: number, height: number, side: number): number {
   return Math.min(width, height) >= MIN_LEFT * STEPS[1] * side ? STEPS[1] : STEPS[0];
 }
 
-/** One direction of a picture: so many pixels, of which the reader leaves so many, from the one end or the other. */
+/** One direction of a picture: its pixels, how many the reader leaves of them, and from which end. */
 interface Axis {
   length: number;
   covered: number;
   fromEnd: boolean;
 }
 
-/** What becomes of an axis: a part of it, as so many of the square's pixels. */
+/** The part of an axis that is kept, and the pixels of the square that it becomes. */
 interface Part {
   from: number;
   scale: number;
@@ -36,9 +36,9 @@ interface Part {
 }
 
 /**
- * The square of a large picture. All files take these steps: some formats are shrunk while they are read, which rounds
- * their sides, and a JPEG loses the pixels that make no whole block of `block`. What is shown is counted in the
- * original's pixels, or it would be another part of it than of other files.
+ * Makes the square of a large picture, in the same steps for all formats. Some formats are shrunk while they are read,
+ * which rounds their sides, and a JPEG loses the pixels that do not fill a whole block of `block`. The kept part is
+ * counted in the original's pixels, or other files would show another part.
  */
 export async function shrunkToSquare(source: Sharp, rule: InputRule, block: number, fast = true): Promise<Pixels> {
   const { width, height, orientation = 1 } = await source.metadata();
@@ -58,7 +58,7 @@ export async function shrunkToSquare(source: Sharp, rule: InputRule, block: numb
   return pixelsToSquare(align(read, toTaps(across, x, read.width, block), toTaps(down, y, read.height, block)), rule);
 }
 
-/** What libvips would make of a picture before it crops: it rounds, and its middle stays the middle. */
+/** The parts that libvips would keep: it rounds, and the middle stays the middle. */
 function toParts(width: number, height: number, { side, fit }: InputRule): [Part, Part] {
   const shared = (fit === 'cover' ? Math.min(width, height) : Math.max(width, height)) / side;
   const toPart = (length: number): Part => {
@@ -69,13 +69,13 @@ function toParts(width: number, height: number, { side, fit }: InputRule): [Part
   return [toPart(width), toPart(height)];
 }
 
-/** For each place of the grid: the first pixel that counts there, and the weights of it and those behind. */
+/** For each grid position: the first pixel that counts there, and the weights of it and the following ones. */
 type Taps = { first: number; weights: number[] }[];
 
 function toTaps({ length, covered, fromEnd }: Axis, { from, scale, count }: Part, read: number, block: number): Taps {
   const lost = fromEnd ? length - covered : 0;
   const perPixel = read / covered;
-  // A pixel of the grid is the mean of the original's there, as far as these are not means already.
+  // A grid pixel is the mean of the original's pixels there, as far as these are not means already.
   const mean = Math.sqrt((scale / GRID) ** 2 - block ** 2) * perPixel;
   const several = Math.max(MIN_SAMPLES, Math.ceil(mean));
   return Array.from({ length: GRID * count }, (_, i) => {

@@ -4,12 +4,12 @@ import { AppError } from '../request/errors.ts';
 import type { Pixels } from '../wire/picture.ts';
 import { toTiff } from './tiff.ts';
 
-sharp.concurrency(1); // one decode uses one thread: several run side by side, and glibc's arenas stay few
+sharp.concurrency(1); // one thread per decode: several run side by side, and glibc's arenas stay few
 sharp.cache(false);
 
 export type InputRule = Pick<PictureRule, 'side' | 'fit' | 'kernel' | 'background'>;
 
-/** How libvips reads a file: row by row. What it must not, whoever calls has ruled out. */
+/** Opens a file for reading row by row. Limits are the caller's to check. */
 export function openFile(file: Uint8Array, options: SharpOptions): Sharp {
   return sharp(file, { sequentialRead: true, ...options }).autoOrient();
 }
@@ -18,23 +18,21 @@ export function openPixels({ pixels, width, height }: Pixels): Sharp {
   return sharp(pixels, { raw: { width, height, channels: 3 } });
 }
 
-/** Makes the square that the bundle's models take of pixels: the same as of a file of them. */
+/** Makes the models' square of pixels, the same as of a file of them. */
 export function pixelsToSquare(pixels: Pixels, rule: InputRule): Promise<Pixels> {
   return toSquare(openFile(toTiff(pixels), { limitInputPixels: false }), rule);
 }
 
-/**
- * Makes the square that the bundle's models take: sRGB, without alpha, of all pixels or what a shrunk JPEG has left.
- */
+/** Makes the models' square, sRGB and without alpha, of all pixels or of those that a shrunk JPEG has left. */
 export function toSquare(source: Sharp, { side, fit, kernel, background }: InputRule): Promise<Pixels> {
   const options = { fit, kernel, background: toColour(background), fastShrinkOnLoad: false };
   return readPixels(source.resize(side, side, options), { background });
 }
 
-/** The same of CMYK without a profile, which browsers take for light that four filters let through. */
+/** The same for CMYK without a profile, which browsers treat as light through four filters. */
 export async function toSquareOfInks(source: Sharp, rule: InputRule): Promise<Pixels> {
   const { side, kernel } = rule;
-  const fit = rule.fit === 'contain' ? 'inside' : rule.fit; // a background has no inks
+  const fit = rule.fit === 'contain' ? 'inside' : rule.fit; // a background colour has no CMYK values
   const inks = source.pipelineColourspace('cmyk').toColourspace('cmyk').resize(side, side, { fit, kernel });
   const { data, info } = await inks.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
   if (info.channels !== 4) throw new AppError('corrupt-image', `decoded to ${info.channels} channels, expected 4`);

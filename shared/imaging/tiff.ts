@@ -1,12 +1,12 @@
 import type { Pixels } from '../wire/picture.ts';
 
-/** By number: 16 or 32 bits. */
+/** TIFF's numbers of 16- and 32-bit types. */
 const SHORT = 3;
 const LONG = 4;
 const ENTRY = 12;
 const DIRECTORY = 8;
 
-/** Pixels as a file, uncompressed (TIFF 6.0): for libvips, which rounds pixels without a file in another way. */
+/** Pixels as an uncompressed file (TIFF 6.0): libvips rounds raw pixels differently. */
 export function toTiff({ pixels, width, height }: Pixels): Buffer {
   const entries = 9;
   const behind = DIRECTORY + 2 + ENTRY * entries + 4;

@@ -3,7 +3,7 @@ import type { Config } from '../settings/settings.ts';
 import { InferencePool } from './pool.ts';
 import { sessionMemory } from './runnable.ts';
 
-/** The model processes that the settings ask for; `queueLimit`: pictures that may wait for them. */
+/** Creates the model processes of the settings. `queueLimit`: how many pictures may wait. */
 export function createPool(config: Config, queueLimit: number, log: Log, memoryBytes?: number): InferencePool {
   return new InferencePool({
     workers: config.ASK_WORKERS,
@@ -15,7 +15,7 @@ export function createPool(config: Config, queueLimit: number, log: Log, memoryB
   });
 }
 
-/** What the sessions of experts may take in each model process, in bytes; beside a generalist's, which must stay. */
+/** Memory for the experts' sessions in each model process, in bytes, beside a generalist's session, which must stay. */
 export function expertMemory(config: Config, generalistBytes = 0): number {
   return config.ASK_EXPERT_MEMORY_MB * 1024 * 1024 + sessionMemory(generalistBytes);
 }

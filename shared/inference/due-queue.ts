@@ -1,4 +1,4 @@
-/** Waiting items, the one due first at the front; of those due at the same time the one that came first. */
+/** Waiting items, the earliest deadline first; among equal deadlines, first come first. */
 export class DueQueue<T extends { due: number }> {
   readonly #items: T[] = [];
 
@@ -12,13 +12,13 @@ export class DueQueue<T extends { due: number }> {
     this.#items.splice(at, 0, item);
   }
 
-  /** Takes out the first that fits, if there is one. */
+  /** Removes and returns the first item that fits; undefined: none does. */
   take(fits: (item: T) => boolean): T | undefined {
     const at = this.#items.findIndex(fits);
     return at < 0 ? undefined : this.#items.splice(at, 1)[0];
   }
 
-  /** Does nothing if it is not there any more. */
+  /** Does nothing if it is no longer there. */
   remove(item: T): void {
     const at = this.#items.indexOf(item);
     if (at >= 0) this.#items.splice(at, 1);

@@ -11,20 +11,20 @@ import type { Log } from '../observe/log.ts';
 import type { InferencePool } from './pool.ts';
 import { type RunnableModel, toInputs } from './runnable.ts';
 
-/** Of the bundle's golden pictures so many are run before it serves: each costs every model one run. */
+/** Golden pictures that are run before serving: each costs every model one run. */
 const PICTURES = 2;
 
 /**
- * Largest accepted error of logits against those that training recorded. Processors add in another order, and in a
- * network of 8 bits one rounding that falls the other way moves all that comes after: up to 0.05 between x86-64 with
- * VNNI, AVX2 or SSE alone and ARM, for the default bundle, whose experts are 0.14 and more apart.
+ * Largest accepted error of logits against those that training recorded. Processors add in different orders. In an
+ * 8-bit network one rounding that goes the other way changes everything after it: up to 0.05 between x86-64 (VNNI,
+ * AVX2, SSE) and ARM, for the default bundle, whose experts are at least 0.14 apart.
  */
 export const LARGEST_GOLDEN_ERROR = 0.1;
 
 const goldenSchema = z.object({
-  /** Of exactly the models' input size, base64. */
+  /** Pictures of exactly the models' input size, base64. */
   png: z.array(z.string()).min(1),
-  /** Logits of each model, by its id, on each picture, by onnxruntime on the machine that exported it. */
+  /** Logits of each model, by its id, on each picture, computed by onnxruntime on the exporting machine. */
   models: z.record(z.string(), z.object({ served: z.array(z.array(z.number())) })),
 });
 
@@ -36,9 +36,9 @@ interface Golden {
 }
 
 /**
- * Loads and warms the models in every process of the pool, on the bundle's golden pictures: logits that are not those
- * that training recorded mean weights, a runtime or hardware that cannot be trusted. A bundle without golden pictures
- * is warmed on a blank one, with a warning. Throws BundleError naming the model.
+ * Loads and warms the models in every process of the pool, on the bundle's golden pictures. Logits other than those
+ * that training recorded mean that weights, runtime or hardware cannot be trusted. A bundle without golden pictures is
+ * warmed on a blank one, with a warning. Throws BundleError naming the model.
  */
 export async function warmGolden(pool: InferencePool, models: RunnableModel[], bundle: Bundle, log: Log) {
   const golden = await readGolden(bundle);
@@ -55,7 +55,7 @@ export async function warmGolden(pool: InferencePool, models: RunnableModel[], b
   }
 }
 
-/** Root mean square of the difference over that of what was expected. */
+/** Root mean square of the difference, relative to that of `expected`. */
 export function relativeError(actual: ArrayLike<number>, expected: number[]): number {
   let difference = 0;
   let size = 0;
@@ -71,7 +71,7 @@ async function check(pool: InferencePool, model: RunnableModel, golden: Golden, 
   const entry = manifest.models[model.id] as ModelEntry;
   const count = outputLength(entry, 'logits');
   const rule = pictureInput(entry)?.rule;
-  if (count === undefined || rule === undefined) return void (await pool.warm(model)); // there is nothing to compare
+  if (count === undefined || rule === undefined) return void (await pool.warm(model)); // nothing to compare
   for (const [i, picture] of pictures.entries()) {
     const expected = models[model.id]?.served[i] ?? [];
     if (expected.length !== count) {

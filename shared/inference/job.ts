@@ -5,19 +5,19 @@ import type { ModelProcess } from './model-process.ts';
 import type { RunnableModel } from './runnable.ts';
 
 export interface Inference {
-  /** Of this item alone. */
+  /** The outputs of this item alone. */
   outputs: Tensors;
   queueMs: number;
-  /** Of the run that this item was part of. */
+  /** Time of the run that this item was part of. */
   runMs: number;
-  /** The model had to be loaded first. */
+  /** The model was loaded for this run. */
   loaded: boolean;
 }
 
 export interface RunOptions {
-  /** Items of this model that may run together, if so many wait. Default: 1. */
+  /** Largest batch of this model. Default: 1. */
   batch?: number;
-  /** Jobs run in the order of their deadlines, those without one last. */
+  /** Jobs run in the order of their deadlines; those without one come last. */
   deadline?: Pick<Deadline, 'at' | 'signal'>;
 }
 
@@ -25,12 +25,12 @@ export interface RunOptions {
 export interface PoolJob extends Job {
   queuedAt: number;
   attempts: number;
-  /** Nobody waits for it any more. */
+  /** Nobody waits for its result any more. */
   abandoned: boolean;
   settled: PromiseWithResolvers<Inference>;
 }
 
-/** `only`: the one process that may do it. */
+/** `only`: the one process that may run it. */
 export function createJob(
   model: RunnableModel,
   inputs: Tensors,

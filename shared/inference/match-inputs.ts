@@ -3,8 +3,8 @@ import type { Tensors } from '../wire/tensor.ts';
 import { BATCH } from '../wire/tensor.ts';
 
 /**
- * What keeps tensors from being a model's inputs, one item of them: a name, a type, a shape, or one free dimension that
- * has two lengths. Undefined: nothing does.
+ * Why tensors cannot be a model's inputs for one item: a name, a type, a shape, or a free dimension with two lengths.
+ * Undefined: they can.
  */
 export function findMistake(tensors: Tensors, inputs: Record<string, TensorSpec>): string | undefined {
   for (const name of Object.keys(tensors)) {

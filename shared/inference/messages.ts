@@ -1,7 +1,7 @@
 import type { Tensors } from '../wire/tensor.ts';
 import type { RunnableModel } from './runnable.ts';
 
-/** What the pool and its processes say to each other. */
+/** Messages between the pool and its processes. */
 export interface WorkerRequest {
   job: number;
   model: RunnableModel;
@@ -15,7 +15,7 @@ export type WorkerReply =
   | { job: number; outputs: Tensors; runMs: number; loaded?: Loaded }
   | { job: number; failure: string };
 
-/** Told with the first run of a model that had to be loaded for it. */
+/** Sent with the first run of a model after loading it. */
 export interface Loaded {
   /** Digests of the models that the process has loaded. */
   holds: string[];

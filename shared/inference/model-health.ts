@@ -2,18 +2,21 @@ import type { RunnableModel } from './runnable.ts';
 
 const RETRY_MS = 2000;
 
-/** Which models failed when they ran last. */
+/** Tracks which models failed at their latest run. */
 export class ModelHealth {
   readonly #retry: (model: RunnableModel) => Promise<unknown>;
-  /** By digest, when to try again, as `performance.now()`. */
+  /** By digest, when to retry, as `performance.now()`. */
   readonly #failing = new Map<string, number>();
 
-  /** `retry` runs a model, and has the outcome told here. */
+  /** `retry` runs a model and reports the outcome here. */
   constructor(retry: (model: RunnableModel) => Promise<unknown>) {
     this.#retry = retry;
   }
 
-  /** Asking has a model that failed tried again now and then: whoever asks may send no picture before it works. */
+  /**
+   * False after a failure. Asking also retries the model from time to time, since callers may send no picture before it
+   * works.
+   */
   works(model: RunnableModel): boolean {
     const next = this.#failing.get(model.sha256);
     if (next === undefined) return true;
@@ -31,7 +34,7 @@ export class ModelHealth {
 
   async #tryAgain(model: RunnableModel): Promise<void> {
     this.#failing.set(model.sha256, Number.POSITIVE_INFINITY);
-    // Refused before it ran, nothing was told.
+    // A run that was refused before it began reports nothing.
     await this.#retry(model).catch(() => this.failed(model));
   }
 }

@@ -8,36 +8,36 @@ import type { RunLimit } from './run-limit.ts';
 import type { RunnableModel } from './runnable.ts';
 
 export interface ProcessOptions {
-  /** The program that runs it. Default: this very Node. */
+  /** The program that runs the process. Default: this Node. */
   execPath?: string;
-  /** Threads of onnxruntime in it. */
+  /** Threads of onnxruntime. */
   threads: number;
   /** Onnxruntime's execution providers, the preferred first. Default: cpu. */
   providers?: string[];
-  /** What its sessions may take; the least recently used is released. Default: no limit. */
+  /** Memory of its sessions; beyond it the least recently used is released. Default: no limit. */
   memoryBytes?: number;
 }
 
-export interface ProcessEvents {
-  /** It is up and takes runs. */
+interface ProcessEvents {
+  /** The process is up and takes runs. */
   onReady(): void;
   onError(error: Error): void;
-  /** It is gone, or never started; a run that was under way is rejected with ProcessDied before. */
+  /** The process is gone, or never started. A run in progress was rejected with ProcessDied before this call. */
   onExit(code: number | null, signal: string | null): void;
 }
 
-/** What a run gave: each output, item after item. */
+/** The result of a run: each output, item after item. */
 export interface RunResult {
   outputs: Tensors;
   runMs: number;
-  /** If the model had to be loaded first. */
+  /** Set if the model was loaded for this run. */
   loaded: Loaded | undefined;
 }
 
-/** The model could not be loaded or run; the message says why and which, for the operator: it shows paths. */
+/** The model could not be loaded or run. The message is for the operator: it shows paths. */
 export class ModelFailed extends Error {}
 
-/** The process died under a run: another may succeed. */
+/** The process died during a run: another one may succeed. */
 export class ProcessDied extends Error {}
 
 interface Run {
@@ -47,11 +47,11 @@ interface Run {
   settled: PromiseWithResolvers<RunResult>;
 }
 
-// Runs give way to whoever must take requests and answers in and out, and fill the time that this leaves.
+// Niceness: runs yield to the processes that handle requests, and use the time that these leave.
 const YIELDING = 5;
 const GRACE_MS = 50;
 
-/** A process of `inference.worker.ts`: one run at a time; one that hangs is killed. */
+/** A process of `worker.ts`: one run at a time; one that hangs is killed. */
 export class ModelProcess {
   readonly #child: ChildProcess;
   readonly #limit: RunLimit;
@@ -59,10 +59,10 @@ export class ModelProcess {
   #ready = false;
   #run: Run | undefined;
   #runs = 0;
-  /** Digests of the models that it has loaded. */
+  /** Digests of the loaded models. */
   #holds = new Set<string>();
 
-  /** Throws if the system refuses the process at once; other failures to start are told by `events`. */
+  /** Throws if the system refuses the process at once; other failures to start are reported by `events`. */
   constructor(options: ProcessOptions, limit: RunLimit, events: ProcessEvents) {
     this.#limit = limit;
     this.#child = startWorker(options);
@@ -90,7 +90,7 @@ export class ModelProcess {
     return this.#ready && this.#run === undefined;
   }
 
-  /** The inputs of each item. Only when idle. Rejects with ModelFailed or ProcessDied. */
+  /** Runs the items. Only when idle. Rejects with ModelFailed or ProcessDied. */
   run(model: RunnableModel, items: Tensors[]): Promise<RunResult> {
     const id = this.#runs++;
     const settled = Promise.withResolvers<RunResult>();
@@ -100,7 +100,7 @@ export class ModelProcess {
     return settled.promise;
   }
 
-  /** Lets it finish and go; resolves when it has gone. */
+  /** Lets it finish and exit; resolves when it has exited. */
   stop(): Promise<void> {
     if (this.#child.connected) this.#child.disconnect();
     return this.#exited;
@@ -128,7 +128,7 @@ export class ModelProcess {
 
   /** Kills the process if the run takes so long that it must be hung. */
   #startWatchdog({ sha256 }: RunnableModel): NodeJS.Timeout {
-    // If this process itself was stopped, the reply is there already and is read within the grace.
+    // If this process itself was suspended, the reply is there already and is read within the grace.
     const doubt = () => {
       if (this.#run) this.#run.timer = setTimeout(() => this.#child.kill('SIGKILL'), GRACE_MS);
     };

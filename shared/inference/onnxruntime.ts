@@ -1,4 +1,4 @@
 import './onnxruntime-quiet.ts';
 
-/** The only import of onnxruntime-node, so that no process loads it without what is imported above. */
+/** The only import of onnxruntime-node, so that no process loads it without the import above. */
 export { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';

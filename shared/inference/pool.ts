@@ -14,18 +14,18 @@ import { blank, type RunnableModel } from './runnable.ts';
 import { ModelProcesses, type ProcessesOptions } from './supervisor.ts';
 
 export interface PoolOptions extends ProcessesOptions {
-  /** Pictures that may wait; one more is refused with `overloaded`. */
+  /** How many pictures may wait; one more is refused with `overloaded`. */
   queueLimit: number;
-  /** A run longer than this is taken for hung, and its process is killed. Default: learnt, see `run-limit.ts`. */
+  /** A longer run counts as hung, and its process is killed. Default: learned, see `run-limit.ts`. */
   runLimitMs?: number;
 }
 
-const ATTEMPTS = 2; // a job whose process died is tried once more, on another one
+const ATTEMPTS = 2; // a job whose process died is tried once more, on another process
 
 /**
- * Child processes that run models, fed from one bounded queue, most urgent first; a dead process is replaced. What
- * waits for the same model when a process becomes free is run together where that saves time, evenly shared among the
- * processes: nothing waits for company, and a picture alone runs alone.
+ * Child processes that run models, fed from one bounded queue, earliest deadline first. A dead process is replaced.
+ * When a process becomes free, jobs that wait for the same model are batched where that saves time, evenly shared among
+ * the processes. No job waits for a batch to fill.
  */
 export class InferencePool {
   readonly #options: PoolOptions;
@@ -55,17 +55,17 @@ export class InferencePool {
   }
 
   /**
-   * False when the model's latest run failed or no process starts: pictures had better go elsewhere. While it is asked,
-   * the model is tried now and then, until it runs.
+   * False if the model's latest run failed or no process starts: pictures should go elsewhere. Asking also retries the
+   * model from time to time, until it works.
    */
   works(model: RunnableModel): boolean {
     return !this.#processes.hopeless && this.#health.works(model);
   }
 
   /**
-   * A job whose deadline aborts before it starts never runs. Rejects with AppError
-   * `overloaded`, `stopping` or `model-failed`, and when aborted with the signal's reason. Why a model failed is for
-   * the log: a caller must not see this machine's paths.
+   * A job whose deadline aborts before it starts never runs. Rejects with AppError `overloaded`, `stopping` or
+   * `model-failed`, and when aborted with the signal's reason. Why a model failed is only logged: callers must not see
+   * this machine's paths.
    */
   async run(model: RunnableModel, inputs: Tensors, options: RunOptions = {}): Promise<Inference> {
     try {
@@ -78,16 +78,16 @@ export class InferencePool {
   }
 
   /**
-   * Loads a model and runs it once in every process, on blank inputs unless there are others: rejects with
-   * ModelFailed if the file or its shapes are not the manifest's. Resolves with what each process got.
+   * Loads a model and runs it once in every process, on blank inputs by default. Rejects with ModelFailed if the file
+   * or its shapes are not the manifest's. Resolves with the result of each process.
    */
   warm(model: RunnableModel, inputs: Tensors = blank(model)): Promise<Inference[]> {
-    // With none yet, whichever starts first: to succeed without a run would say that the model is what it should be.
+    // If there is no process yet, the first to start runs it: success without a run would vouch for an unchecked model.
     const processes = this.#processes.size > 0 ? [...this.#processes] : [undefined];
     return Promise.all(processes.map((process) => this.#add(model, inputs, {}, process)));
   }
 
-  /** Finishes what is queued, then ends the processes. */
+  /** Finishes the queue, then ends the processes. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
@@ -115,7 +115,7 @@ export class InferencePool {
     try {
       return await (deadline ? unlessAborted(deadline.signal, job.settled.promise) : job.settled.promise);
     } finally {
-      // Aborted while it waited: it never runs. A run in progress cannot be stopped; its result is dropped.
+      // Aborted while waiting: it never runs. A run in progress cannot be stopped; its result is dropped.
       this.#queue.remove(job);
       job.abandoned = true;
       this.#endIfIdle();
@@ -174,12 +174,12 @@ export class InferencePool {
     this.#health.failed(job.model);
   }
 
-  /** What only this process was to do, any may. */
+  /** Lets any process run the jobs that were for this one only. */
   #release(process: ModelProcess): void {
     for (const waiting of this.#queue) if (waiting.only === process) waiting.only = undefined;
   }
 
-  /** Stopping, and nothing is left to do. */
+  /** Stopping, and no job is left. */
   get #over(): boolean {
     return this.#stopping && this.#queue.length === 0 && this.#running === 0;
   }

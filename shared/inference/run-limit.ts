@@ -1,16 +1,16 @@
-/** How long a run may take before its process counts as hung, learnt from the runs that ended. */
+/** How long a run may take before its process counts as hung, learned from finished runs. */
 export interface RunLimit {
-  /** Milliseconds for the next run of a model that is `loaded` already, or must be first. */
+  /** Milliseconds for the next run; `loaded`: the model need not be loaded first. */
   allow(loaded: boolean): number;
   ended(runMs: number): void;
 }
 
 const LOADING_MS = 30_000;
-const MIN_MS = 1000; // short enough to try again within a usual deadline
-const TIMES = 20; // the longest run of late
-const MEMORY = 0.99; // of the longest run, from one to the next
+const MIN_MS = 1000; // short enough for a retry within a usual deadline
+const TIMES = 20; // times the longest recent run
+const MEMORY = 0.99; // decay of the longest run, per run
 
-/** `fixedMs`: the limit whatever ends; default: learnt. */
+/** `fixedMs`: a fixed limit. Default: learned. */
 export function createRunLimit(fixedMs?: number): RunLimit {
   let longestMs = 0;
   return {

@@ -4,7 +4,7 @@ import type { Bundle } from '../bundle/load.ts';
 import type { ModelEntry, TensorSpec } from '../bundle/model.ts';
 import { BATCH, type Tensors, tensorArrays } from '../wire/tensor.ts';
 
-/** What a model process must know of a model. */
+/** What a model process needs to know about a model. */
 export interface RunnableModel {
   id: string;
   path: string;
@@ -13,14 +13,14 @@ export interface RunnableModel {
   sha256: string;
   inputs: Record<string, TensorSpec>;
   outputs: Record<string, TensorSpec>;
-  /** The input that a picture becomes, and the side of its square; undefined: it takes tensors alone. */
+  /** The input that takes a picture, and the side of its square; undefined: the model takes tensors alone. */
   picture: { name: string; side: number } | undefined;
 }
 
-// Onnxruntime keeps packed copies of the weights beside the file's own: resident memory grows by about this factor.
+// Onnxruntime keeps packed copies of the weights beside the file's: resident memory grows by about this factor.
 const MEMORY_PER_FILE_BYTE = 2.5;
 
-/** Bytes that the session of a model takes, estimated from those of its file. */
+/** Estimates the memory of a model's session from the size of its file. */
 export function sessionMemory(fileBytes: number): number {
   return Math.ceil(fileBytes * MEMORY_PER_FILE_BYTE);
 }
@@ -37,13 +37,13 @@ export function toRunnable({ directory, manifest }: Bundle, id: string): Runnabl
   return { id, path: join(directory, file), bytes, sha256, inputs, outputs, picture };
 }
 
-/** A picture, as a square of 8-bit RGB of the model's side, as its inputs. */
+/** The inputs for a picture: a square of 8-bit RGB of the model's side. */
 export function toInputs({ id, picture }: RunnableModel, pixels: Uint8Array): Tensors {
   if (picture === undefined) throw new Error(`model ${id} takes no picture`);
   return { [picture.name]: { type: 'uint8', shape: [1, picture.side, picture.side, 3], data: pixels } };
 }
 
-/** Inputs of zeros, for a run whose answer does not matter: `count` items, free dimensions of 1. */
+/** Inputs of zeros, for a run whose result does not matter: `count` items, free dimensions of 1. */
 export function blank({ inputs }: RunnableModel, count = 1): Tensors {
   return Object.fromEntries(
     Object.entries(inputs).map(([name, spec]) => {
@@ -54,7 +54,7 @@ export function blank({ inputs }: RunnableModel, count = 1): Tensors {
   );
 }
 
-/** Items of the model can run together: its inputs and outputs all begin with the free dimension for that. */
+/** Whether items can run together: all inputs and outputs begin with the batch dimension. */
 export function isBatched({ inputs, outputs }: RunnableModel): boolean {
   return [...Object.values(inputs), ...Object.values(outputs)].every(({ shape }) => shape[0] === BATCH);
 }

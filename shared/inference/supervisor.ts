@@ -8,25 +8,25 @@ export interface ProcessesOptions extends ProcessOptions {
   log: Log;
 }
 
-export interface ProcessesEvents {
-  /** One is up and takes runs. */
+interface ProcessesEvents {
+  /** A process is up and takes runs. */
   onReady(): void;
-  /** One is gone; another takes its place. */
+  /** A process is gone; another takes its place. */
   onGone(process: ModelProcess): void;
-  /** So many in a row never came up that nothing should wait for the next. */
+  /** Too many in a row never came up: no job should wait for the next. */
   onHopeless(deaths: number): void;
 }
 
 const HOPELESS = 5;
 
-/** Keeps so many model processes running; iterates over those there are. */
+/** Keeps a number of model processes running; iterates over those that are up. */
 export class ModelProcesses implements Iterable<ModelProcess> {
   readonly #options: ProcessesOptions;
   readonly #say: RateLimitedLog;
   readonly #limit: RunLimit;
   readonly #events: ProcessesEvents;
   readonly #processes = new Set<ModelProcess>();
-  /** In a row, none having come up since. */
+  /** Consecutive deaths without one that came up. */
   #deaths = 0;
   #stopping = false;
 
@@ -50,7 +50,7 @@ export class ModelProcesses implements Iterable<ModelProcess> {
     return this.#processes.values();
   }
 
-  /** Lets all finish and go, and replaces none. */
+  /** Lets all finish and exit, and replaces none. */
   async stop(): Promise<void> {
     this.#stopping = true;
     await Promise.all(Array.from(this.#processes, (process) => process.stop()));
@@ -83,7 +83,7 @@ export class ModelProcesses implements Iterable<ModelProcess> {
     if (this.hopeless) this.#events.onHopeless(this.#deaths);
     if (this.#stopping) return;
     this.#say('error', `${code} ${signal}`, { code, signal }, 'model process died, starting another');
-    // A process that dies at once, again and again, must not take the machine with it.
+    // Backs off: a process that keeps dying at once must not take the machine with it.
     const delay = Math.min(5000, 25 * 2 ** this.#deaths);
     setTimeout(() => {
       if (!this.#stopping) this.#spawn();

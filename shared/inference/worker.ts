@@ -9,26 +9,24 @@ import { InferenceSession, listSupportedBackends, Tensor } from './onnxruntime.t
 import { blank, isBatched, type RunnableModel, sessionMemory } from './runnable.ts';
 
 /**
- * The child process that runs models: onnxruntime blocks the process of its `run`.
+ * The child process that runs models: onnxruntime blocks the process during a run.
  *
- * Signals are left to the parent: Ctrl-C reaches the whole process group, and this process must finish its work
- * before the parent closes the channel.
+ * Signals are left to the parent: Ctrl-C reaches the whole process group, and this process must finish its work before
+ * the parent closes the channel.
  */
 const [threads, memoryBytes] = process.argv.slice(2, 4).map(Number) as [number, number];
 const providers = process.argv.slice(4);
 for (const signal of ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'] as const) process.on(signal, () => {});
 process.on('disconnect', () => process.exit(0));
 
-/** By the digest of the file they were made from. */
+/** By the digest of the model's file. */
 const sessions = new LRUCache<string, { session: InferenceSession; bytes: number }>({
   maxSize: memoryBytes,
   sizeCalculation: ({ bytes }) => sessionMemory(bytes),
   dispose: ({ session }) => void session.release(),
 });
 
-/**
- * By the same digests, also those whose sessions were released: whether the graph takes several pictures in one run.
- */
+/** By digest, also of released sessions: whether the graph takes several pictures in one run. */
 const takesSeveral = new Map<string, boolean>();
 
 let turn = Promise.resolve();
@@ -75,7 +73,10 @@ function fits(dims: readonly number[], shape: TensorSpec['shape'], count: number
   return dims.length === wanted.length && wanted.every((side, i) => typeof side === 'string' || side === dims[i]);
 }
 
-/** What the graph declares does not tell: an exporter may fix the number of items in the midst of it. */
+/**
+ * Tries two items in one run. The declared shapes are no proof: an exporter may fix the number of items inside the
+ * graph.
+ */
 async function tryTwo(session: InferenceSession, model: RunnableModel): Promise<boolean> {
   if (!isBatched(model)) return false;
   return run(session, model, blank(model, 2), 2).then(
@@ -87,10 +88,10 @@ async function tryTwo(session: InferenceSession, model: RunnableModel): Promise<
 async function open(model: RunnableModel): Promise<InferenceSession> {
   const needed = sessionMemory(model.bytes);
   if (needed > memoryBytes) {
-    // The cache would refuse it without a word, and it would be loaded for every picture.
+    // The cache would refuse it silently, and it would be loaded again for every picture.
     throw new Error(`needs about ${needed} bytes of memory, the budget (ASK_EXPERT_MEMORY_MB) is ${memoryBytes}`);
   }
-  // Onnxruntime leaves out the providers it was not built with, with a warning and slower models.
+  // Onnxruntime skips providers that it was not built with: a warning, and slower models.
   const built = listSupportedBackends().map(({ name }) => name);
   const missing = providers.find((name) => !built.includes(name));
   if (missing) throw new Error(`this onnxruntime has no execution provider '${missing}', it has ${built.join(', ')}`);
@@ -99,7 +100,7 @@ async function open(model: RunnableModel): Promise<InferenceSession> {
     await checkFile(content, model.path);
     throw new Error(`ASK_EXECUTION_PROVIDERS=${providers}: ${error.message}`, { cause: error });
   });
-  // Onnxruntime has its own copy; these bytes would stay until a collection, which a quiet process puts off for long.
+  // Onnxruntime has its own copy. These bytes would stay until a collection, which an idle process puts off for long.
   if (content.length === content.buffer.byteLength) content.buffer.transfer(0);
   sessions.set(model.sha256, { session, bytes: model.bytes });
   return session;
@@ -109,7 +110,7 @@ function create(content: Uint8Array, executionProviders: string[]): Promise<Infe
   return InferenceSession.create(content, { intraOpNumThreads: threads, interOpNumThreads: 1, executionProviders });
 }
 
-/** Throws if the processor cannot load the file either: then the providers are not at fault. */
+/** Throws if the CPU provider cannot load the file either: then the other providers are not at fault. */
 async function checkFile(content: Uint8Array, path: string): Promise<void> {
   const session = await create(content, ['cpu']).catch((error: Error) => {
     throw new Error(`${path} cannot be loaded: ${error.message}`, { cause: error });
@@ -117,7 +118,7 @@ async function checkFile(content: Uint8Array, path: string): Promise<void> {
   await session.release();
 }
 
-/** The file's bytes, once they are known to be those of the manifest: what is checked is what is loaded. */
+/** Reads the file and checks its digest: what is checked is what is loaded. */
 async function read({ path, bytes, sha256 }: RunnableModel) {
   const content = await readFile(path).catch((error: Error) => {
     throw new Error(`${path} cannot be read: ${error.message}`, { cause: error });
@@ -131,7 +132,7 @@ async function read({ path, bytes, sha256 }: RunnableModel) {
 }
 
 function send(reply: WorkerReply): void {
-  process.send?.(reply, undefined, undefined, () => {}); // a parent that is gone ends this process by 'disconnect'
+  process.send?.(reply, undefined, undefined, () => {}); // if the parent is gone, 'disconnect' ends this process
 }
 
 send({ ready: true });

@@ -7,19 +7,19 @@ const shares = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
 
 const degradations = ['timeout', 'no-expert', 'overloaded', 'expert-error', 'circuit-open'];
 
-/** Why an expert's answer did not come, beyond what it says itself. */
+/** Why an expert did not answer, apart from the error codes that it sends. */
 const failureReasons = [
   ...['no-responders', 'disconnected', 'timeout', 'too-large', 'unreadable'],
   ...['absent', 'circuit-open', 'no-time', 'not-packed', 'shed'],
 ];
 
-/** What is known at the start, and what is read when the metrics are. */
-export interface EdgeState {
+/** Values that are known at the start, and functions that are read with the metrics. */
+interface EdgeState {
   strategies: readonly string[];
-  /** The bundle's. */
+  /** The bundle's labels. */
   labels: readonly string[];
   experts: readonly string[];
-  /** Names of those who may call. */
+  /** Names of the keys' holders. */
   holders(): string[];
   waiting(): number;
   circuits(): { expert: string; state: 'closed' | 'open' | 'absent' }[];
@@ -86,7 +86,7 @@ function createAnswerMetrics(registers: Registry[], { holders }: EdgeState) {
       labelNames: ['key', 'outcome'],
       registers,
       collect() {
-        startAtZero(this, pairs('key', holders(), 'outcome', ['accepted', 'rate-limited'])); // their file may change
+        startAtZero(this, pairs('key', holders(), 'outcome', ['accepted', 'rate-limited'])); // the key file may change
       },
     }),
     duration: new Histogram({

@@ -8,7 +8,7 @@ export function createExpertMetrics(experts: readonly string[], registry = creat
   const registers = [registry];
   const metrics = {
     registry,
-    /** Whom to ask for those in flight whenever the metrics are read. */
+    /** Sets the function that counts requests in flight whenever the metrics are read. */
     askInFlight(read: () => number) {
       inFlight = read;
     },

@@ -10,14 +10,13 @@ const MAX_KEPT = 1024 * 1024;
 const STANDARD_ERROR = 2;
 
 /**
- * Lines on standard error, JSON or, on a terminal, for people; standard output belongs to results. Where they cannot be
- * written (a full disk, a reader that is gone or stuck) they are lost: no answer and no end of the process waits for
- * them.
+ * Logs to standard error: JSON, or readable lines on a terminal; standard output belongs to results. Lines that cannot
+ * be written (a full disk, a reader that is gone or stuck) are lost: no answer and no shutdown waits for them.
  */
 export function createLog(level: string, name: string): Log {
   const destination = pino.destination({ dest: STANDARD_ERROR, sync: false, maxLength: MAX_KEPT });
   destination.on('error', () => {});
-  destination.flushSync = () => {}; // it would try again for ever, also at the end of the process
+  destination.flushSync = () => {}; // it would retry for ever, even at exit
   if (!isatty(STANDARD_ERROR)) return pino({ level, name }, destination);
   const render = createRenderer();
   const write = (line: string) => void destination.write(render(line));
@@ -33,16 +32,19 @@ export async function flushLog(log: Log): Promise<void> {
   await Promise.race([flushed, sleep(500, undefined, { ref: false })]);
 }
 
-/** A line of JSON -> one for people, in colours unless NO_COLOR or the terminal says otherwise. */
+/** A line of JSON -> a readable one, in colours unless NO_COLOR or the terminal says otherwise. */
 function createRenderer(): (line: string) => string {
-  // Loaded here alone: it takes a part of the start that only a terminal is worth.
+  // Loaded only here: it slows the start, which only a terminal is worth.
   const { prettyFactory }: typeof import('pino-pretty') = createRequire(import.meta.url)('pino-pretty');
   const colorize = process.stderr.hasColors?.() ?? false;
   const render = prettyFactory({ colorize, translateTime: 'SYS:HH:MM:ss.l', ignore: 'pid,hostname', singleLine: true });
   return (line) => render(makeTextsVisible(JSON.parse(line)));
 }
 
-/** What callers send gets into lines; nothing of it may steer the terminal, or pass for a line of its own. */
+/**
+ * Escapes control characters: text from callers gets into the log, and must neither control the terminal nor fake a
+ * line.
+ */
 function makeTextsVisible(value: unknown, name = ''): unknown {
   if (typeof value === 'string') return name === 'stack' ? makeStackVisible(value) : makeVisible(value);
   if (Array.isArray(value)) return value.map((one) => makeTextsVisible(one));

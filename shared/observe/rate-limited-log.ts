@@ -1,14 +1,14 @@
 import type { Log } from './log.ts';
 
-export interface LogLimits {
-  /** So many of a kind are written at once. */
+interface LogLimits {
+  /** How many lines of a kind are written before the limit applies. */
   atOnce?: number;
-  /** Between two lines of a kind after that, at first; doubled while they go on. */
+  /** Pause between later lines of a kind; doubled each time while they go on. */
   firstMs?: number;
   mostMs?: number;
 }
 
-/** Writes a line, or counts it: `kind` tells what is the same again. */
+/** Writes a line or counts it. Lines of one `kind` are limited together. */
 export type RateLimitedLog = (level: 'info' | 'warn' | 'error', kind: string, fields: object, message: string) => void;
 
 interface Kind {
@@ -21,8 +21,8 @@ interface Kind {
 const MAX_KINDS = 500;
 
 /**
- * What happens again and again must not fill the log: of each kind the first is written at once, and of those that
- * follow the latest after a pause, with how many were left out before it.
+ * A log that repeated events cannot fill. The first lines of each kind are written at once. After that only the latest
+ * is written after each pause, with the number of lines left out before it.
  */
 export function rateLimited(
   log: Log,

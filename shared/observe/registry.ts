@@ -1,8 +1,8 @@
 import { type Counter, collectDefaultMetrics, Registry } from 'prom-client';
 
-/** Buckets of durations. */
+/** Histogram buckets for durations. */
 export const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
-/** Gauges whose names are those of counters; `nodejs_active_resources` and its kin say the same by type. */
+/** Gauges with names of counters; `nodejs_active_resources` and its kin give the same by type. */
 const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
 
 export function createRegistry(): Registry {
@@ -12,10 +12,7 @@ export function createRegistry(): Registry {
   return registry;
 }
 
-/**
- * Every series that is known beforehand is there from the start, at 0: a rate over one that appears with its first
- * event misses that event.
- */
+/** Creates known series at 0: a rate over a series that appears with its first event misses that event. */
 export function startAtZero<Name extends string>(counter: Counter<Name>, sets: Record<Name, string>[]): void {
   for (const set of sets) counter.inc(set, 0);
 }

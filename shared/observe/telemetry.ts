@@ -23,7 +23,7 @@ import { rateLimited } from './rate-limited-log.ts';
 
 /**
  * Starts OpenTelemetry if an `OTEL_*` setting asks for traces; otherwise nothing is loaded and spans cost nothing.
- * Traces that cannot be exported are no reason not to serve: what OpenTelemetry complains of goes to the log.
+ * Traces that cannot be exported never stop the service: OpenTelemetry's complaints go to the log.
  */
 export async function startTelemetry(serviceName: string, log: Log): Promise<{ stop(): Promise<void> }> {
   if (!wantsTraces()) return { stop: async () => {} };
@@ -34,7 +34,7 @@ export async function startTelemetry(serviceName: string, log: Log): Promise<{ s
   try {
     const sdk = new NodeSDK({ serviceName, instrumentations: [], metricReaders: [], logRecordProcessors: [] });
     sdk.start();
-    // A collector that is away must not turn a clean stop into a failed one; its traces are lost either way.
+    // An unreachable collector must not turn a clean stop into a failed one; its traces are lost either way.
     const patience = () => sleep(1000, undefined, { ref: false });
     return { stop: () => Promise.race([sdk.shutdown(), patience()]).catch(() => {}) };
   } catch (error) {
@@ -43,7 +43,7 @@ export async function startTelemetry(serviceName: string, log: Log): Promise<{ s
   }
 }
 
-/** OpenTelemetry's own messages, each kind once and then now and then. */
+/** Logs OpenTelemetry's own messages, rate-limited by kind. */
 function createComplaints(log: Log): DiagLogger {
   const say = rateLimited(log);
   const tell = (level: 'warn' | 'error') => (message: string) => {
@@ -54,7 +54,7 @@ function createComplaints(log: Log): DiagLogger {
   return { error: tell('error'), warn: tell('warn'), info: ignore, debug: ignore, verbose: ignore };
 }
 
-/** What it says of an export that failed is an error as JSON, with its stack. */
+/** Extracts the message: a failed export is reported as an error in JSON, with its stack. */
 function toReason(message: string): string {
   let said = message;
   try {
@@ -65,12 +65,12 @@ function toReason(message: string): string {
   return said.split('\n', 1).join().slice(0, 300);
 }
 
-/** Of `traceparent`: sampled, and random. */
+/** The flags of `traceparent` that are known: sampled and random. */
 const KNOWN_FLAGS = 3;
 
 const tracer = trace.getTracer('ask-the-expert');
 const traced = wantsTraces();
-/** Where nothing is traced: OpenTelemetry would make a new one, and a context, for each. */
+/** Used when nothing is traced: OpenTelemetry would create a span and a context for each call. */
 const noSpan = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
 
 export { type Span, SpanKind };
@@ -78,8 +78,8 @@ export { type Span, SpanKind };
 type Headers = Record<string, string | string[] | undefined>;
 
 /**
- * Runs `work` in a span that ends with it; a rejection marks the span as failed, a server's only if it is at fault.
- * `peer`: the headers that another process sent its trace in; malformed ones are ignored.
+ * Runs `work` in a span. A rejection marks the span as failed; a server's span only if the server is at fault. `peer`:
+ * the headers with another process's trace; malformed ones are ignored.
  */
 export function inSpan<T>(name: string, kind: SpanKind, work: (span: Span) => Promise<T>, peer?: Headers): Promise<T> {
   if (!traced) return work(noSpan);
@@ -88,7 +88,7 @@ export function inSpan<T>(name: string, kind: SpanKind, work: (span: Span) => Pr
     try {
       return await work(span);
     } catch (error) {
-      // By OpenTelemetry's conventions a server has not failed where its caller was at fault.
+      // By OpenTelemetry's conventions a server's span has not failed if the caller was at fault.
       if (kind === SpanKind.SERVER && error instanceof AppError && error.status < 500) throw error;
       const { message, cause } = error as Error;
       span.setStatus({ code: SpanStatusCode.ERROR, message: cause instanceof Error ? cause.message : message });
@@ -99,32 +99,33 @@ export function inSpan<T>(name: string, kind: SpanKind, work: (span: Span) => Pr
   });
 }
 
-/** The trace that a caller's request is part of. */
+/** The trace that a caller's request belongs to. */
 export interface CallersTrace {
   id: string;
   headers: Record<string, string>;
 }
 
-/** What a caller sent as `traceparent` and `tracestate`; undefined if that is nothing, or malformed. */
+/** Reads `traceparent` and `tracestate`; undefined if missing or malformed. */
 export async function readTrace(headers: Headers): Promise<CallersTrace | undefined> {
   if (headers.traceparent === undefined) return undefined;
-  // Loaded when the first caller sends a trace: most starts can do without.
+  // Loaded with the first caller's trace: most processes never need it.
   const { W3CTraceContextPropagator } = await import('@opentelemetry/core');
   const w3c = new W3CTraceContextPropagator();
   const parent = trace.getSpanContext(w3c.extract(ROOT_CONTEXT, headers, defaultTextMapGetter));
   if (parent === undefined) return undefined;
   const carried: Record<string, string> = {};
-  const known = { ...parent, traceFlags: parent.traceFlags & KNOWN_FLAGS }; // it would write more in three digits
+  // unknown flags would be written with three digits
+  const known = { ...parent, traceFlags: parent.traceFlags & KNOWN_FLAGS };
   w3c.inject(trace.setSpanContext(ROOT_CONTEXT, known), carried, defaultTextMapSetter);
   return { id: parent.traceId, headers: carried };
 }
 
-/** The trace of an answer: this process's own, else the caller's, else one made of the request's id, a UUID. */
+/** The trace id of an answer: this process's own, else the caller's, else one made of the request's id, a UUID. */
 export function traceIdOf(requestId: string, caller: CallersTrace | undefined): string {
   return activeSpan()?.traceId ?? caller?.id ?? toTraceId(requestId);
 }
 
-/** Headers that carry the trace of `traceIdOf` on. */
+/** Headers that pass on the trace of `traceIdOf`. */
 export function traceHeaders(requestId: string, caller: CallersTrace | undefined): Record<string, string> {
   if (activeSpan()) {
     const headers: Record<string, string> = {};
@@ -133,10 +134,10 @@ export function traceHeaders(requestId: string, caller: CallersTrace | undefined
   }
   if (caller) return caller.headers;
   const id = toTraceId(requestId);
-  return { traceparent: `00-${id}-${id.slice(16)}-00` }; // nothing was recorded
+  return { traceparent: `00-${id}-${id.slice(16)}-00` }; // flags 00: not sampled
 }
 
-/** Undefined where nothing is traced, or OpenTelemetry found no way to export traces. */
+/** Undefined if nothing is traced, or OpenTelemetry has no exporter. */
 function activeSpan(): SpanContext | undefined {
   const span = traced ? trace.getSpanContext(context.active()) : undefined;
   return span && isSpanContextValid(span) ? span : undefined;

@@ -4,23 +4,23 @@ import { decideRouting } from './gate.ts';
 import { mergeLogLinear } from './merge.ts';
 import { softmax } from './probabilities.ts';
 
-/** What a cascade makes of the generalist's logits. */
+/** A cascade's judgement of the generalist's logits. */
 export interface Judgement {
   /** The generalist's calibrated probabilities [n]. */
   edge: Float64Array;
-  /** What the gate's measure gives. */
+  /** The value of the gate's measure. */
   value: number;
   /** Best first; never empty. */
   candidates: Candidate[];
 }
 
-/** The generalist's logits [n] -> its probabilities, how sure it is, and whom to ask. */
+/** The generalist's logits [n] -> its probabilities, the gate's value, and the experts to ask. */
 export function judge(cascade: CascadeView, logits: ArrayLike<number>): Judgement {
   const edge = softmax(logits, cascade.generalist.temperature);
   return { edge, ...decideRouting(edge, cascade) };
 }
 
-/** The answer's probabilities [n], of the generalist's and the logits [n] of the expert that was asked. */
+/** The answer's probabilities [n], from the generalist's probabilities and the asked expert's logits [n]. */
 export function mergeExpert(
   { experts, routing }: CascadeView,
   edge: Float64Array,

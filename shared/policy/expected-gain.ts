@@ -5,10 +5,10 @@ import { topK } from './probabilities.ts';
 type Scoring = Extract<Cascade['routing']['scoring'], { method: 'expected-gain' }>;
 
 /**
- * Scores each expert by its expected gain: how much the log-probability of the truth rises, in nats, once its output is
- * merged in. A regression on the generalist's probabilities [n] alone, learned on validation
- * (training/ask_training/policy/gain.py). Best first; equal scores go to the lower id. Unlike the top-k mass it may name an
- * expert that owns none of the top-k.
+ * Scores each expert by its expected gain: the rise of the true label's log-probability, in nats, once its output is
+ * merged in. A regression on the generalist's probabilities [n] alone, learned on validation pictures
+ * (training/ask_training/policy/gain.py). Best first; equal scores go to the lower id. Unlike the top-k mass it may
+ * choose an expert that owns none of the top-k labels.
  */
 export function rankByGain(
   probabilities: Float64Array,
@@ -50,7 +50,7 @@ export function rankByGain(
   return scored.sort((a, b) => b.score - a.score || (a.expert < b.expert ? -1 : 1));
 }
 
-/** Shannon entropy of [n] over its largest possible value, in 0..1. */
+/** Shannon entropy of [n] relative to its maximum, in 0..1. */
 export function normalisedEntropy(probabilities: Float64Array): number {
   let sum = 0;
   for (const p of probabilities) if (p > 0) sum -= p * Math.log(p);

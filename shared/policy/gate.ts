@@ -3,13 +3,13 @@ import type { Candidate } from './candidate.ts';
 import { normalisedEntropy, rankByGain } from './expected-gain.ts';
 import { largest, topK } from './probabilities.ts';
 
-/** What of a cascade decides: its gate, its routing, and whose classes are whose. */
-export interface Policy extends Pick<Cascade, 'gate' | 'routing'> {
+/** The parts of a cascade that decide: its gate, its routing, and the experts' classes. */
+interface Policy extends Pick<Cascade, 'gate' | 'routing'> {
   experts: { id: string; classes: number[] }[];
 }
 
 interface Routing {
-  /** What the gate's measure gives. */
+  /** The value of the gate's measure. */
   value: number;
   /** Best first; never empty. */
   candidates: Candidate[];
@@ -29,7 +29,7 @@ export const measures: Record<Measure, Measurement> = {
   'expected-gain': (_, [best]) => Math.min(1, Math.max(0, 1 - (best as Candidate).score)),
 };
 
-/** Whom to ask, and how much asking is called for, from the generalist's calibrated probabilities [n]. */
+/** The experts to ask and the gate's value, from the generalist's calibrated probabilities [n]. */
 export function decideRouting(probabilities: Float64Array, { gate, routing, experts }: Policy): Routing {
   const { scoring, k } = routing;
   const candidates =
@@ -39,15 +39,15 @@ export function decideRouting(probabilities: Float64Array, { gate, routing, expe
   return { value: measures[gate.measure](probabilities, candidates), candidates };
 }
 
-/** Whether the generalist's answer stands; a value at the threshold does. */
+/** Whether the generalist's answer stands. It does at exactly the threshold. */
 export function isSure(value: number, threshold: number, escalates: Cascade['gate']['escalates']): boolean {
   return escalates === 'below' ? value >= threshold : value <= threshold;
 }
 
 /**
- * Scores each expert by the probability mass of the top-k predictions that lie in its classes, as in Ask the Expert
+ * Scores each expert by the probability mass of the top-k predictions in its classes, as in Ask the Expert
  * (arXiv:2602.13334). Best first; equal scores go to the owner of the more probable class, then to the lower id.
- * Experts without any of the k are left out; since every class has an owner, there is always one.
+ * Experts without any of the k are left out; since every class has an owner, at least one remains.
  */
 export function rankExperts(
   probabilities: Float64Array,

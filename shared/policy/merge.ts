@@ -4,7 +4,7 @@ const FLOOR = 1e-12; // a probability that underflowed to 0 must not veto the ot
 
 /**
  * Log-linear pooling of two distributions [n]: proportional to generalist^a * expert^b, with the manifest's weights.
- * They are fitted on escalated validation pictures and need not sum to 1, so that the result is calibrated.
+ * They are fitted on escalated validation pictures so that the result is calibrated, and need not sum to 1.
  */
 export function mergeLogLinear(
   generalist: Float64Array,

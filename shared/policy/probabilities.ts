@@ -11,14 +11,14 @@ export function softmax(logits: ArrayLike<number>, temperature: number): Float64
   return out;
 }
 
-/** The largest value; -Infinity of none. */
+/** The largest value; -Infinity if there is none. */
 export function largest(values: ArrayLike<number>): number {
   let highest = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < values.length; i++) highest = Math.max(highest, values[i] as number);
   return highest;
 }
 
-/** Indices of the k largest, largest first; of equals the lower index comes first. */
+/** Indices of the k largest values, largest first; among equals the lower index first. */
 export function topK(values: ArrayLike<number>, k: number): number[] {
   const best: number[] = [];
   for (let i = 0; i < values.length; i++) {

@@ -1,14 +1,14 @@
 import { AppError } from './errors.ts';
 
 /**
- * The one deadline of a request: a point in time that only this process knows; other processes get the time left.
- * `signal` aborts with an AppError when it passes (`deadline-exceeded`) or when `caller` aborts (with its reason).
+ * The one deadline of a request: a point in this process's time; other processes get the time left. `signal` aborts
+ * with an AppError `deadline-exceeded` when it passes, or with the caller's reason when `caller` aborts.
  */
 export class Deadline {
   readonly signal: AbortSignal;
-  /** When it passes, as `performance.now()` of this process. */
+  /** When it passes, as `performance.now()`. */
   readonly at: number;
-  /** What it was at first. */
+  /** The whole time that was allowed. */
   readonly milliseconds: number;
   readonly #timer: NodeJS.Timeout;
   readonly #forget: () => void;
@@ -31,14 +31,14 @@ export class Deadline {
     return Math.max(0, this.at - performance.now());
   }
 
-  /** The request is over: the signal will not abort any more. */
+  /** Ends the deadline: the signal will not abort any more. */
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
     this.#forget();
   }
 }
 
-/** Waits for `work`, but not longer than until `signal` aborts; then rejects with its reason. */
+/** Waits for `work`, or rejects with the signal's reason once that aborts. */
 export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();

@@ -1,6 +1,6 @@
 const HTTP = 'HTTP alone';
 
-/** Every error a caller can meet, over HTTP (RFC 9457) or the bus: a stable code, an HTTP status and a title. */
+/** Every error that a caller can get, over HTTP (RFC 9457) or the bus: a stable code, an HTTP status and a title. */
 const table = {
   'empty-body': [400, 'The request has no image'],
   'invalid-body': [400, 'The request body cannot be read'],
@@ -34,17 +34,17 @@ const table = {
 
 export type ErrorCode = keyof typeof table;
 export const errorCodes = Object.keys(table) as [ErrorCode, ...ErrorCode[]];
-/** What an expert may answer instead of logits. */
+/** The codes that an expert may answer with. */
 export const expertsCodes = errorCodes.filter((code) => !(table[code] as readonly unknown[]).includes(HTTP));
 
 /** An error with a code from the table; `message` is safe to show to the caller. */
 export class AppError extends Error {
   readonly code: ErrorCode;
-  /** When trying again may help, in milliseconds from now; for codes that say so at all. */
+  /** When a retry may help, in milliseconds from now; for codes that have it. */
   readonly retryAfterMs: number;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions & { retryAfterMs?: number }) {
-    // Nobody reads where it was thrown, and to find that out is most of what a refusal costs under overload.
+    // No stack: nobody reads it, and collecting it is most of the cost of a refusal under overload.
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = 0;
     super(message, options);
@@ -67,7 +67,7 @@ export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(table, code);
 }
 
-/** Wraps whatever was thrown; the text of an unknown error is not shown to callers. */
+/** Wraps whatever was thrown. The text of an unknown error is not shown to callers. */
 export function toAppError(thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown;
   return new AppError('internal', 'unexpected failure, see the log', { cause: thrown });

@@ -3,20 +3,19 @@ import { VERSION } from '../settings/version.ts';
 import { makeVisible } from '../settings/visible.ts';
 
 interface Program<T> {
-  /** Begins its messages. */
+  /** The beginning of its messages. */
   name: string;
   help(): string;
   /** What `--version` prints. Default: the version alone. */
   about?(): string;
   options?: T;
   allowPositionals?: boolean;
-  /** What to do instead of giving it arguments that it does not know. */
+  /** Advice for arguments that it does not know. */
   advise?(args: string[]): string | undefined;
 }
 
 /**
- * What a program was called with. Ends the process after `--help` and `--version`, and with status 2 after arguments
- * that the program does not know.
+ * Reads the command line. Ends the process after `--help` and `--version`, and with status 2 after unknown arguments.
  */
 export function readArguments<T extends NonNullable<ParseArgsConfig['options']> = Record<never, never>>(
   { name, help, about = () => VERSION, options, allowPositionals = false, advise }: Program<T>,
@@ -28,12 +27,12 @@ export function readArguments<T extends NonNullable<ParseArgsConfig['options']> 
     return parseArgs({ args, options: options ?? ({} as T), allowPositionals, strict: true });
   } catch (error) {
     const [reason = ''] = (error as Error).message.split('. ');
-    const shown = reason.replace(/=[^']*'/, "=...'"); // it may be a password
+    const shown = reason.replace(/=[^']*'/, "=...'"); // the value may be a password
     return refuse(name, [shown, advise?.(args)].filter(Boolean).join('; '));
   }
 }
 
-/** Ends the process with status 2: what it was called with makes no sense. */
+/** Ends the process with status 2: the command line is wrong. */
 export function refuse(name: string, reason: string): never {
   return end(process.stderr, `${name}: ${makeVisible(reason, 1000)} (--help says what there is)`, 2);
 }

@@ -14,8 +14,8 @@ import { readArguments } from './arguments.ts';
 
 /**
  * Runs one service as a process: `--help`, configuration, telemetry, start, and a stop on SIGTERM or SIGINT that has
- * `ASK_DRAIN_MS` to finish. A mistake of the operator ends it with a message and status 1, without a stack; arguments,
- * which no service has, with status 2.
+ * `ASK_DRAIN_MS` to finish. An operator's mistake ends it with a message and status 1, without a stack; arguments,
+ * which no service takes, with status 2.
  */
 export async function runProcess(
   options: { name: string; usage: string },
@@ -61,8 +61,8 @@ function refuseArguments(name: string, usage: string): void {
 }
 
 /**
- * SIGHUP says that a terminal is gone. Without one it means nothing, and `nohup`, which takes the terminal away, has it
- * ignored; Node undoes that when it starts, so that it cannot be seen here. Returns the signals to leave alone.
+ * Returns SIGHUP if it is to be ignored. It means that the terminal is gone, so without a terminal it means nothing.
+ * `nohup`, which detaches the terminal, has it ignored; Node undoes that at its start, so it cannot be seen here.
  */
 function ignoreHangUp(): 'SIGHUP'[] {
   if ([0, 1, 2].some((stream) => isatty(stream))) return [];
@@ -84,7 +84,7 @@ function explain(error: unknown, config: Config | undefined): string {
   return error.stack ?? error.message;
 }
 
-/** Where and how to join the bus. Throws ConfigError if a file that the settings name cannot be used. */
+/** How to connect to the bus. Throws ConfigError if a file that the settings name cannot be used. */
 export function natsOptions(config: Config, name: string, log: Log): NatsOptions {
   return { servers: config.NATS_URL.split(','), name, log, access: openNatsAccess(config, log) };
 }

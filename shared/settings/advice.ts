@@ -1,7 +1,9 @@
 import { showSetting } from './clean.ts';
 import { describeSettings } from './help.ts';
 
-/** For who gives a service flags, as `--port 18201` or `PORT=18201`: the settings that are probably meant. */
+/**
+ * For an operator who passes arguments such as `--port 18201` or `PORT=18201`: the settings that are probably meant.
+ */
 export function adviseSettings(command: string, args: string[]): string {
   const names = describeSettings().map(({ name }) => name);
   const meant = args.flatMap((arg, i) => {
@@ -16,7 +18,7 @@ export function adviseSettings(command: string, args: string[]): string {
   return `settings are given in the environment, before the command: ${example} ${command}`;
 }
 
-/** Flags meant for a service that npm has taken for its own, for want of `--` before them. */
+/** Flags that were meant for a service but that npm took, since no `--` came before them. */
 export function flagsTakenByNpm(env: Record<string, string | undefined> = process.env): string[] {
   const names = describeSettings().flatMap(({ name }) => [name, name.replace(/^ASK_/, '')]);
   return [...new Set(names)].flatMap((name) => {

@@ -1,23 +1,20 @@
 import { makeVisible } from './visible.ts';
 
-const MAX_SHOWN = 100; // characters of a mistaken value that are shown
+const MAX_SHOWN = 100; // characters of a wrong value that are shown
 
 type Environment = Record<string, string | undefined>;
 
-// Blanks may belong to them.
+// Values that may begin or end with blanks.
 const VERBATIM = /^ASK_NATS_(USER|PASSWORD)$/;
 
-/**
- * How a mistaken setting is named: with its value, unless that may hold a secret; people put passwords into addresses.
- */
+/** Names a wrong setting with its value, unless that may hold a secret: people put passwords into addresses. */
 export function showSetting(name: string, value: string | undefined): string {
   return /NATS|KEY/.test(name) ? name : `${name}=${makeVisible(value ?? '', MAX_SHOWN)}`;
 }
 
 /**
- * Those of the environment's variables that are settings, or begin with `ASK_`, without the blanks and line ends around
- * them; none that is empty then, nor those with which Kubernetes describes a Service. `mistakes`: what is no value of
- * any setting; it is left out.
+ * The environment variables that are settings or begin with `ASK_`, trimmed; without empty ones and those with which
+ * Kubernetes describes a Service. `mistakes`: values that no setting can have; they are left out.
  */
 export function cleanSettings(env: Environment, isSetting: (name: string) => boolean) {
   const given: Record<string, string> = {};
@@ -35,7 +32,7 @@ export function cleanSettings(env: Environment, isSetting: (name: string) => boo
   return { given, mistakes };
 }
 
-/** Kubernetes gives every pod such variables for each Service, here one whose name begins with `ask-`. */
+/** Kubernetes gives every pod such variables for each Service, also for one whose name begins with `ask-`. */
 function isServiceLink(name: string, value: string): boolean {
   return (
     /^ASK_.*_SERVICE_(HOST|PORT(_\w+)?)$/.test(name) ||

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** A number written as text in plain decimals. Nothing, blanks, `0x10` and `1e3` are mistakes, not numbers. */
+/** A number written in plain decimals. Empty text, blanks, `0x10` and `1e3` are mistakes, not numbers. */
 export function decimal<T extends z.ZodType<number, number>>(schema: T) {
   return z.preprocess((value) => (typeof value === 'string' ? parse(value) : value), schema);
 }

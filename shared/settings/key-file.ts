@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { decimal } from './decimal.ts';
 import { ConfigError } from './settings.ts';
 
-/** Whom a key belongs to, and how often it may be used. */
+/** The holder of a key, and how often it may be used. */
 export interface KeyHolder {
   name: string;
   /** Requests per second; undefined: as many as the edge can answer. */
@@ -16,15 +16,14 @@ export type Keys = ReadonlyMap<string, KeyHolder>;
 export const KEY_NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
 
 /**
- * The sha256 of a key, in hex. One plain sha256 suffices, where a password would need a slow salted digest: keys are
- * 256 random bits, so nobody can guess one whose digest is known. And who looks a key up by its digest learns nothing
- * from the time that takes.
+ * The sha256 of a key, in hex. A password would need a slow salted digest. A key does not: it is 256 random bits, which
+ * nobody can guess from the digest. And the time of a look-up by digest tells nothing about the key.
  */
 export function digestOf(key: string): string {
   return hash('sha256', key, 'hex');
 }
 
-/** The line of the key file for a key. */
+/** The key file's line for a key. */
 export function formatKey(key: string, { name, limit }: KeyHolder): string {
   return `${name} ${digestOf(key)}${limit === undefined ? '' : ` ${limit}`}\n`;
 }
@@ -37,9 +36,8 @@ export function parseLimit(text: string): number | undefined {
 }
 
 /**
- * The content of a key file: a line each of name, digest and perhaps limit; `#` begins a remark. Two lines may have one
- * name, while a key is being replaced. Throws ConfigError, which shows nothing of a line: someone may have put a key
- * there.
+ * Parses a key file: lines of name, digest and perhaps limit; `#` begins a comment. Two lines may have the same name,
+ * while a key is being replaced. Throws ConfigError, which quotes nothing of a line: it may hold a key.
  */
 export function parseKeys(text: string, path: string): Keys {
   const keys = new Map<string, KeyHolder>();

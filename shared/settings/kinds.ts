@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** Kinds of settings, read as platforms and people write them. */
+/** Kinds of settings, lenient about how platforms and people write them. */
 export const whole = (low: number, high: number) =>
   z
     .string()
@@ -10,7 +10,7 @@ export const whole = (low: number, high: number) =>
 
 export const flag = () => z.stringbool({ error: 'must be true or false' });
 
-/** Names with commas between; blanks around them and upper case do not count. */
+/** Names separated by commas; surrounding blanks and upper case are ignored. */
 export function list(name: RegExp, mistake: string) {
   return z
     .string()
@@ -22,7 +22,7 @@ export function splitList(text: string): string[] {
   return text.split(',').map((one) => one.trim());
 }
 
-/** Of web pages, as browsers write them; of what is no address of the web, the text. */
+/** Origins of web pages, as browsers write them. An origin with another scheme than the web's stays text. */
 export const origins = () =>
   z
     .string()
@@ -49,7 +49,7 @@ export const level = () =>
     .transform((text) => ALIASES[text.toLowerCase()] ?? text.toLowerCase())
     .pipe(z.enum(LEVELS, `must be one of ${LEVELS.join(', ')}`));
 
-/** Onnxruntime's providers by its short names; those of its Python API are the same with a suffix. */
+/** Onnxruntime's providers by short name; the names of its Python API, which have a suffix, work too. */
 export const providers = () =>
   z
     .string()

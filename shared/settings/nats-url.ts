@@ -10,16 +10,14 @@ const FORM =
   'must be nats://host:port or tls://host:port, or several with commas; IPv6 in brackets, ' +
   'name and password percent-encoded or in ASK_NATS_USER and ASK_NATS_PASSWORD';
 
-/**
- * The servers that `NATS_URL` lists, plainly written and without name and password. Throws Error saying what is wrong.
- */
+/** The servers in `NATS_URL`, normalised and without name and password. Throws Error saying what is wrong. */
 export function readServers(list: string): string {
   return splitList(list)
     .map((address) => readAddress(address).server)
     .join(',');
 }
 
-/** Name and password that stand in `NATS_URL`, by the settings they are for; none if it is mistaken otherwise. */
+/** Name and password in `NATS_URL`, by the settings they stand for; none if it is wrong in another way. */
 export function readCredentials(list: string): {
   ASK_NATS_USER?: string;
   ASK_NATS_PASSWORD?: string;

@@ -1,6 +1,6 @@
 import leven from 'leven';
 
-/** The names of `known` that a mistyped one may mean: at most three, the nearest first. */
+/** The names of `known` that a misspelt one may mean: at most three, the nearest first. */
 export function nearest(name: string, known: string[]): string[] {
   const typed = name.toLowerCase();
   const distances = known.map((candidate) => ({ candidate, distance: leven(typed, candidate.toLowerCase()) }));

@@ -11,8 +11,8 @@ const megabyte = 1024 * 1024;
 const cores = availableParallelism();
 
 /**
- * Every setting of every service. But for `relaunch.ts` this file is the only reader of `process.env`. A setting
- * left empty counts as not set.
+ * Every setting of every service. Apart from `relaunch.ts`, this file is the only reader of `process.env`. An empty
+ * setting counts as not set.
  */
 export const settings = {
   HOST: z.string().toLowerCase().default('127.0.0.1').describe('address the HTTP server listens on'),
@@ -109,7 +109,7 @@ export class ConfigError extends Error {
   override name = 'ConfigError';
 }
 
-/** Reads the environment. Throws ConfigError listing every mistake, unknown `ASK_*` names included. */
+/** Reads the environment. Throws ConfigError listing every mistake, including unknown `ASK_*` names. */
 export function readConfig(env: Record<string, string | undefined> = process.env): Config {
   const isSetting = (name: string) => Object.hasOwn(settings, name);
   const { given, mistakes: unclean } = cleanSettings(env, isSetting);
@@ -135,14 +135,14 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   return parsed.data;
 }
 
-/** Nearly all begin with `ASK_`: what follows tells which is meant. */
+/** Nearly all names begin with `ASK_`, so only the rest is compared. */
 function suggest(name: string): string {
   const ends = new Map(Object.keys(settings).map((one) => [one.replace(/^ASK_/, ''), one]));
   const [end = ''] = nearest(name.replace(/^ASK_/, ''), [...ends.keys()]);
   return ends.has(end) ? `; did you mean ${ends.get(end)}?` : '';
 }
 
-/** Settings that are each correct and do not go together. */
+/** Finds settings that are valid alone but contradict each other. */
 function contradictions(given: Record<string, string | undefined>): string[] {
   const set = (...names: (keyof typeof settings)[]) => names.filter((name) => given[name] !== undefined);
   const addresses = splitList(given.NATS_URL ?? '');
@@ -162,7 +162,10 @@ function contradictions(given: Record<string, string | undefined>): string[] {
   return mistakes;
 }
 
-/** `ASK_BATCH_MAX` or its default, from `npm run -s bench:models`; whether so many pay here, the pool learns. */
+/**
+ * `ASK_BATCH_MAX` or its default, which `npm run -s bench:models` measured. Whether batches pay on this machine, the
+ * pool learns.
+ */
 export function batchOf(config: Config, role: 'generalist' | 'expert'): number {
   const { ASK_BATCH_MAX, ASK_EXECUTION_PROVIDERS } = config;
   if (ASK_BATCH_MAX !== undefined) return ASK_BATCH_MAX;
@@ -171,14 +174,14 @@ export function batchOf(config: Config, role: 'generalist' | 'expert'): number {
 }
 
 /**
- * The folder in which npm was called to run the command line, which it runs in the repository's; undefined where
- * something else started the process.
+ * The folder in which npm was called for the command line, since npm runs it in the repository's folder. Undefined if
+ * npm did not start the process.
  */
 export function callersFolder(env: Record<string, string | undefined> = process.env): string | undefined {
   return ['ask', 'eval'].includes(env.npm_lifecycle_event ?? '') ? env.INIT_CWD : undefined;
 }
 
-/** With this setting OpenTelemetry would write to the console, where only lines of the log belong. */
+/** Drops a setting that makes OpenTelemetry write to the console, where only log lines belong. */
 export function ignoreTelemetryLogLevel(): void {
   delete process.env.OTEL_LOG_LEVEL;
 }

@@ -1,17 +1,17 @@
 const SHORT: Record<string, string> = { '\r': '\\r', '\n': '\\n', '\t': '\\t' };
 
-/** A text from outside for a message on one line: what cannot be seen is written out, and a long one cut. */
+/** Prepares outside text for a one-line message: invisible characters are escaped, and long text is cut. */
 export function makeVisible(text: string, most = Number.POSITIVE_INFINITY): string {
   const whole = text.length > most ? `${text.slice(0, most)}...` : text;
   return escapeInvisible(whole);
 }
 
-/** A message of several lines, with all else that cannot be seen written out. */
+/** A message of several lines, with all other invisible characters escaped. */
 export function makeLinesVisible(text: string): string {
   return text.split('\n').map(escapeInvisible).join('\n');
 }
 
-/** An error's stack: a line for each call and each cause, and none that its message would make. */
+/** An error's stack: a line for each call and each cause, and none that its message could fake. */
 export function makeStackVisible(stack: string): string {
   return stack
     .split(/\n(?= {4,}at |caused by: )/)
@@ -19,7 +19,7 @@ export function makeStackVisible(stack: string): string {
     .join('\n');
 }
 
-/** What steers a terminal, ends a line or turns its direction; everything else is seen. */
+/** Escapes what controls a terminal, ends a line or changes its direction. */
 function escapeInvisible(text: string): string {
   return text.replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,

@@ -4,10 +4,10 @@ import { type EncodedPicture, mediaTypes, PIXELS_TYPE, type Pixels, readPixels }
 import type { Tensors } from './tensor.ts';
 import { decodeTensors, encodeTensors, isTensors } from './tensors.ts';
 
-/** The header that says what a message's bytes are. */
+/** The header that states the type of a message's payload. */
 export const PAYLOAD = 'Ask-Payload';
 
-/** What a question to a model is about: a picture, as pixels or a file, or the model's inputs themselves. */
+/** The body of a question to a model: a picture, as pixels or a file, or the model's inputs. */
 export type Body = Pixels | EncodedPicture | { tensors: Tensors };
 
 export function encodeBody(body: Body): { type: string; payload: Uint8Array } {

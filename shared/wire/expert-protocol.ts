@@ -7,8 +7,8 @@ import { decodeTensors, encodeTensors, isTensors, widen } from './tensors.ts';
 /**
  * The only file that knows subjects and headers of the expert protocol, version 1.
  *
- * A request carries a picture or tensors, `Ask-Payload` says which (`body.ts`). A reply to a picture carries the logits as
- * little-endian float16 in the order of the manifest's labels, a reply to tensors all outputs of the model.
+ * A request carries a picture or tensors; `Ask-Payload` says which (`body.ts`). A reply to a picture carries the logits
+ * as little-endian float16 in the order of the manifest's labels, a reply to tensors all outputs of the model.
  */
 export const EXPERT_QUEUE = 'experts';
 export const SERVICE_NAME = 'ask-expert';
@@ -20,11 +20,11 @@ const MODEL_DIGEST = 'Ask-Model-Digest';
 const ERROR = 'Nats-Service-Error';
 const ERROR_CODE = 'Nats-Service-Error-Code';
 const LOGITS_F16 = 'logits/f16';
-export interface ClassifyRequest {
+interface ClassifyRequest {
   requestId: string;
-  /** Milliseconds the receiver has left. */
+  /** Milliseconds that the receiver has left. */
   deadlineMs: number;
-  /** The first hex digits of the model's digest that must answer. */
+  /** The first hex digits of the digest of the model that must answer. */
   modelDigest?: string | undefined;
   body: Body;
 }
@@ -41,7 +41,7 @@ export function classifySubject(expertId: string): string {
   return `ask.v1.expert.${expertId}.classify`;
 }
 
-/** Who hears it stops working on the request that the message names; it goes to every member of the queue group. */
+/** Cancels the request that the message names; it goes to every member of the queue group. */
 export function cancelSubject(expertId: string): string {
   return `ask.v1.expert.${expertId}.cancel`;
 }
@@ -50,7 +50,7 @@ export function encodeCancel(requestId: string): Message {
   return { payload: new Uint8Array(), headers: { [REQUEST_ID]: requestId } };
 }
 
-/** The request that is not wanted any more; empty if the message names none. */
+/** The id of the cancelled request; empty if the message names none. */
 export function decodeCancel(message: Message): string {
   return message.headers[REQUEST_ID] ?? '';
 }
@@ -78,7 +78,7 @@ export function decodeRequest(message: Message): ClassifyRequest {
   return { requestId, deadlineMs: Number(deadline), modelDigest, body: decodeBody(message) };
 }
 
-/** `asked`: what the question was about. */
+/** `asked`: the body of the question. */
 export function encodeReply({ outputs, expertMs, modelDigest }: ClassifyReply, asked: Body): Message {
   const { logits } = outputs;
   const alone = !('tensors' in asked) && logits !== undefined;
@@ -98,7 +98,7 @@ export function isAnswer({ headers }: Message): boolean {
   return headers[PAYLOAD] !== undefined || headers[ERROR] !== undefined;
 }
 
-/** What a reply must hold, by name: types and shapes of the model's outputs, of which a name stands for any length. */
+/** The outputs that a reply must hold, by name: types and shapes; a name in a shape stands for any length. */
 export type Expected = Record<string, { type: TensorType; shape: (number | string)[] }>;
 
 /** Throws the AppError that the expert sent, or `model-failed` if the reply is not what is expected. */

@@ -1,13 +1,13 @@
 import { AppError } from '../request/errors.ts';
 import type { EncodedPicture } from './picture.ts';
 
-/** Enough of a file's beginning for everything in this file; a shorter file is all of it. */
+/** Bytes of a file's beginning that suffice for everything here; a shorter file is all of it. */
 export const ENOUGH_BYTES = 1024;
 
-/** Bytes that text does not have. */
+/** Bytes that text does not contain. */
 const CONTROLS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 28, 29, 30, 31, 127];
 
-/** How the names of pictures end; those that are not decoded are refused by name. */
+/** File name extensions of pictures, also of formats that are refused by name. */
 export const extensions = 'jpg jpeg jpe jfif png webp heic heif avif gif bmp tif tiff jxl jp2'.split(' ');
 
 type Test = (bytes: Uint8Array) => boolean;
@@ -23,7 +23,7 @@ const PNG = 'convert it to PNG';
 const FRAME = 'send one frame of it as JPEG';
 const RENDER = 'send it rendered as PNG';
 
-/** Pictures, and what people take for pictures, that are not decoded, and what to do instead. */
+/** Formats of pictures, or taken for such, that are not decoded, and what to do instead. */
 const refused: [name: string, advice: string, test: Test][] = [
   ['HEIC', JPEG, (b) => isBox(b, /^(he[iv][cxms]|(mif1|msf1).*he[iv][cxms])/)],
   ['AVIF', JPEG, (b) => isBox(b, /^(av(if|is)|(mif1|msf1|miaf).*av(if|is))/)],
@@ -65,7 +65,7 @@ const refused: [name: string, advice: string, test: Test][] = [
   ['MPEG video', FRAME, (b) => starts(b, '\0\0\x01\xba', '\0\0\x01\xb3', 'FLV\x01')],
 ];
 
-/** What is no picture at all, as a sentence. The first that matches counts. */
+/** Data that is no picture at all, as a sentence. The first match counts. */
 const strange: [sentence: string, test: Test][] = [
   ['this is a ZIP archive: send the picture in it', (b) => starts(b, 'PK\x03\x04', 'PK\x05\x06')],
   ['this is gzip: send the picture itself, or say content-encoding: gzip', (b) => starts(b, '\x1f\x8b')],
@@ -96,12 +96,12 @@ const strange: [sentence: string, test: Test][] = [
   ['this is text: send the bytes of a picture', isText],
 ];
 
-/** What a file's first bytes say it is; undefined if it is none that is decoded. */
+/** The media type by a file's first bytes; undefined if it is not one that is decoded. */
 export function mediaTypeOf(bytes: Uint8Array): EncodedPicture['type'] | undefined {
   return signatures.find(([, matches]) => matches(bytes))?.[0];
 }
 
-/** Throws AppError `unsupported-media-type` if bytes begin as a format that is known and not decoded. */
+/** Throws AppError `unsupported-media-type` if the bytes begin as a known format that is not decoded. */
 export function refuseOthers(bytes: Uint8Array): void {
   const known = refused.find(([, , matches]) => matches(bytes));
   if (known)
@@ -117,7 +117,7 @@ export function requirePicture(bytes: Uint8Array): void {
   throw new AppError('not-an-image', `${seen ?? 'the data does not begin as a picture'}; JPEG, PNG and WebP are taken`);
 }
 
-/** A file of the ISO base media format (MP4 and its kin) whose brands, the major one first, are such. */
+/** Whether this is an ISO base media file (MP4 and its kin) with such a brand; the major brand comes first. */
 function isBox(bytes: Uint8Array, brands: RegExp): boolean {
   if (ascii(bytes, 4, 8) !== 'ftyp') return false;
   const length = Buffer.from(bytes.buffer, bytes.byteOffset, 4).readUInt32BE();
@@ -132,7 +132,7 @@ function isTiff(bytes: Uint8Array): boolean {
   return starts(bytes, 'II*\0', 'MM\0*', 'II+\0', 'MM\0+');
 }
 
-/** Targa has no signature: no identification, no palette, a kind and a depth that exist. */
+/** Targa has no signature. Accepts: no identification, no palette, a known kind and depth. */
 function isTarga(bytes: Uint8Array): boolean {
   const kind = bytes[2] ?? 0;
   return (
@@ -158,7 +158,7 @@ function starts(bytes: Uint8Array, ...beginnings: string[]): boolean {
   return beginnings.some((beginning) => ascii(bytes, 0, beginning.length) === beginning);
 }
 
-/** One character a byte. */
+/** One character per byte. */
 function ascii(bytes: Uint8Array, from: number, to: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1', from, to);
 }

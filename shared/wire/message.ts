@@ -1,4 +1,4 @@
-/** What travels on a bus: bytes, and headers of a line each. */
+/** A message on the bus: bytes, and headers of one line each. */
 export interface Message {
   payload: Uint8Array;
   headers: Record<string, string>;

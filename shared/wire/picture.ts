@@ -1,6 +1,6 @@
 import { AppError } from '../request/errors.ts';
 
-/** Of pixels without a file around them; `; width=W; height=H` says their layout. */
+/** The media type of raw pixels; `; width=W; height=H` gives their layout. */
 export const PIXELS_TYPE = 'image/x-rgb8';
 const RGB8 = /^image\/x-rgb8; *width=(\d{1,5}); *height=(\d{1,5})$/i;
 
@@ -20,8 +20,8 @@ export interface EncodedPicture {
 }
 
 /**
- * Bytes as the picture that a type such as `image/x-rgb8; width=32; height=32` says they are; undefined if it is no such
- * type. Throws AppError `invalid-body` if they are more, fewer or none.
+ * Reads bytes as raw pixels of a type such as `image/x-rgb8; width=32; height=32`; undefined for another type. Throws
+ * AppError `invalid-body` if their number does not match.
  */
 export function readPixels(type: string, bytes: Uint8Array): Pixels | undefined {
   const layout = RGB8.exec(type);

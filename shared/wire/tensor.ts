@@ -1,4 +1,4 @@
-/** Values of a shape, row by row: of a model's input or output. */
+/** Values of a model's input or output, row by row, with their shape. */
 export interface Tensor {
   type: TensorType;
   shape: number[];
@@ -21,5 +21,5 @@ export const tensorArrays = {
   float32: Float32Array,
 } as const satisfies Record<TensorType, new (length: number) => TensorData>;
 
-/** The free dimension over which several items run together. */
+/** The free dimension over which items are batched. */
 export const BATCH = 'batch';

@@ -5,9 +5,9 @@ import { type Tensor, type Tensors, tensorArrays } from './tensor.ts';
  * Named tensors as a body: their values one after the other, little-endian, in the order of the header
  * `tensors; NAME=TYPE[D0,D1,…]; …`.
  */
-export const TENSORS = 'tensors';
+const TENSORS = 'tensors';
 
-/** No `float32`: it doubles the bytes for digits that no model heeds. */
+/** No `float32`: it doubles the bytes for digits that no model needs. */
 const codes = { u8: 'uint8', i8: 'int8', i32: 'int32', i64: 'int64', f16: 'float16' } as const;
 const names = { uint8: 'u8', int8: 'i8', int32: 'i32', int64: 'i64', float16: 'f16', float32: 'f16' } as const;
 
@@ -36,7 +36,7 @@ export function encodeTensors(tensors: Tensors): { type: string; payload: Uint8A
   return { type: [TENSORS, ...parts.map(({ text }) => text)].join('; '), payload };
 }
 
-/** Whether a body's type says that it is tensors. */
+/** Whether a body's type is tensors. */
 export function isTensors(type: string): boolean {
   return type === TENSORS || type.startsWith(`${TENSORS};`);
 }

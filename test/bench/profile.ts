@@ -37,7 +37,7 @@ export async function profile(bundle: string, seconds: number): Promise<ProfileR
     const { answers } = await load({ ...spec, url: service.url, path: '/classify?strategy=edge' });
     service.kill('SIGTERM');
     await service.exited;
-    // The process starts anew under its id (`shared/service/relaunch.ts`): the later of its profiles, by the time in their names.
+    // The process is replaced under its id (`shared/service/relaunch.ts`): the later profile counts, by its name.
     const file = (await readdir(folder))
       .filter((name) => name.includes(`.${service.pid}.`))
       .sort()

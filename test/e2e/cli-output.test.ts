@@ -70,7 +70,7 @@ test('what takes longer than a second says on standard error how far it is', asy
   await cp(many, data, { recursive: true });
   await using service = spawnService('cli', env(), ['eval', '--data', join(folder, 'data'), '--json']);
   await waitFor(() => childrenOf(service.pid).length > 0, 'the model process');
-  // However fast the machine: stopped for so long whenever it has run a little, the program finds its first second over.
+  // On any machine: the program is stopped whenever it has run a little, until its first second is over.
   let running = true;
   const ended = service.exited.then(() => {
     running = false;

@@ -10,7 +10,7 @@ export interface Import {
   to: string;
 }
 
-/** All imports of the files that a pattern matches, types and those at run time included; paths from the repository's root. */
+/** All imports of the files that a pattern matches, also of types and at run time; paths from the repository's root. */
 export function readImports(pattern: string): Import[] {
   return globSync(pattern, { cwd: root })
     .sort()

@@ -13,7 +13,7 @@ export interface Arrivals {
   stop(): void;
 }
 
-export interface ArrivalsOptions {
+interface ArrivalsOptions {
   bus: Bus;
   directory: Directory;
   /** Who may come. An expert with another model under the same id does not count. */

@@ -2,7 +2,7 @@ import type { Degraded, ExpertAnswer } from './ask.ts';
 import { RoundTrips } from './round-trips.ts';
 
 /** Why an expert is not asked now. `probe`: a probe is due, a copy of the question whose answer nobody waits for. */
-export interface Obstacle {
+interface Obstacle {
   degraded: Extract<Degraded, 'no-expert' | 'circuit-open'>;
   probe: boolean;
 }
@@ -36,7 +36,7 @@ export interface ExpertHealth {
 }
 
 const FAILURES = 3; // in a row
-const FORGOTTEN_MS = 5000;
+const ABSENCE_MS = 5000;
 const PROBE_MS = 250; // until the first probe; doubled after each that fails
 const PROBE_MAX_MS = 1000;
 const LATE_MARGIN = 1.2; // a late expert may take this much longer the next time
@@ -78,7 +78,7 @@ class Circuit implements ExpertHealth {
   obstacle(waitMs: number): Obstacle | null {
     if (this.#shut === null || waitMs > LATE_MARGIN * this.#lateMs) return null;
     const { degraded, until } = this.#shut;
-    if (degraded === 'no-expert' && this.#now() >= until + FORGOTTEN_MS) {
+    if (degraded === 'no-expert' && this.#now() >= until + ABSENCE_MS) {
       this.#shut = null;
       return null;
     }

@@ -5,7 +5,7 @@ import { SERVICE_NAME } from '../../../shared/wire/expert-protocol.ts';
 const WAIT_MS = 200;
 const ping = z.object({ id: z.string(), metadata: z.object({ expert: z.string(), digest: z.string() }) });
 
-export interface Instance {
+interface Instance {
   id: string;
   expert: string;
   digest: string;

@@ -1,7 +1,7 @@
 import type { Consultation } from './consult.ts';
 import type { HedgeBudget } from './hedge-budget.ts';
 
-export interface HedgedChoices {
+interface HedgedChoices {
   first(): Promise<Consultation>;
   second(): Promise<Consultation>;
   /** Milliseconds after which the first counts as slow; undefined: never. */

@@ -48,7 +48,7 @@ export function createGuard(keys: KeyRing, metrics: EdgeMetrics) {
     const key = presented(request.headers);
     if (key === undefined) throw new AppError('missing-key', "send 'authorization: Bearer KEY' or 'x-api-key: KEY'");
     const holder = keys.find(key);
-    if (!holder) throw new AppError('unknown-key', 'the key is none of those that may call');
+    if (!holder) throw new AppError('unknown-key', 'the key is not one of those that may call');
     const { name, limit } = holder;
     const retryAfterMs = limit === undefined ? 0 : take(name, limit);
     metrics.keys.inc({ key: name, outcome: retryAfterMs > 0 ? 'rate-limited' : 'accepted' });

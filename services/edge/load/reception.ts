@@ -25,7 +25,7 @@ export interface Place {
   leave(): void;
 }
 
-export interface ReceptionLimits {
+interface ReceptionLimits {
   /** Requests still arriving. */
   count: number;
   /** All bodies together. */

@@ -14,15 +14,15 @@ import { rateLimited } from '../../observe/rate-limited-log.ts';
 import { readCertificates } from '../../settings/certificates.ts';
 import { type Config, ConfigError } from '../../settings/settings.ts';
 
-/** How a process proves to the NATS server who it is, and the server to it. */
+/** How a process and the NATS server authenticate to each other. */
 export type NatsAccess = Pick<ConnectionOptions, 'authenticator' | 'inboxPrefix' | 'tls'>;
 
-/** The settings that name files. Neither their content nor their value is ever shown: people paste secrets there. */
+/** The settings that name files. Neither content nor value is ever shown: people paste secrets there. */
 type FileSetting = 'ASK_NATS_CA' | 'ASK_NATS_CERT' | 'ASK_NATS_CREDS' | 'ASK_NATS_KEY' | 'ASK_NATS_NKEY_FILE';
 
 /**
  * Checks every file that the settings name; throws ConfigError listing those that cannot be used. Each connection reads
- * them anew, so that a key or a certificate can be replaced while the service runs.
+ * them again, so that a key or a certificate can be replaced while the service runs.
  */
 export function openNatsAccess(config: Config, log: Log): NatsAccess {
   const mistakes: string[] = [];
@@ -62,7 +62,7 @@ export function openNatsAccess(config: Config, log: Log): NatsAccess {
   };
 }
 
-/** The client closes the connection for good if an authenticator throws: a bad file must not get that far. */
+/** The client closes the connection for good if an authenticator throws, so a bad file must not get that far. */
 function rereading(
   name: FileSetting,
   path: string,
@@ -100,7 +100,7 @@ function tlsOptions(config: Config): NatsAccess['tls'] {
   const options = {
     ...(config.ASK_NATS_CA && { caFile: config.ASK_NATS_CA }),
     ...(config.ASK_NATS_CERT && { certFile: config.ASK_NATS_CERT, keyFile: config.ASK_NATS_KEY }),
-    // Of an address given as numbers the client tells Node nothing, and Node then expects a certificate of 'localhost'.
+    // The client does not pass on a numeric address, and Node then expects a certificate for 'localhost'.
     checkServerIdentity(_: string, certificate: PeerCertificate) {
       const errors = hosts.map((host) => checkServerIdentity(host, certificate));
       return errors.includes(undefined) ? undefined : errors[0];
@@ -116,7 +116,10 @@ function belongTogether(certFile: string, keyFile: string): boolean {
   return certificate?.checkPrivateKey(createPrivateKey(readFileSync(keyFile))) === true;
 }
 
-/** Node's code of a file that cannot be read, or what is wrong with its content; never a message of the parser. */
+/**
+ * Node's code for a file that cannot be read, or what is wrong with its content. Never a parser's message, which may
+ * quote the file.
+ */
 function reasonOf(error: unknown, otherwise: string): string {
   const { syscall, code } = error as NodeJS.ErrnoException;
   return syscall ? `the file cannot be read (${code})` : otherwise;

@@ -19,9 +19,8 @@ export interface NatsOptions {
 }
 
 /**
- * The bus over NATS. Returns at once and keeps trying to connect, for ever. Until then, and whenever the connection is
- * lost, requests fail with `disconnected` without waiting; those under way fail too. Subscriptions made meanwhile take
- * effect on connecting.
+ * The bus over NATS. Returns at once and keeps trying to connect, for ever. While there is no connection, requests fail
+ * with `disconnected` without waiting; so do those under way when it is lost. Subscriptions take effect on connecting.
  */
 export function connectNats(options: NatsOptions): Bus {
   const link = new NatsLink(options);
@@ -46,7 +45,7 @@ export function connectNats(options: NatsOptions): Bus {
       try {
         link.connection?.publish(subject, payload, { headers: toHeaders(headers) });
       } catch {
-        // Closing: as lost as without a connection.
+        // Closing: the message is lost, as without a connection.
       }
     },
     subscribe: (subject, handler, queue) => subscriptions.add(subject, handler, queue),
@@ -106,8 +105,8 @@ class NatsLink {
     this.#connection = connection;
     if (this.#closing) return connection.close();
     const { servers, access, log } = this.#options;
-    // The client has dropped the servers that it tried before this one. A server that is set stays, even if its cluster
-    // drops it.
+    // The client has dropped the servers that it tried before this one. Servers that are set stay, even if the cluster
+    // drops them.
     if (connection.getServers().length < servers.length) connection.setServers(servers);
     const inbox = new NatsInbox(connection, access?.inboxPrefix);
     this.#connected = true;
@@ -131,7 +130,7 @@ class NatsLink {
           reconnectDelayHandler: createReconnectPace(),
           pingInterval: 10_000,
           timeout: 2000,
-          ignoreAuthErrorAbort: true, // a password being rotated must not end the connection for good
+          ignoreAuthErrorAbort: true, // a rotated password must not end the connection for good
           ...access,
         });
       } catch (error) {
@@ -168,8 +167,8 @@ class NatsLink {
 }
 
 /**
- * Milliseconds from one attempt at a server to the next. The client compares wall-clock times, and once the clock is
- * set back those of its attempts are still to come: it must then try every server once whatever the clock says.
+ * Milliseconds between attempts. The client compares wall-clock times: once the clock is set back, its own attempts lie
+ * in the future. It must then try every server once, whatever the clock says.
  */
 function createReconnectPace(): () => number {
   const everyServer = 8; // more than a cluster has
@@ -179,7 +178,7 @@ function createReconnectPace(): () => number {
     const now = Date.now();
     if (now < latest) regardless = everyServer;
     latest = now;
-    if (regardless === 0) return PAUSE_MS * (1 + Math.random() / 5); // not all clients of a broker at once
+    if (regardless === 0) return PAUSE_MS * (1 + Math.random() / 5); // spreads the clients of a broker
     regardless -= 1;
     return Number.NEGATIVE_INFINITY;
   };

@@ -9,8 +9,8 @@ import {
 import type { Message } from '../../wire/message.ts';
 import { BusError, type BusHeaders } from '../bus.ts';
 
-/** What becomes of a question: any number of replies, or failures. */
-export interface Listener {
+/** Gets the replies to a question, any number of them, or its failures. */
+interface Listener {
   onReply(reply: Message): void;
   onFailure(error: BusError): void;
 }
@@ -20,8 +20,8 @@ interface Question extends Listener {
 }
 
 /**
- * Questions on one connection, and where their replies come in. The client's own requests read headers where an
- * exception ends its reading of the whole connection: one garbled reply would silence every expert.
+ * Sends questions on one connection and receives their replies. The client's own requests are not used: an exception
+ * while they parse headers ends the reading of the whole connection, so one garbled reply would silence every expert.
  */
 export class NatsInbox {
   readonly #connection: NatsConnection;
@@ -34,17 +34,17 @@ export class NatsInbox {
     this.#address = `${createInbox(prefix)}.`;
   }
 
-  /** Asks; what it returns ends the listening. Throws as the client's `publish` does. */
+  /** Sends a question. Returns a function that stops listening. Throws as the client's `publish` does. */
   ask(subject: string, payload: Uint8Array, headers: BusHeaders, listener: Listener): () => void {
     if (!this.#subscribed) this.#subscribe();
-    const token = randomUUID(); // whoever is asked must not be able to answer other questions
+    const token = randomUUID(); // one responder must not be able to answer another's questions
     const message = { headers: toHeaders(headers), reply: this.#address + token };
     this.#connection.publish(subject, payload, message);
     this.#questions.set(token, { subject, ...listener });
     return () => this.#questions.delete(token);
   }
 
-  /** The server forbids a subject, or with undefined everything is over: who asked there need not wait. */
+  /** Fails the questions on a subject that the server forbids; all questions, if undefined: the connection is lost. */
   refuse(subject?: string): void {
     for (const question of [...this.#questions.values()]) {
       if (subject === undefined || question.subject === subject) question.onFailure(new BusError('disconnected'));

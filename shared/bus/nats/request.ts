@@ -6,11 +6,13 @@ import type { NatsInbox } from './inbox.ts';
 interface NatsRequest extends RequestOptions {
   subject: string;
   payload: Uint8Array;
-  /** Is told of a reply that is not accepted. */
+  /** Called with a reply that is not accepted. */
   passOver(subject: string, reply: Message): void;
 }
 
-/** One request, the first reply that it accepts. `open` gives the inbox or throws. Rejects with BusError. */
+/**
+ * Sends one request; resolves with the first accepted reply. `open` returns the inbox or throws. Rejects with BusError.
+ */
 export async function request(open: () => NatsInbox, asked: NatsRequest): Promise<Message> {
   const { subject, payload, headers, timeoutMs, accepts, signal, passOver } = asked;
   if (signal?.aborted) throw new BusError('aborted');

@@ -16,13 +16,13 @@ interface Member {
   queue: string | undefined;
   handler: (message: BusMessage) => void;
   listening: Listening | undefined;
-  /** Until the broker is known to have accepted it again. */
+  /** True until the broker is known to have accepted it again. */
   refused: boolean;
 }
 
 /**
- * What a bus listens to. The client forgets a subscription that the broker refuses, but permissions change while
- * services run: it is made again here until it is accepted.
+ * The subscriptions of a bus. The client forgets a subscription that the broker refuses, but permissions change while
+ * services run. So it is subscribed again here until it is accepted.
  */
 export class NatsSubscriptions {
   readonly #log: Log;
@@ -36,12 +36,12 @@ export class NatsSubscriptions {
     this.#say = rateLimited(log);
   }
 
-  /** Subjects of which the broker refuses a subscription at present. */
+  /** Subjects whose subscriptions the broker refuses. */
   get refused(): string[] {
     return [...this.#members].filter((member) => member.refused).map((member) => member.subject);
   }
 
-  /** Before `open` it takes effect then. Throws as the client's `subscribe` does. */
+  /** Takes effect at `open` if called earlier. Throws as the client's `subscribe` does. */
   add(subject: string, handler: (message: BusMessage) => void, queue: string | undefined): Subscription {
     const member: Member = { subject, queue, handler, listening: undefined, refused: false };
     this.#members.add(member);
@@ -59,9 +59,9 @@ export class NatsSubscriptions {
     for (const member of this.#members) this.#listen(member, connection);
   }
 
-  /** The broker has refused something. True if it is a subscription that it had refused before. */
+  /** The broker refused something. True if it is a subscription that it had refused before. */
   refuse({ operation, subject, queue }: PermissionViolationError): boolean {
-    // A permission that is withdrawn comes without the queue, and the client keeps the subscription.
+    // The error for a withdrawn permission lacks the queue, and the client keeps the subscription.
     const hit = [...this.#members].filter(
       (member) =>
         operation === 'subscription' && member.subject === subject && (queue ?? member.queue) === member.queue,
@@ -89,12 +89,12 @@ export class NatsSubscriptions {
     for (const member of tried) this.#listen(member, connection);
     try {
       await connection.flush();
-      await setImmediate(); // a refusal comes before the answer to the flush, but through an iterator
+      await setImmediate(); // a refusal precedes the answer to the flush, but comes through an iterator
       for (const member of tried) member.refused = member.listening === undefined;
       const subjects = tried.filter((member) => !member.refused).map((member) => member.subject);
       if (subjects.length > 0) this.#log.info({ subjects }, 'NATS accepts what it had refused');
     } catch {
-      // The connection is lost: it is not known what the broker thinks of them.
+      // The connection is lost: whether the broker accepts them is unknown.
     }
     this.#schedule();
   }
@@ -104,7 +104,7 @@ export class NatsSubscriptions {
     member.listening ??= connection.subscribe(subject, {
       ...(queue === undefined ? {} : { queue }),
       callback: (error, message) => {
-        if (!error) this.#receive(member, message); // an error is a refusal, of which `refuse` learns
+        if (!error) this.#receive(member, message); // an error is a refusal, which `refuse` handles
       },
     });
   }
@@ -114,7 +114,7 @@ export class NatsSubscriptions {
     try {
       handler({ ...fromMessage(message), subject: message.subject, respond });
     } catch (thrown) {
-      // Headers are parsed here, and an exception would end the client's reading of the whole connection.
+      // Headers are parsed here. An exception would end the client's reading of the whole connection.
       const { message: reason } = thrown as Error;
       this.#say('warn', `unreadable ${subject}`, { subject, reason }, 'unreadable message');
       this.#respond(message, encodeError(new AppError('invalid-body', 'the message cannot be read')));
@@ -122,7 +122,8 @@ export class NatsSubscriptions {
   }
 
   /**
-   * Never throws: what the broker cannot take, for its size, is answered with an error; without a connection nothing.
+   * Never throws. A reply that is too large for the broker is replaced by an error; without a connection nothing is
+   * sent.
    */
   #respond(message: Msg, { payload, headers }: Message, instead = false): void {
     try {
@@ -135,7 +136,7 @@ export class NatsSubscriptions {
   }
 }
 
-/** Resolves with what waits for the broker, done or failed, or after a second: one that is frozen never answers. */
+/** Resolves when `waiting` settles, or after a second: a frozen broker never answers. */
 export async function briefly(waiting: Promise<unknown>): Promise<void> {
   await Promise.race([waiting, sleep(1000, undefined, { ref: false })]).catch(() => {});
 }

@@ -7,15 +7,15 @@ import { isOneScan, type JpegHeader, kindOf, readJpegHeader } from './jpeg-heade
 import { mendJpeg } from './jpeg-mend.ts';
 import { examineScan } from './jpeg-scan.ts';
 
-/** A file up to this size is examined whatever the decoder says; going through a larger one takes a core too long. */
+/** A file up to this size is examined whatever the decoder reports; examining a larger one takes too long. */
 const MAX_EXAMINED = 8 * 1024 * 1024;
-const BLOCK = 8; // pixels, of which a shrunk JPEG has one
+const BLOCK = 8; // a shrunk JPEG has one pixel for this many in each direction
 const ARITHMETIC = 0xc9;
 
-/** The square of a JPEG; of one that is damaged as much as is there, and what is wrong. Throws what libvips throws. */
+/** Decodes a JPEG to the square; of a damaged one the readable part, and what is wrong. Throws what libvips throws. */
 export async function decodeJpeg(file: Buffer, rule: InputRule): Promise<Pixels & { damage?: Damage }> {
   const header = readJpegHeader(file);
-  // Decoders say what is wrong with those, and never show a pixel.
+  // The decoder reports what is wrong with these, and never returns a pixel.
   if (header === undefined || header === 'segments') return read(file, rule, 'warning', undefined);
   if (kindOf(header) === 'lossless') {
     const name = `lossless or hierarchical JPEG (SOF${header.marker - 0xc0})`;
@@ -23,7 +23,7 @@ export async function decodeJpeg(file: Buffer, rule: InputRule): Promise<Pixels 
   }
   const isCounted = isOneScan(header) && header.marker !== ARITHMETIC;
   if (isCounted && file.length <= MAX_EXAMINED) return readExamined(file, rule, header);
-  // libvips fails at the first thing that it would warn of.
+  // With `warning` libvips fails at the first thing that it would warn of.
   const whole = await read(file, rule, 'warning', header).catch(() => undefined);
   if (whole) return whole;
   if (isCounted) return readExamined(file, rule, header);
@@ -43,13 +43,13 @@ async function readExamined(file: Buffer, rule: InputRule, header: JpegHeader) {
 }
 
 function read(file: Buffer, rule: InputRule, failOn: 'none' | 'warning', header: JpegHeader | undefined) {
-  // The size of a JPEG is bounded by what decoding takes, which whoever calls has judged.
+  // The pixels of a JPEG are not limited here: the caller has checked what decoding costs.
   const source = openFile(file, { failOn, limitInputPixels: false });
   if (header?.components.length === 4 && !header.profiled) return toSquareOfInks(source, rule);
   if (header === undefined) return toSquare(source, rule);
   if (isLarge(header.width, header.height, rule.side)) return shrunkToSquare(source, rule, BLOCK);
-  // A colour space that the picture has already only keeps libvips from shrinking it while reading: other formats would
-  // give other pixels.
+  // Setting the colour space that the picture already has only keeps libvips from shrinking while reading, which would
+  // give other pixels than other formats do.
   const { length } = header.components;
   if (length === 1) source.pipelineColourspace('b-w');
   if (length === 3) source.pipelineColourspace('srgb');

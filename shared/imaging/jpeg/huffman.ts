@@ -1,13 +1,14 @@
-/** A Huffman table of JPEG, made for going through a scan without making a picture of it. */
+/** A JPEG Huffman table, for parsing a scan without decoding its pixels. */
 export interface HuffmanTable {
   /**
-   * By the next 12 bits: how many bits the codes that lie within them take, with the values behind them (bits 0 to 4);
-   * how many coefficients that is (bits 5 to 11); whether the block ends there (bit 12). 0: not even one lies within.
+   * Indexed by the next 12 bits: how many bits the codes that lie entirely within them take, with their values (bits 0
+   * to 4); how many coefficients they stand for (bits 5 to 11); whether the block ends there (bit 12). 0: no code lies
+   * within.
    */
   readonly several: Int32Array;
-  /** The same of the first code alone. */
+  /** The same for the first code alone. */
   readonly one: Int32Array;
-  /** By length: its codes are below this number, and what to add to one to get its symbol's place. */
+  /** By length: an upper bound of its codes, and what to add to a code to get its symbol's index. */
   readonly limits: Int32Array;
   readonly offsets: Int32Array;
   readonly symbols: Uint8Array;
@@ -20,7 +21,8 @@ const MAX_KEPT = 32;
 const kept = new Map<string, HuffmanTable>();
 
 /**
- * From a DHT segment: 16 counts, then the symbols, runs and sizes for `ac`, else sizes. Undefined if that is no code.
+ * From a DHT segment: 16 counts, then the symbols: runs and sizes for `ac`, else sizes. Undefined if it is no valid
+ * code.
  */
 export function toHuffmanTable(definition: Buffer, ac: boolean): HuffmanTable | undefined {
   const key = `${ac} ${definition.toString('latin1')}`;
@@ -33,7 +35,7 @@ export function toHuffmanTable(definition: Buffer, ac: boolean): HuffmanTable | 
   return made;
 }
 
-/** A code of that length and its value: bits, coefficients, end. */
+/** The table entry of a code of that length with its value: bits, coefficients, end. */
 export function toEntry(symbol: number, length: number, ac: boolean): number {
   const size = symbol & 15;
   if (!ac) return length + size;
@@ -70,7 +72,7 @@ function combine(one: Int32Array, lengths: Uint8Array): Int32Array {
     while (first !== 0 && end === 0 && bits < WINDOW) {
       const place = (window << bits) & (one.length - 1);
       const next = one[place] as number;
-      // Behind the window are zeros that are not the file's.
+      // The zeros after the window are not the file's.
       if (next === 0 || bits + (lengths[place] as number) > WINDOW) break;
       bits += next & 31;
       coefficients += (next >> 5) & 127;

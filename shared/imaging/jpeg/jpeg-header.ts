@@ -1,40 +1,40 @@
-/** What a JPEG says of itself before its first scan. */
+/** The header of a JPEG, up to its first scan. */
 export interface JpegHeader {
-  /** Of the frame, 0xc0 to 0xcf: how it is coded. */
+  /** The frame's marker, 0xc0 to 0xcf: how it is coded. */
   marker: number;
   width: number;
   height: number;
   components: { id: number; across: number; down: number }[];
   /** There is a colour profile. */
   profiled: boolean;
-  /** MCUs between two restart markers; 0: there are none. */
+  /** MCUs between two restart markers; 0: no restart markers. */
   restartInterval: number;
   /** The Huffman tables by class and number (0x00 to 0x03, 0x10 to 0x13): 16 counts, then the symbols. */
   tables: Map<number, Buffer>;
-  /** Of the first scan, in its order. */
+  /** Components of the first scan, in its order. */
   scan: { component: number; dc: number; ac: number }[];
-  /** Those before the first scan that have a length. */
+  /** Segments with a length before the first scan. */
   segments: Segment[];
-  /** Where the first scan's header begins, and its data; both within the file. */
+  /** Where the first scan's header and its data begin; both within the file. */
   scanAt: number;
   dataAt: number;
 }
 
-/** Where it begins and ends in the file. */
-export interface Segment {
+/** Its begin and end in the file. */
+interface Segment {
   marker: number;
   at: number;
   end: number;
 }
 
-export type JpegKind = 'sequential' | 'progressive' | 'lossless';
+type JpegKind = 'sequential' | 'progressive' | 'lossless';
 
 export const MAX_SEGMENTS = 2000;
-const MAX_FILL = 65_536; // bytes 0xff before a marker, all together
+const MAX_FILL = 65_536; // bytes 0xff before markers, all together
 
 /**
- * Follows the segments up to the first scan, as decoders do: what is no marker is skipped. Undefined for a file without
- * frame and scan, or that ends within the scan's header; 'segments' for one that has too many before them.
+ * Follows the segments up to the first scan and skips what is no marker, as decoders do. Undefined for a file without
+ * frame and scan, or that ends within the scan's header; 'segments' for one with too many segments before them.
  */
 export function readJpegHeader(file: Buffer): JpegHeader | 'segments' | undefined {
   const tables: JpegHeader['tables'] = new Map();
@@ -79,7 +79,7 @@ export function kindOf({ marker }: JpegHeader): JpegKind {
   return marker === 0xc0 || marker === 0xc1 || marker === 0xc9 ? 'sequential' : 'lossless';
 }
 
-/** The whole picture comes in one scan: decoders need not keep it. */
+/** The whole picture is in one scan, so decoders need not hold it. */
 export function isOneScan(header: JpegHeader): boolean {
   return kindOf(header) === 'sequential' && header.scan.length === header.components.length;
 }
@@ -89,7 +89,7 @@ function isBare(marker: number): boolean {
   return marker < 0xc0 || (marker >= 0xd0 && marker <= 0xd9);
 }
 
-/** SOF0 to SOF15, among whose codes there are three of other markers. */
+/** SOF0 to SOF15, without the three codes in that range that are other markers. */
 function isFrame(marker: number): boolean {
   return marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
 }

@@ -5,17 +5,17 @@ import type { JpegHeader } from './jpeg-header.ts';
 import { standardTables } from './jpeg-tables.ts';
 import { type Block, MAX_BLOCKS_OF_MCU, ScanReader } from './scan-reader.ts';
 
-export interface ScanReport {
+interface ScanReport {
   damage: Damage | undefined;
-  /** Share of the picture that is in the file, up to where it is damaged. */
+  /** Share of the picture that is in the file, up to the damage. */
   share: number;
 }
 
 const MAX_BLOCKS = 20_000; // about a millisecond
 
 /**
- * Goes through the only scan of a Huffman-coded sequential JPEG, as a decoder does, and counts: are all blocks there,
- * and nothing else? Decoders do not say what they made up, nor what they left. Lets others run in between.
+ * Parses the only scan of a Huffman-coded sequential JPEG as a decoder does, and counts: are all blocks there, and
+ * nothing else? Decoders report neither what they made up nor what they skipped. Yields to the event loop in between.
  */
 export async function examineScan(file: Buffer, header: JpegHeader): Promise<ScanReport> {
   const layout = toLayout(header);
@@ -49,18 +49,18 @@ export async function examineScan(file: Buffer, header: JpegHeader): Promise<Sca
   return { damage: hasMore(reader) ? 'spliced' : undefined, share: 1 };
 }
 
-/** Behind the last block there is more of a picture. */
+/** Whether more picture data follows the last block. */
 function hasMore(reader: ScanReader): boolean {
   const isRestart = (marker: number | 'data' | undefined) => Number(marker) >= 0xd0 && Number(marker) <= 0xd7;
   let marker = reader.toMarker();
   if (isRestart(marker)) {
-    reader.skipMarker(); // some end the last interval like the others
+    reader.skipMarker(); // some files end the last interval like the others
     marker = reader.toMarker();
   }
   return marker === 'data' || isRestart(marker);
 }
 
-/** The blocks of an MCU, and how many of these make the picture. */
+/** The blocks of an MCU, and the number of MCUs in the picture. */
 function toLayout(header: JpegHeader): { blocks: Block[]; total: number } | undefined {
   const { width, height, components, scan, tables } = header;
   const alone = scan.length === 1;

@@ -1,4 +1,4 @@
-/** The tables of JPEG's Annex K.3, which motion JPEG leaves out: as in `JpegHeader`. */
+/** The tables of JPEG's Annex K.3, which motion JPEG leaves out; as in `JpegHeader`. */
 export const standardTables = new Map<number, Buffer>([
   [0x00, table('00010501010101010100000000000000', '000102030405060708090a0b')],
   [0x01, table('00030101010101010101010000000000', '000102030405060708090a0b')],

@@ -6,22 +6,22 @@ export interface Block {
   ac: HuffmanTable;
 }
 
-/** Cameras leave bytes between the end of the data and the next marker; a splice leaves more, or it is a filler. */
+/** Bytes that cameras leave between the end of the data and the next marker. A splice leaves more, or a filler. */
 const MAX_EXTRA = 32;
 const COEFFICIENTS = 64;
 const CHUNK = 65_536;
 export const MAX_BLOCKS_OF_MCU = 10;
 const MAX_BYTES_OF_MCU = MAX_BLOCKS_OF_MCU * COEFFICIENTS * 4;
 
-/** Goes through entropy-coded data, up to the next marker. */
+/** Parses entropy-coded data, up to the next marker. */
 export class ScanReader {
   readonly #file: Buffer;
   #at: number;
-  /** What was read ahead, without the zero that follows each byte 0xff there; zeros behind it. */
+  /** Bytes read ahead, without the zero that follows each byte 0xff; then zeros. */
   readonly #ahead: Uint8Array;
   #length = 0;
   #bit = 0;
-  #isLast = false; // the data ends with what was read ahead
+  #isLast = false; // the data ends within what was read ahead
 
   constructor(file: Buffer, at: number) {
     this.#file = file;
@@ -29,12 +29,12 @@ export class ScanReader {
     this.#ahead = new Uint8Array(Math.min(CHUNK, file.length - at) + 2 * MAX_BYTES_OF_MCU);
   }
 
-  /** The data ended before what was asked for. */
+  /** The data ended early. */
   get dry(): boolean {
     return this.#bit > 8 * this.#length;
   }
 
-  /** Goes through so many MCUs; returns how many of them are there whole. */
+  /** Parses `count` MCUs; returns how many of them are complete. */
   pass(blocks: Block[], count: number): number {
     for (let done = 0; done < count; ) {
       if (!this.#isLast && this.#bit > this.#safe) this.#readAhead();
@@ -49,7 +49,10 @@ export class ScanReader {
     return count;
   }
 
-  /** An MCU that begins up to here is ahead as a whole, or as much of it as there is: zeros follow. */
+  /**
+   * An MCU that begins at this bit or before has been read ahead completely, or as much of it as there is: zeros
+   * follow.
+   */
   get #safe(): number {
     return 8 * (this.#isLast ? this.#length : this.#length - MAX_BYTES_OF_MCU);
   }
@@ -72,7 +75,7 @@ export class ScanReader {
     return this.#file[this.#at + 1];
   }
 
-  /** Behind the marker that `toMarker` found. */
+  /** Moves past the marker that `toMarker` found. */
   skipMarker(): void {
     this.#at += 2;
     this.#isLast = false;
@@ -98,7 +101,7 @@ export class ScanReader {
     ahead.fill(0, this.#length, this.#length + MAX_BYTES_OF_MCU);
   }
 
-  /** A byte 0xff: the data's if a zero follows it, and perhaps more like it before that; else of a marker. */
+  /** Reads a byte 0xff, perhaps several: data if a zero follows, else a marker. */
   #readStuffed(): void {
     const file = this.#file;
     let next = this.#at + 1;
@@ -113,7 +116,7 @@ export class ScanReader {
   }
 }
 
-/** Where the MCU that begins at `bit` ends; below 0 if there is a code in it that does not exist. */
+/** The bit where the MCU that begins at `bit` ends; below 0 if it has an invalid code. */
 function passMcu(data: Uint8Array, bit: number, blocks: Block[]): number {
   let at = bit;
   for (let b = 0; b < blocks.length; b++) {
@@ -145,7 +148,7 @@ function windowAt(data: Uint8Array, bit: number): number {
   return (three >> (24 - WINDOW - (bit & 7))) & ((1 << WINDOW) - 1);
 }
 
-/** A code longer than the table's window; below 0 if there is no such code. */
+/** Reads a code longer than the table's window; below 0 if there is no such code. */
 function readLong({ limits, offsets, symbols }: HuffmanTable, data: Uint8Array, bit: number, ac: boolean): number {
   const high = windowAt(data, bit) << (16 - WINDOW);
   const code = high | (windowAt(data, bit + WINDOW) >> (2 * WINDOW - 16));

@@ -5,7 +5,7 @@ import { type InputRule, openFile, toSquare } from '../square.ts';
 import { type PngHeader, readPngHeader } from './png-header.ts';
 import { hasRow } from './png-rows.ts';
 
-/** The square of a PNG; of one that is damaged as much as is there. Throws what libvips throws. */
+/** Decodes a PNG to the square; of a damaged one the readable part. Throws what libvips throws. */
 export async function decodePng(
   file: Buffer,
   rule: InputRule,
@@ -27,8 +27,8 @@ function read(
   failOn: 'none' | 'error',
 ): Promise<Pixels> {
   const source = openFile(file, { failOn, limitInputPixels });
-  // As browsers do: 8 bits first, then the profile. libvips would take 16 bits of colour to Display P3, and would not
-  // look at the profile of 16 bits of grey.
+  // As browsers do: 8 bits first, then the profile. libvips would convert 16 bits of colour to Display P3, and would
+  // ignore the profile of 16 bits of grey.
   if (depth === 16) source.pipelineColourspace(channels < 3 ? 'b-w' : 'srgb');
   return isLarge(width, height, rule.side) ? shrunkToSquare(source, rule, 1) : toSquare(source, rule);
 }

@@ -1,22 +1,21 @@
 import { crc32, inflateSync } from 'node:zlib';
 
-/** Read on the event loop: no more than takes a fraction of a millisecond, before and after inflating. */
+/** Limit before and after inflating: this runs on the event loop and must take a fraction of a millisecond. */
 const MAX_BYTES = 65_536;
 /** The signature, and the first chunk's length and type. */
 const BEGINNING = Buffer.from('\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR', 'latin1');
 const AFTER_HEADER = 33;
-const MIN_CHUNK = 64; // bytes, of zlib's output: Node takes no smaller one
+const MIN_CHUNK = 64; // bytes; Node allows no smaller output chunk of zlib
 const RGB = 2;
 const RGBA = 6;
 
-/** Chunks that say nothing about the pixels of an 8-bit sRGB picture; anything else is for the full decoder. */
+/** Chunks that do not affect the pixels of an 8-bit sRGB picture; any other chunk needs the full decoder. */
 const IGNORED = new Set(['sRGB', 'pHYs', 'tIME', 'sBIT', 'bKGD']);
 
 /**
- * The pixels (8-bit RGB, row by row) of a plain PNG that is a square of `size` already: RGB or opaque RGBA, 8 bits, not
- * interlaced, without a colour profile. Undefined for every other file, damaged ones included: whoever calls has a full
- * decoder for those. It exists because that one takes ten times as long for a picture of 32 x 32.
- * The format: PNG, third edition (W3C).
+ * The pixels (8-bit RGB, row by row) of a plain PNG that already is a square of `size`: RGB or opaque RGBA, 8 bits, not
+ * interlaced, without a colour profile. Undefined for every other file, also for damaged ones: the caller has a full
+ * decoder for those, which takes ten times as long for a picture of 32 x 32. The format: PNG, third edition (W3C).
  */
 export function readPlainPng(file: Uint8Array, size: number): Uint8Array | undefined {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
@@ -32,7 +31,7 @@ export function readPlainPng(file: Uint8Array, size: number): Uint8Array | undef
   if (compressed === undefined) return undefined;
   let rows: Buffer;
   try {
-    // One byte more than there should be: a buffer that is full would have a second one made.
+    // One byte more than needed: when a buffer is full, zlib allocates a second one.
     rows = inflateSync(compressed, { maxOutputLength: length, chunkSize: Math.max(MIN_CHUNK, length + 1) });
   } catch {
     return undefined;
@@ -41,9 +40,7 @@ export function readPlainPng(file: Uint8Array, size: number): Uint8Array | undef
   return toRgb(rows, size, channels);
 }
 
-/**
- * What the IDAT chunks hold, if they are adjacent, every chunk's checksum is right, and none has a say about colours.
- */
+/** The content of the IDAT chunks, if they are adjacent, every checksum is right, and no chunk affects colours. */
 function readData(bytes: Buffer): Buffer | undefined {
   const data: Buffer[] = [];
   let before = '';
@@ -62,7 +59,7 @@ function readData(bytes: Buffer): Buffer | undefined {
   return undefined;
 }
 
-/** Undoes the rows' filters in place; false if there is one that does not exist. */
+/** Undoes the rows' filters in place; false if a filter does not exist. */
 function unfilter(rows: Buffer, size: number, channels: number): boolean {
   const stride = size * channels + 1;
   for (let y = 0; y < size; y++) {

@@ -6,7 +6,7 @@ export interface PngHeader {
   height: number;
   /** Bits of a sample. */
   depth: number;
-  /** As they are decoded: a palette makes three. */
+  /** Channels when decoded: a palette gives three. */
   channels: number;
   interlaced: boolean;
 }
@@ -16,7 +16,7 @@ const BEGINNING = Buffer.from('\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR', 'latin1');
 
 export const IDAT = 0x49444154;
 
-/** By colour type: channels, and the depths there are. */
+/** By colour type: channels, and the depths that exist. */
 const KINDS = new Map<number, [channels: number, depths: number[]]>([
   [0, [1, [1, 2, 4, 8, 16]]],
   [2, [3, [8, 16]]],
@@ -25,7 +25,7 @@ const KINDS = new Map<number, [channels: number, depths: number[]]>([
   [6, [4, [8, 16]]],
 ]);
 
-/** Throws AppError `corrupt-image` for a PNG that does not begin with a sound header. */
+/** Throws AppError `corrupt-image` for a PNG without a valid header. */
 export function readPngHeader(file: Buffer): PngHeader {
   const refuse = (what: string) => new AppError('corrupt-image', `the PNG ${what}; save it anew`);
   if (file.length < 33 || !file.subarray(0, 16).equals(BEGINNING))
@@ -43,7 +43,7 @@ export function readPngHeader(file: Buffer): PngHeader {
   return { width, height, depth: depth as number, channels, interlaced: interlacing === 1 };
 }
 
-/** The chunks of a PNG that may end anywhere, and where their data begin. */
+/** The chunks of a PNG, which may be cut anywhere, and where their data begins. */
 export function* chunksOf(file: Buffer): Generator<{ type: number; at: number; length: number }> {
   for (let at = 8; at + 8 < file.length; ) {
     const length = file.readUInt32BE(at);

@@ -2,9 +2,9 @@ import { constants, inflateSync } from 'node:zlib';
 import { chunksOf, IDAT, type PngHeader } from './png-header.ts';
 
 const MAX_BYTES = 65_536;
-const MIN_CHUNK = 64; // Node takes no smaller one
+const MIN_CHUNK = 64; // Node allows no smaller one
 
-/** Whether there is at least one row in a PNG that may end anywhere: what can be shown of it is not nothing. */
+/** Whether a PNG, which may be cut anywhere, has at least one row, so that something can be shown. */
 export function hasRow(file: Buffer, { width, depth, channels }: PngHeader): boolean {
   const data: Buffer[] = [];
   let size = 0;
@@ -17,7 +17,7 @@ export function hasRow(file: Buffer, { width, depth, channels }: PngHeader): boo
   }
   const row = Math.ceil((width * channels * depth) / 8);
   try {
-    // No more is asked for at once: what is wrong behind it must not count.
+    // Not more at once: damage after the row must not count.
     const chunkSize = Math.max(MIN_CHUNK, row + 1);
     inflateSync(Buffer.concat(data), { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: row, chunkSize });
     return false;

@@ -1,17 +1,17 @@
 /**
- * Learns whether a model takes less time for pictures together than one by one: on a processor with wide instructions
- * for 8-bit numbers it does, on one without it may take more, and then whoever is in the run only waits longer.
+ * Learns whether a model takes less time for several pictures in one run. With wide 8-bit instructions it does. Without
+ * them it may take more, and every picture in the run only waits longer.
  */
 export interface BatchGain {
-  /** Of `most` pictures that could run together, how many should: all or one. */
+  /** How many of `most` waiting pictures should run together: all or one. */
   choose(most: number): number;
   /** A run of `count` pictures took `runMs` milliseconds. */
   record(count: number, runMs: number): void;
 }
 
 const MEMORY = 0.1; // weight of the newest run in a mean
-const PAYS = 0.95; // most time a picture may take together, over that alone
-const RETRY = 32; // one of so many chances goes to what seems worse: neighbours and load change what is
+const PAYS = 0.95; // most time per picture in a batch, relative to a run alone
+const RETRY = 32; // one in this many goes to what seems worse, since load and neighbours change
 
 export function createBatchGain(): BatchGain {
   const means = { alone: Number.NaN, together: Number.NaN };
@@ -20,7 +20,7 @@ export function createBatchGain(): BatchGain {
     choose(most) {
       if (most === 1) return 1;
       chances += 1;
-      const pays = !(means.together >= PAYS * means.alone); // also while either is unknown
+      const pays = !(means.together >= PAYS * means.alone); // true while either is unknown
       return pays === (chances % RETRY === 0) ? 1 : most;
     },
     record(count, runMs) {

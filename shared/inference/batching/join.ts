@@ -1,11 +1,11 @@
 import type { Tensor, Tensors } from '../../wire/tensor.ts';
 
-/** Items of unlike shapes cannot lie side by side in one tensor. */
+/** Whether two items have equal shapes, without which they cannot share a tensor. */
 export function haveShapesOf(inputs: Tensors, others: Tensors): boolean {
   return Object.entries(inputs).every(([name, { shape }]) => shape.join() === others[name]?.shape.join());
 }
 
-/** The inputs of several items as those of one run. */
+/** Joins the inputs of several items for one run. */
 export function joinInputs(items: Tensors[]): Tensors {
   const [first] = items as [Tensors];
   if (items.length === 1) return first;
@@ -18,7 +18,7 @@ export function joinInputs(items: Tensors[]): Tensors {
   );
 }
 
-/** The outputs of item `i` of the `count` of a run. */
+/** The outputs of item `i` of a run of `count` items. */
 export function outputsOf(outputs: Tensors, i: number, count: number): Tensors {
   if (count === 1) return outputs;
   return Object.fromEntries(

@@ -4,12 +4,13 @@ import type { RunnableModel } from '../runnable.ts';
 import { type BatchGain, createBatchGain } from './gain.ts';
 
 /**
- * How many pictures of each model run together: one until a process that loaded it says that its graph takes several.
+ * How many pictures of each model run together: one, until a process that loaded it reports that its graph takes
+ * several.
  */
 export interface BatchSizes {
-  /** Of `most` pictures that could run together, how many should. */
+  /** How many of `most` waiting pictures should run together. */
   choose(model: RunnableModel, most: number): number;
-  /** What a run of `count` pictures gave. */
+  /** The result of a run of `count` pictures. */
   record(model: RunnableModel, count: number, result: RunResult): void;
 }
 

@@ -13,13 +13,13 @@ export interface Job {
   batch: number;
   /** When its deadline passes, as `performance.now()`. */
   due: number;
-  /** Only this process may do it, by itself. */
+  /** If set, only this process may run it, and not in a batch. */
   only: ModelProcess | undefined;
 }
 
 /**
- * Takes out the most urgent job that a process may do, and of those for the same model as many more as are its share:
- * all processes are to be busy before one of them gets several, and only if that saves time. None: an empty list.
+ * Takes the most urgent job that a process may run, and more jobs for the same model up to its share. All processes are
+ * kept busy before one of them gets several jobs, and only if batching saves time. An empty list if there is none.
  */
 export function takeBatch<T extends Job>(
   queue: DueQueue<T>,
