@@ -9,8 +9,8 @@ import { pages, readCommands, readPage } from '../support/pages.ts';
 import { waitFor } from '../support/wait.ts';
 
 /**
- * Runs what the pages tell people to run, with the committed models; only addresses and file names are replaced. Commands
- * whose block is marked are in `marked-commands.test.ts`.
+ * Runs what the pages tell people to run, with the committed models; only addresses and file names are replaced.
+ * Commands whose block is marked are in `marked-commands.test.ts`.
  */
 const readme = readPage('README.md');
 const commands = new Set(

@@ -67,8 +67,8 @@ export function buildTinyOnnx(size: number, model: TinyModel): Buffer {
 }
 
 /**
- * A model of two tensors: tokens float32 [N, T, 3] and scale float32 [N, 1] -> logits [N, classes], the mean token times
- * the scale, times weights. The number of tokens T is free.
+ * A model of two tensors: tokens float32 [N, T, 3] and scale float32 [N, 1] -> logits [N, classes], the mean token
+ * times the scale, times weights. The number of tokens T is free.
  */
 export function buildTokensOnnx(weights: [number, number, number][]): Buffer {
   const classes = weights.length;
