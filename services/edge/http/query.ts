@@ -37,8 +37,8 @@ export type QuerySchema = ReturnType<typeof createQuery>;
 export type Query = z.infer<z.ZodObject<ReturnType<typeof common>>> & Record<string, unknown>;
 
 /**
- * The strategies' own parameters. One name may mean different things to two of them: each checks again what it is given.
- * Throws where a strategy takes the name of a parameter that all have.
+ * The strategies' own parameters. One name may mean different things to two of them: each checks again what it is
+ * given. Throws where a strategy takes the name of a parameter that all have.
  */
 function ownParameters(strategies: Map<string, PreparedStrategy>, taken: z.ZodRawShape): z.ZodRawShape {
   const own: Record<string, z.core.$ZodType> = {};

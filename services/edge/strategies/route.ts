@@ -6,8 +6,8 @@ import { toAttributes } from './attributes.ts';
 import type { Decision, Outcome } from './strategy.ts';
 
 /**
- * What follows a decision, in the span `route`, which carries the decision's fields by its schema, `further` attributes,
- * and who answered.
+ * What follows a decision, in the span `route`, which carries the decision's fields by its schema, `further`
+ * attributes, and who answered.
  */
 export function route<D extends Decision>(
   schema: z.ZodObject,
