@@ -4,7 +4,7 @@ import type { InputRule } from '../../shared/imaging/codec.ts';
 import { createDecodePace } from '../../shared/imaging/decode-pace.ts';
 import { createDecoder } from '../../shared/imaging/decoder.ts';
 import { AppError } from '../../shared/request/errors.ts';
-import { makePng } from '../fuzz/support/png.ts';
+import { makePng } from '../support/fuzz/png.ts';
 
 const rule: InputRule = { side: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
 const MAX = 50_000_000; // the default

@@ -5,7 +5,7 @@ import { decodeCost } from '../../shared/imaging/decode-cost.ts';
 import { createDecoder } from '../../shared/imaging/decoder.ts';
 import { AppError } from '../../shared/request/errors.ts';
 import type { EncodedImage } from '../../shared/wire/picture.ts';
-import { makePng } from '../fuzz/support/png.ts';
+import { makePng } from '../support/fuzz/png.ts';
 
 const rule: InputRule = { side: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
 const ample = { left: 60_000, milliseconds: 60_000, signal: new AbortController().signal };

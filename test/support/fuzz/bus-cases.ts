@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { SIZE } from '../../support/tiny-bundle.ts';
+import { SIZE } from '../tiny-bundle.ts';
 import { buildFile, type FileCase, fileCase } from './mutations.ts';
 import { makePng } from './png.ts';
 import type { Sample } from './samples.ts';

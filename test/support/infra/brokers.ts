@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ConnectionOptions, nkeyAuthenticator } from '@nats-io/transport-node';
-import { makeCertificate, makeFolder, makeNkey } from '../../support/nats-identity.ts';
-import { type NatsServer, startNats } from '../../support/nats-server.ts';
+import { makeCertificate, makeFolder, makeNkey } from '../nats-identity.ts';
+import { type NatsServer, startNats } from '../nats-server.ts';
 import { inRepository } from './repository.ts';
 
 export const roles = ['edge', 'expert'] as const;

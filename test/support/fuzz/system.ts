@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { answerSchema, problemSchema } from '../../../services/local/api.ts';
 import type { ManifestV1 } from '../../../shared/bundle/manifest-v1.ts';
 import { isErrorCode } from '../../../shared/request/errors.ts';
-import { startNats } from '../../support/nats-server.ts';
-import { postImage, spawnHttp, spawnService, waitForLog } from '../../support/service.ts';
-import { flatPng, makeTinyBundle, UNSURE_WARM } from '../../support/tiny-bundle.ts';
-import { waitFor } from '../../support/wait.ts';
+import { startNats } from '../nats-server.ts';
+import { postImage, spawnHttp, spawnService, waitForLog } from '../service.ts';
+import { flatPng, makeTinyBundle, UNSURE_WARM } from '../tiny-bundle.ts';
+import { waitFor } from '../wait.ts';
 import { watch } from './watch.ts';
 
 /** What a request may take, in milliseconds: generous, so that only a stuck service exceeds it. */

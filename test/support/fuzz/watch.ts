@@ -1,4 +1,4 @@
-import type { ServiceProcess } from '../../support/service.ts';
+import type { ServiceProcess } from '../service.ts';
 import type { Watched } from './cases.ts';
 import { memoryOf } from './memory.ts';
 

@@ -35,7 +35,7 @@ export async function buildImages(engine: Engine): Promise<void> {
     .catch(() => run(engine, ['pull', base]))
     .catch(() => {
       process.stderr.write(`${base} cannot be pulled: a stand-in takes its name; remove it before building to ship\n`);
-      return run('bash', [inRepository('test/infra/support/stand-in.sh'), engine], { maxBuffer: 2 ** 26 });
+      return run('bash', [inRepository('test/support/infra/stand-in.sh'), engine], { maxBuffer: 2 ** 26 });
     });
   await run('sh', [script, '--network', 'host'], { env: { ...process.env, ENGINE: engine }, maxBuffer: 2 ** 26 });
 }
