@@ -1,0 +1,106 @@
+import { expect, test } from 'vitest';
+import { PICTURES, repeated } from '../../bench/pictures.ts';
+import { markdown, type Results, withEarlier, worstByPeer } from '../../bench/report.ts';
+import { bootstrapMedian, median, summarise } from '../../bench/statistics.ts';
+
+const machine: Results['machine'] = {
+  date: '2026-11-24T00:00:00Z',
+  cpu: 'a processor',
+  cores: 2,
+  node: 'v24',
+  commit: 'abc',
+  load: 0,
+  seconds: 5,
+  rounds: 5,
+  command: 'npm run -s bench',
+};
+const row = {
+  picture: 'png-32',
+  escalated: 0,
+  ours: 30,
+  theirs: 10,
+  ourP99: 1,
+  theirP99: 2,
+  byExpert: [0.4, 0.4] as [number, number],
+  failed: [0, 0] as [number, number],
+};
+
+test('the report marks each figure that a goal names as met or not met, and shows the others', () => {
+  const figures = {
+    edgeP50OverRawMs: 0.4,
+    throughputOverRaw: 0.91,
+    rssMb: 300,
+    overloadAnswered: 77,
+    bareP50OverRawMs: 0.3,
+  };
+  const text = markdown({ figures, machine });
+  expect(text).toMatch(/\| 0\.4 \| at most 0\.5 \| met \|/);
+  expect(text).toMatch(/\| 0\.91 \| at least 0\.92 \| not met \|/);
+  expect(text).toMatch(/\| 300 \| at most 300 \| met \|/);
+  expect(text).toMatch(/bare node:http server .* \| 0\.3 \| {2}\| {2}\|/);
+  expect(text).toContain('Also: overloadAnswered 77.');
+  expect(text).not.toContain('## ');
+});
+
+test('a peer is judged by its least favourable workload, and one that did not run is named', () => {
+  const rows = [
+    { ...row, peer: 'one', throughputRatio: 3, p99Ratio: 0.5 },
+    { ...row, peer: 'one', throughputRatio: 1.2, p99Ratio: 0.4 },
+    { ...row, peer: 'two', throughputRatio: 2, p99Ratio: 0.9 },
+  ];
+  expect(worstByPeer(rows)).toEqual({
+    one: { throughputRatio: 1.2, p99Ratio: 0.5 },
+    two: { throughputRatio: 2, p99Ratio: 0.9 },
+  });
+  const text = markdown({ figures: {}, machine, peers: { rows, absent: { three: 'did not start: no\nlibrary' } } });
+  expect(text.match(/\| met \|/g)).toHaveLength(1);
+  expect(text.match(/\| not met \|/g)).toHaveLength(2);
+  expect(text).toContain('three did not run: library');
+});
+
+test('parts that a run leaves out stay as the run found them that measured them last', () => {
+  const scaling = [{ classes: 10, experts: 5, p50: 0.25 }];
+  const first = { figures: { rssMb: 1 }, machine: { ...machine, commit: 'first' }, scaling, workloads: [] };
+  const second = withEarlier(
+    { figures: { rssMb: 2 }, machine: { ...machine, commit: 'second' }, workloads: [] },
+    first,
+  );
+  const third = withEarlier({ figures: { rssMb: 3 }, machine: { ...machine, commit: 'third' } }, second);
+  expect(third).toMatchObject({ figures: { rssMb: 3 }, scaling });
+  expect(third.earlier?.scaling?.commit).toBe('first');
+  expect(third.earlier?.workloads?.commit).toBe('second');
+  expect(markdown(third)).toMatch(
+    /commit third.*## Cost over.*earlier run: .*commit first.*## Workloads.*commit second/s,
+  );
+});
+
+test('percentiles are of the values themselves; the median of an even number lies between', () => {
+  const values = Array.from({ length: 1000 }, (_, i) => 1000 - i);
+  expect(summarise(values)).toEqual({ n: 1000, p50: 501, p95: 951, p99: 991, p999: 1000, max: 1000 });
+  expect([median([3, 1, 2]), median([4, 1, 2, 3])]).toEqual([2, 2.5]);
+});
+
+test.each(Object.values(PICTURES))(
+  'pictures never repeat unless asked to, and then about as often as asked: $type',
+  (picture) => {
+    const pool = [Buffer.from('a'.repeat(20)), Buffer.from('b'.repeat(20))];
+    const draw = (share: number) => {
+      const next = repeated(pool, share, picture);
+      expect(next()).toHaveLength(picture.type.startsWith('image/x-rgb8') ? 20 : 28);
+      return new Set(Array.from({ length: 1000 }, () => next().toString('hex'))).size;
+    };
+    expect(draw(0)).toBe(1000);
+    expect(draw(0.5)).toBeGreaterThan(430);
+    expect(draw(0.5)).toBeLessThan(570);
+  },
+);
+
+test('the interval of a median holds it, is narrow where values agree, and is the same each time', () => {
+  const values = [3, 1, 2, 5, 4, 3, 3, 2, 4, 3];
+  const [low, high] = bootstrapMedian(values);
+  expect(low).toBeLessThanOrEqual(3);
+  expect(high).toBeGreaterThanOrEqual(3);
+  expect([low, high]).not.toEqual([1, 5]);
+  expect(bootstrapMedian(values)).toEqual([low, high]);
+  expect(bootstrapMedian([7, 7, 7])).toEqual([7, 7]);
+});
