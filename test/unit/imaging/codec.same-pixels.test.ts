@@ -1,11 +1,14 @@
-import { expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { decodeImage, fitPixels, type InputRule } from '../../../shared/imaging/codec.ts';
+import type { RawImage } from '../../../shared/wire/picture.ts';
 import { profilePng } from '../../support/embed-profile.ts';
 import { compare, makePhoto, open, openDeep } from '../../support/photos.ts';
 import { makeProfile } from '../../support/profile.ts';
 
 const rule: InputRule = { side: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
 const decode = (file: Buffer) => decodeImage(file, rule, 5e7);
+const toWebp = (photo: RawImage) => open(photo).webp({ lossless: true, effort: 0 }).toBuffer();
+const toJpeg = (photo: RawImage) => open(photo).jpeg({ quality: 95, chromaSubsampling: '4:4:4' }).toBuffer();
 
 /** Shrunk by 5 to 44: from 32 on, JPEGs are shrunk while they are read. */
 test.each([
@@ -21,12 +24,13 @@ test.each([
   const photo = await makePhoto(width, height);
   const square = await fitPixels(photo, rule);
   const deep = await openDeep(photo).png({ compressionLevel: 1 }).toBuffer();
+  const png = await open(photo).png({ compressionLevel: 1 }).toBuffer();
   const lossless: [string, Buffer][] = [
-    ['PNG', await open(photo).png({ compressionLevel: 1 }).toBuffer()],
+    ['PNG', png],
     ['interlaced PNG', await open(photo).png({ compressionLevel: 1, progressive: true }).toBuffer()],
     ['16-bit PNG', deep],
     ['16-bit PNG with a profile', profilePng(deep, makeProfile('sRGB'))],
-    ['PNG with a profile', profilePng(await open(photo).png({ compressionLevel: 1 }).toBuffer(), makeProfile('sRGB'))],
+    ['PNG with a profile', profilePng(png, makeProfile('sRGB'))],
   ];
   for (const [name, file] of lossless) {
     // A profile that says what is so anyway may round a few values in a thousand in another way.
@@ -35,8 +39,8 @@ test.each([
     expect([mean <= least, most <= level], `${name}: ${mean}, ${most}`).toEqual([true, true]);
   }
   const [webp, jpeg, progressive] = await Promise.all([
-    open(photo).webp({ lossless: true, effort: 0 }).toBuffer(),
-    open(photo).jpeg({ quality: 95, chromaSubsampling: '4:4:4' }).toBuffer(),
+    toWebp(photo),
+    toJpeg(photo),
     open(photo).jpeg({ quality: 98, chromaSubsampling: '4:4:4', progressive: true }).toBuffer(),
   ]);
   expect(compare(await decode(webp), square).mean, 'lossless WebP').toBe(0);
@@ -45,34 +49,43 @@ test.each([
 });
 
 /** A shrunk JPEG has lost the pixels that make no whole block: at its end, which EXIF may put anywhere. */
-test.each([1, 2, 3, 4, 5, 6, 7, 8])('same pixels: of a large JPEG, whichever side is up (%i)', async (orientation) => {
-  const photo = await makePhoto(1199, 1039);
-  const png = await open(photo).withMetadata({ orientation }).png({ compressionLevel: 1 }).toBuffer();
-  const jpeg = await open(photo)
-    .withMetadata({ orientation })
-    .jpeg({ quality: 95, chromaSubsampling: '4:4:4' })
-    .toBuffer();
-  const square = await decode(png);
-  expect(compare(square, await fitPixels(photo, rule)).mean > 1).toBe(orientation > 1);
-  expect(compare(await decode(jpeg), square).mean).toBeLessThan(0.6);
+describe('same pixels: a large JPEG', () => {
+  let photo: RawImage;
+  let upright: RawImage;
+  beforeAll(async () => {
+    photo = await makePhoto(1199, 1039);
+    upright = await fitPixels(photo, rule);
+  });
+
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])('gives those of a PNG of orientation %i', async (orientation) => {
+    const png = await open(photo).withMetadata({ orientation }).png({ compressionLevel: 1 }).toBuffer();
+    const jpeg = await open(photo)
+      .withMetadata({ orientation })
+      .jpeg({ quality: 95, chromaSubsampling: '4:4:4' })
+      .toBuffer();
+    const square = await decode(png);
+    expect(compare(square, upright).mean > 1).toBe(orientation > 1);
+    expect(compare(await decode(jpeg), square).mean).toBeLessThan(0.6);
+  });
 });
 
 /** Few pixels are allowed, so that the WebP is shrunk while it is read as well. */
-test.each<InputRule['fit']>(['cover', 'contain', 'fill'])(
-  'same pixels: shrunk while they are read, %s',
-  async (fit) => {
-    for (const [width, height] of [
-      [2044, 1532],
-      [1531, 2203],
-    ] as [number, number][]) {
-      const photo = await makePhoto(width, height);
-      const square = await fitPixels(photo, { ...rule, fit });
-      const webp = await open(photo).webp({ lossless: true, effort: 0 }).toBuffer();
-      const jpeg = await open(photo).jpeg({ quality: 95, chromaSubsampling: '4:4:4' }).toBuffer();
-      for (const file of [webp, jpeg]) {
-        const found = await decodeImage(file, { ...rule, fit }, width * height);
-        expect(compare(found, square).mean).toBeLessThan(1);
-      }
+describe.each([
+  [2044, 1532],
+  [1531, 2203],
+])('same pixels: %i x %i, shrunk while they are read', (width, height) => {
+  let photo: RawImage;
+  let files: Buffer[];
+  beforeAll(async () => {
+    photo = await makePhoto(width, height);
+    files = [await toWebp(photo), await toJpeg(photo)];
+  });
+
+  test.each<InputRule['fit']>(['cover', 'contain', 'fill'])('are close, with fit %s', async (fit) => {
+    const square = await fitPixels(photo, { ...rule, fit });
+    for (const file of files) {
+      const found = await decodeImage(file, { ...rule, fit }, width * height);
+      expect(compare(found, square).mean).toBeLessThan(1);
     }
-  },
-);
+  });
+});
