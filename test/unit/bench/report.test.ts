@@ -1,7 +1,5 @@
 import { expect, test } from 'vitest';
-import { PICTURES, repeated } from '../../bench/pictures.ts';
 import { markdown, type Results, withEarlier, worstByPeer } from '../../bench/report.ts';
-import { bootstrapMedian, median, summarise } from '../../bench/statistics.ts';
 
 const machine: Results['machine'] = {
   date: '2026-11-24T00:00:00Z',
@@ -72,35 +70,4 @@ test('parts that a run leaves out stay as the run found them that measured them 
   expect(markdown(third)).toMatch(
     /commit third.*## Cost over.*earlier run: .*commit first.*## Workloads.*commit second/s,
   );
-});
-
-test('percentiles are of the values themselves; the median of an even number lies between', () => {
-  const values = Array.from({ length: 1000 }, (_, i) => 1000 - i);
-  expect(summarise(values)).toEqual({ n: 1000, p50: 501, p95: 951, p99: 991, p999: 1000, max: 1000 });
-  expect([median([3, 1, 2]), median([4, 1, 2, 3])]).toEqual([2, 2.5]);
-});
-
-test.each(Object.values(PICTURES))(
-  'pictures never repeat unless asked to, and then about as often as asked: $type',
-  (picture) => {
-    const pool = [Buffer.from('a'.repeat(20)), Buffer.from('b'.repeat(20))];
-    const draw = (share: number) => {
-      const next = repeated(pool, share, picture);
-      expect(next()).toHaveLength(picture.type.startsWith('image/x-rgb8') ? 20 : 28);
-      return new Set(Array.from({ length: 1000 }, () => next().toString('hex'))).size;
-    };
-    expect(draw(0)).toBe(1000);
-    expect(draw(0.5)).toBeGreaterThan(430);
-    expect(draw(0.5)).toBeLessThan(570);
-  },
-);
-
-test('the interval of a median holds it, is narrow where values agree, and is the same each time', () => {
-  const values = [3, 1, 2, 5, 4, 3, 3, 2, 4, 3];
-  const [low, high] = bootstrapMedian(values);
-  expect(low).toBeLessThanOrEqual(3);
-  expect(high).toBeGreaterThanOrEqual(3);
-  expect([low, high]).not.toEqual([1, 5]);
-  expect(bootstrapMedian(values)).toEqual([low, high]);
-  expect(bootstrapMedian([7, 7, 7])).toEqual([7, 7]);
 });

@@ -1,7 +1,5 @@
 import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
-import { describeSettings, helpText } from '../../../shared/settings/help.ts';
-import { frugalEnvironment } from '../../../shared/settings/relaunch.ts';
 import { batchOf, readConfig, wantsTraces } from '../../../shared/settings/settings.ts';
 
 test('everything has a default', () => {
@@ -87,11 +85,6 @@ test('contradictions are listed with all other mistakes', () => {
   expect(() => readConfig({ PORT: 'x', ASK_NATS_CA: 'f', ASK_NATS_PASSWORD: 'p' })).toThrow('has 3 mistake(s)');
 });
 
-test('help names every setting', () => {
-  const help = helpText('usage');
-  for (const { name } of describeSettings()) expect(help).toContain(name);
-});
-
 test.each([
   [{}, false],
   [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' }, true],
@@ -101,13 +94,6 @@ test.each([
   [{ OTEL_SERVICE_NAME: 'x' }, false],
 ])('traces with %j: %s', (env, expected) => {
   expect(wantsTraces(env)).toBe(expected);
-});
-
-test('a limit on freed memory is added to the environment, unless there is one', () => {
-  const environment = { PORT: '1', NODE_COMPILE_CACHE: '/elsewhere' };
-  expect(frugalEnvironment(environment)).toEqual({ ...environment, MALLOC_TRIM_THRESHOLD_: '1048576' });
-  expect(frugalEnvironment({})?.NODE_COMPILE_CACHE).toMatch(/\.cache.compile$/);
-  expect(frugalEnvironment({ MALLOC_TRIM_THRESHOLD_: '5' })).toBe(undefined);
 });
 
 test.each([

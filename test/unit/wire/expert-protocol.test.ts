@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { AppError } from '../../../shared/request/errors.ts';
 import { classifySubject, decodeRequest, encodeError, encodeRequest } from '../../../shared/wire/expert-protocol.ts';
-import { sizeOnBus } from '../../../shared/wire/message.ts';
 import { logitsReply, readReply } from '../../support/protocol.ts';
 
 const image = { pixels: Uint8Array.from({ length: 12 }, (_, i) => i), width: 2, height: 2 };
@@ -88,10 +87,4 @@ test('errors cross the bus as code and status; an unknown failure shows nothing 
   });
   expect(codeOf(() => readReply(encodeError(new AppError('deadline-exceeded', '')), 3))).toBe('deadline-exceeded');
   expect(encodeError(new Error('secret')).headers['Nats-Service-Error']).toBe('internal');
-});
-
-test('sizeOnBus counts what NATS writes', () => {
-  expect(sizeOnBus({ payload: new Uint8Array(10), headers: { a: 'bc' } })).toBe(
-    10 + 'NATS/1.0\r\na: bc\r\n\r\n'.length,
-  );
 });
