@@ -4,8 +4,8 @@ import { NEWEST_SCHEMA, parseText } from '../../shared/bundle/load.ts';
 import { changeManifest } from './change-manifest.ts';
 
 /**
- * Rewrites a bundle's manifest in the newest version; one that is in it already stays as it is. Throws BundleError for a
- * manifest that no service takes.
+ * Rewrites a bundle's manifest in the newest version. One that has it already stays as it is. Throws BundleError for
+ * a manifest that no service takes.
  */
 export async function migrate(directory: string): Promise<void> {
   const path = join(directory, 'manifest.json');

@@ -1,8 +1,8 @@
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { deflatedZeros, makePng, pngChunk } from './support/png.ts';
-import { DEADLINE_MS, type HttpAnswer, requireProper, SLACK_MS, startFuzzedSystem } from './support/system.ts';
-import { repair, unitsOf, writeSize } from './support/units.ts';
+import { deflatedZeros, makePng, pngChunk } from '../support/fuzz/png.ts';
+import { DEADLINE_MS, type HttpAnswer, requireProper, SLACK_MS, startFuzzedSystem } from '../support/fuzz/system.ts';
+import { repair, unitsOf, writeSize } from '../support/fuzz/units.ts';
 
 /** Small files that would grow large, and bodies as large as may be, several at a time: memory stays bounded. */
 let system: Awaited<ReturnType<typeof startFuzzedSystem>>;

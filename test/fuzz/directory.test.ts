@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { SERVICE_NAME } from '../../shared/wire/expert-protocol.ts';
-import { fuzz } from './support/cases.ts';
-import { connectRawNats, type RawNats } from './support/raw-nats.ts';
-import { DEADLINE_MS, SLACK_MS, startFuzzedSystem } from './support/system.ts';
+import { fuzz } from '../support/fuzz/cases.ts';
+import { connectRawNats, type RawNats } from '../support/fuzz/raw-nats.ts';
+import { DEADLINE_MS, SLACK_MS, startFuzzedSystem } from '../support/fuzz/system.ts';
 
 /** Introductions by experts that are none: whoever asks the edge for its experts gets the list all the same. */
 let system: Awaited<ReturnType<typeof startFuzzedSystem>>;

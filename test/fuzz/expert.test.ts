@@ -3,12 +3,12 @@ import type { BusHeaders } from '../../shared/bus/bus.ts';
 import { type ErrorCode, isErrorCode } from '../../shared/request/errors.ts';
 import { classifySubject } from '../../shared/wire/expert-protocol.ts';
 import { startCollector } from '../support/collector.ts';
+import { busCase, NORMAL_MS, toMessage } from '../support/fuzz/bus-cases.ts';
+import { fuzz } from '../support/fuzz/cases.ts';
+import { connectRawNats, type RawMessage, type RawNats } from '../support/fuzz/raw-nats.ts';
+import { makeSamples } from '../support/fuzz/samples.ts';
+import { SLACK_MS, startFuzzedSystem } from '../support/fuzz/system.ts';
 import { readReply } from '../support/protocol.ts';
-import { busCase, NORMAL_MS, toMessage } from './support/bus-cases.ts';
-import { fuzz } from './support/cases.ts';
-import { connectRawNats, type RawMessage, type RawNats } from './support/raw-nats.ts';
-import { makeSamples } from './support/samples.ts';
-import { SLACK_MS, startFuzzedSystem } from './support/system.ts';
 
 /** Requests over the bus, from somebody who does not keep to the protocol. */
 const samples = await makeSamples();

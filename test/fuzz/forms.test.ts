@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { fuzz } from '../support/fuzz/cases.ts';
+import { exchange, toRequest } from '../support/fuzz/raw-http.ts';
+import { DEADLINE_MS, requireProper, SLACK_MS, startFuzzedSystem } from '../support/fuzz/system.ts';
 import { flatPng, SURE_RED } from '../support/tiny-bundle.ts';
-import { fuzz } from './support/cases.ts';
-import { exchange, toRequest } from './support/raw-http.ts';
-import { DEADLINE_MS, requireProper, SLACK_MS, startFuzzedSystem } from './support/system.ts';
 
 const picture = (await flatPng(SURE_RED)).toString('latin1');
 const base64 = Buffer.from(picture, 'latin1').toString('base64');

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fuzz } from './support/cases.ts';
-import { buildFile, type FileCase, fileCase } from './support/mutations.ts';
-import { isAccepted, makeSamples } from './support/samples.ts';
-import { DEADLINE_MS, requireProper, SLACK_MS, startFuzzedSystem } from './support/system.ts';
+import { fuzz } from '../support/fuzz/cases.ts';
+import { buildFile, type FileCase, fileCase } from '../support/fuzz/mutations.ts';
+import { isAccepted, makeSamples } from '../support/fuzz/samples.ts';
+import { DEADLINE_MS, requireProper, SLACK_MS, startFuzzedSystem } from '../support/fuzz/system.ts';
 
 const samples = await makeSamples();
 const names = [...samples.keys()];

@@ -1,9 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { classifySubject, EXPERT_QUEUE } from '../../shared/wire/expert-protocol.ts';
-import { flatPng, UNSURE_WARM } from '../support/tiny-bundle.ts';
-import { waitFor } from '../support/wait.ts';
-import { fuzz } from './support/cases.ts';
-import { connectRawNats, type RawMessage, type RawNats } from './support/raw-nats.ts';
+import { fuzz } from '../support/fuzz/cases.ts';
+import { connectRawNats, type RawMessage, type RawNats } from '../support/fuzz/raw-nats.ts';
 import {
   maybeStray,
   proper,
@@ -13,8 +11,10 @@ import {
   STRAY_MS,
   TOO_LATE_MS,
   withLine,
-} from './support/reply-cases.ts';
-import { DEADLINE_MS, requireProper, SLACK_MS, startFuzzedSystem } from './support/system.ts';
+} from '../support/fuzz/reply-cases.ts';
+import { DEADLINE_MS, requireProper, SLACK_MS, startFuzzedSystem } from '../support/fuzz/system.ts';
+import { flatPng, UNSURE_WARM } from '../support/tiny-bundle.ts';
+import { waitFor } from '../support/wait.ts';
 
 /** Replies to the edge from an expert that is none. */
 const picture = await flatPng(UNSURE_WARM);

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startCollector } from '../support/collector.ts';
+import { fuzz } from '../support/fuzz/cases.ts';
+import { exchange, toRequest } from '../support/fuzz/raw-http.ts';
+import { type RequestCase, requestCase, traced } from '../support/fuzz/request-cases.ts';
+import { DEADLINE_MS, requireProper, SLACK_MS, startFuzzedSystem } from '../support/fuzz/system.ts';
 import { flatPng, SURE_RED } from '../support/tiny-bundle.ts';
-import { fuzz } from './support/cases.ts';
-import { exchange, toRequest } from './support/raw-http.ts';
-import { type RequestCase, requestCase, traced } from './support/request-cases.ts';
-import { DEADLINE_MS, requireProper, SLACK_MS, startFuzzedSystem } from './support/system.ts';
 
 /** Addresses, parameters, methods and headers; with traces on, so that their headers are read. */
 const MAX_HEAD_BYTES = 16 * 1024; // Node's limit

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fuzz } from './support/cases.ts';
-import { exchange } from './support/raw-http.ts';
-import { DEADLINE_MS, requireProper, startFuzzedSystem } from './support/system.ts';
+import { fuzz } from '../support/fuzz/cases.ts';
+import { exchange } from '../support/fuzz/raw-http.ts';
+import { DEADLINE_MS, requireProper, startFuzzedSystem } from '../support/fuzz/system.ts';
 
 /**
  * Two readings of one stream: where the first request ends is ambiguous, and what may be its body holds another one.

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
 import lock from '../../package-lock.json' with { type: 'json' };
-import { readText } from '../infra/support/repository.ts';
+import { readText } from '../support/infra/repository.ts';
 
 /** package.json says it; these files must repeat it. */
 test.each([

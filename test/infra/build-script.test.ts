@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempDisposableSync, readFileSync, symlinkSync
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { inRepository, packageJson } from './support/repository.ts';
+import { inRepository, packageJson } from '../support/infra/repository.ts';
 
 const tools = ['cat', 'dirname', 'mkdir', 'rm', 'sed', 'sh', 'uname'];
 const found = (tool: string) =>

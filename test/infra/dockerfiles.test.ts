@@ -2,10 +2,10 @@ import { globSync } from 'node:fs';
 import { matchesGlob } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { loadBundle } from '../../shared/bundle/load.ts';
-import { readStages, type Stage, sourcesOf, wordsOf } from './support/dockerfile.ts';
-import { collectImports } from './support/imports.ts';
-import { findManifest, readManifests, type Workload } from './support/manifests.ts';
-import { packageJson, readText, root } from './support/repository.ts';
+import { readStages, type Stage, sourcesOf, wordsOf } from '../support/infra/dockerfile.ts';
+import { collectImports } from '../support/infra/imports.ts';
+import { findManifest, readManifests, type Workload } from '../support/infra/manifests.ts';
+import { packageJson, readText, root } from '../support/infra/repository.ts';
 
 const nodeMajor = packageJson.dependencies.node?.split('.')[0];
 const base = readManifests('infra/k3s/base');

@@ -2,16 +2,16 @@ import { chmod, mkdir, mkdtempDisposable, readdir, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { type Container, startContainer } from '../support/infra/containers.ts';
+import { buildImages, type Engine, findEngine, imageOf, type Service } from '../support/infra/images.ts';
+import { findManifest, readManifests, type Workload } from '../support/infra/manifests.ts';
+import { startNameServer } from '../support/infra/name-server.ts';
+import { bytesOf, milliOf } from '../support/infra/quantities.ts';
+import { inRepository, readText } from '../support/infra/repository.ts';
 import { KEY, makeKeyFile } from '../support/key-file.ts';
 import { freePort, startNats } from '../support/nats-server.ts';
 import { postImage } from '../support/service.ts';
 import { waitFor } from '../support/wait.ts';
-import { type Container, startContainer } from './support/containers.ts';
-import { buildImages, type Engine, findEngine, imageOf, type Service } from './support/images.ts';
-import { findManifest, readManifests, type Workload } from './support/manifests.ts';
-import { startNameServer } from './support/name-server.ts';
-import { bytesOf, milliOf } from './support/quantities.ts';
-import { inRepository, readText } from './support/repository.ts';
 
 const RESOLVER = '127.53.0.1';
 /** Engines start containers slowly where other tests run. */

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempDisposableSync, readdirSync, readFileSync
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { inRepository } from './support/repository.ts';
+import { inRepository } from '../support/infra/repository.ts';
 
 const libraries = 'node_modules/onnxruntime-node/bin/napi-v6';
 const platforms = ['darwin/arm64', 'linux/arm64', 'linux/x64', 'win32/arm64', 'win32/x64'];

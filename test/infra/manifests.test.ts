@@ -8,10 +8,10 @@ import {
   readManifests,
   withoutKubectl,
   workloadsOf,
-} from './support/manifests.ts';
-import { bytesOf } from './support/quantities.ts';
-import { packageJson } from './support/repository.ts';
-import { unknownKeys } from './support/unknown-keys.ts';
+} from '../support/infra/manifests.ts';
+import { bytesOf } from '../support/infra/quantities.ts';
+import { packageJson } from '../support/infra/repository.ts';
+import { unknownKeys } from '../support/infra/unknown-keys.ts';
 
 /** How a service joins the bus: its settings, the secrets in its environment, and those that it mounts. */
 type Joining = (service: string) => { settings: Partial<Config>; variables: object[]; mounted: string[] };

@@ -2,13 +2,13 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join as joinPath } from 'node:path';
 import { nkeyAuthenticator } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Identities, makeIdentities } from '../support/infra/brokers.ts';
+import { answer, join } from '../support/infra/nats-member.ts';
+import { inRepository, readText } from '../support/infra/repository.ts';
 import { makeFolder, makeNkey } from '../support/nats-identity.ts';
 import { type NatsServer, startNats } from '../support/nats-server.ts';
 import { spawnService, waitForLog } from '../support/service.ts';
 import { makeTinyBundle } from '../support/tiny-bundle.ts';
-import { type Identities, makeIdentities } from './support/brokers.ts';
-import { answer, join } from './support/nats-member.ts';
-import { inRepository, readText } from './support/repository.ts';
 
 /** The shipped broker with the users that the README adds: a device with its own inbox, a machine with one expert. */
 const added = /```conf\n([\s\S]*?)```/.exec(readText('infra/README.md'))?.[1] as string;

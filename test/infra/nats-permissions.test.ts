@@ -1,7 +1,7 @@
 import { connect, errors, nkeyAuthenticator, nkeys } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { type Broker, type Role, shipped } from './support/brokers.ts';
-import { answer, join } from './support/nats-member.ts';
+import { type Broker, type Role, shipped } from '../support/infra/brokers.ts';
+import { answer, join } from '../support/infra/nats-member.ts';
 
 describe.each(shipped)('$file', ({ variables, start }) => {
   let broker: Broker;

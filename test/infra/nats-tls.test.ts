@@ -1,12 +1,12 @@
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Identities, makeIdentities, type Role, startSecure } from '../support/infra/brokers.ts';
 import { makeCertificate, makeFolder, makeNkey } from '../support/nats-identity.ts';
 import { type NatsServer, startNats } from '../support/nats-server.ts';
 import { postImage, spawnHttp, spawnService, waitForLog } from '../support/service.ts';
 import { flatPng, makeTinyBundle, type TinyBundle, UNSURE_WARM } from '../support/tiny-bundle.ts';
 import { waitFor } from '../support/wait.ts';
-import { type Identities, makeIdentities, type Role, startSecure } from './support/brokers.ts';
 
 /** Real services at a broker from the shipped `nats-tls.conf`. */
 let folder: Awaited<ReturnType<typeof makeFolder>>;

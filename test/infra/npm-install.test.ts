@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { inRepository, readText } from './support/repository.ts';
+import { inRepository, readText } from '../support/infra/repository.ts';
 
 const lock = JSON.parse(readText('package-lock.json')) as { packages: Record<string, { hasInstallScript?: true }> };
 const { allowScripts } = JSON.parse(readText('package.json')) as { allowScripts: Record<string, boolean> };

@@ -6,9 +6,9 @@ import {
   type Manifest,
   withoutKubectl,
   workloadsOf,
-} from './support/manifests.ts';
-import { runBlock } from './support/readme-commands.ts';
-import { readText } from './support/repository.ts';
+} from '../support/infra/manifests.ts';
+import { runBlock } from '../support/infra/readme-commands.ts';
+import { readText } from '../support/infra/repository.ts';
 
 const build = (directory: string) => (hasKubectl ? buildManifests(directory) : []);
 

@@ -1,8 +1,8 @@
 import { globSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { hasKubectl, readManifests, withoutKubectl, workloadsOf } from './support/manifests.ts';
-import { runBlock } from './support/readme-commands.ts';
-import { readText, root } from './support/repository.ts';
+import { hasKubectl, readManifests, withoutKubectl, workloadsOf } from '../support/infra/manifests.ts';
+import { runBlock } from '../support/infra/readme-commands.ts';
+import { readText, root } from '../support/infra/repository.ts';
 
 describe.runIf(hasKubectl)(`commands of infra/README.md${withoutKubectl}`, () => {
   test('the namespace is made before what goes into it, the Secrets of the base before the base', () => {

@@ -8,8 +8,8 @@ import {
   type Workload,
   withoutKubectl,
   workloadsOf,
-} from './support/manifests.ts';
-import { bytesOf, milliOf } from './support/quantities.ts';
+} from '../support/infra/manifests.ts';
+import { bytesOf, milliOf } from '../support/infra/quantities.ts';
 
 const NODE = 2000;
 /** What k3s runs on a node of its own: CoreDNS and metrics-server ask for 100m each, the others for nothing. */

@@ -3,9 +3,9 @@ import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { hasKubectl, withoutKubectl } from '../support/infra/manifests.ts';
+import { inRepository } from '../support/infra/repository.ts';
 import { findTool } from '../support/tools.ts';
-import { hasKubectl, withoutKubectl } from './support/manifests.ts';
-import { inRepository } from './support/repository.ts';
 
 const VERSION = '1.36';
 const validator = findTool('kubernetes-validate');

@@ -16,7 +16,7 @@ describe('every row of the threat model names a test that exists', () => {
   test.each(rows)('%s', (_threat, answer, cell) => {
     expect(answer).not.toBe('');
     for (const reference of (cell as string).split('<br>')) {
-      expect(reference).toMatch(/^`test\/[\w/-]+\.test\.ts`: ./);
+      expect(reference).toMatch(/^`test\/[\w/.-]+\.test\.ts`: ./);
       const [, path, title] = /^`(.+?)`: (.*)$/.exec(reference) as unknown as [string, string, string];
       const quoted = [`'${title}'`, `"${title}"`, `\`${title}\``];
       expect(readText(path)).toSatisfy(

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { findManifest, readManifests, type Workload } from './support/manifests.ts';
-import { unknownKeys } from './support/unknown-keys.ts';
+import { findManifest, readManifests, type Workload } from '../support/infra/manifests.ts';
+import { unknownKeys } from '../support/infra/unknown-keys.ts';
 
 const edge = () => structuredClone(findManifest(readManifests('infra/k3s/base'), 'DaemonSet', 'edge')) as Workload;
 

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { exchange } from '../fuzz/support/raw-http.ts';
+import { exchange } from '../support/fuzz/raw-http.ts';
 import { startTinySystem } from '../support/system.ts';
 import { flatPng, SURE_RED } from '../support/tiny-bundle.ts';
 import { waitFor } from '../support/wait.ts';

@@ -1,5 +1,5 @@
 import { deflateSync } from 'node:zlib';
-import { pngChunk } from '../fuzz/support/png.ts';
+import { pngChunk } from './fuzz/png.ts';
 
 const AFTER_HEADER = 33;
 
