@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { readText } from './support/repository.ts';
+import { readText } from '../support/infra/repository.ts';
 
 /** The rows of the threat model: threat, what stands against it, tests as "`path`: title" with <br> between. */
 const rows = readText('SECURITY.md')
