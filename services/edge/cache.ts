@@ -4,7 +4,7 @@ import type { Damage } from '../../shared/wire/damage.ts';
 import type { Outcome } from './strategies/strategy.ts';
 
 /** What the cache keeps of an answer. */
-interface CachedAnswer extends Outcome {
+export interface CachedAnswer extends Outcome {
   /** What is wrong with the picture; undefined: nothing. */
   damage: Damage | undefined;
 }

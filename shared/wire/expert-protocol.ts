@@ -20,7 +20,7 @@ const MODEL_DIGEST = 'Ask-Model-Digest';
 const ERROR = 'Nats-Service-Error';
 const ERROR_CODE = 'Nats-Service-Error-Code';
 const LOGITS_F16 = 'logits/f16';
-interface ClassifyRequest {
+export interface ClassifyRequest {
   requestId: string;
   /** Milliseconds that the receiver has left. */
   deadlineMs: number;

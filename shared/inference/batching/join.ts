@@ -1,4 +1,4 @@
-import type { Tensor, Tensors } from '../../wire/tensor.ts';
+import { type Tensor, type Tensors, tensorArrays } from '../../wire/tensor.ts';
 
 /** Whether two items have equal shapes, without which they cannot share a tensor. */
 export function haveShapesOf(inputs: Tensors, others: Tensors): boolean {
@@ -11,7 +11,8 @@ export function joinInputs(items: Tensors[]): Tensors {
   if (items.length === 1) return first;
   return Object.fromEntries(
     Object.entries(first).map(([name, { type, shape, data }]) => {
-      const joined = new (data.constructor as new (length: number) => typeof data)(data.length * items.length);
+      // Not by `data.constructor`: pixels may be a Buffer, whose constructor is deprecated.
+      const joined = new tensorArrays[type](data.length * items.length);
       items.forEach((item, i) => void joined.set((item[name] as Tensor).data as never, i * data.length));
       return [name, { type, shape: [items.length, ...shape.slice(1)], data: joined }];
     }),

@@ -161,3 +161,9 @@ test('join: shapes are compared input by input', () => {
   expect(haveShapesOf({ x, n }, { x })).toBe(false);
   expect(haveShapesOf({ x }, { x: { ...x, shape: [2, 1] } })).toBe(false);
 });
+
+test('join: pixels that are a Buffer become a plain array, without a deprecated constructor', () => {
+  const item = () => ({ pixels: { type: 'uint8' as const, shape: [1, 2], data: Buffer.from([1, 2]) } });
+  const joined = joinInputs([item(), item()]).pixels?.data;
+  expect([joined?.constructor, [...(joined as Uint8Array)]]).toEqual([Uint8Array, [1, 2, 1, 2]]);
+});
