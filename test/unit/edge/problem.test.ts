@@ -173,16 +173,23 @@ test.each([
   expect(await counted(server.metrics)).toEqual({ [code]: 1 });
 });
 
-test('connection: a refusal comes after the answers to the requests before it', async () => {
+test('connection: a refusal comes after the answers to the requests before it, once for all that follows', async () => {
   const open: ServerResponse[] = [];
   await using server = await listen((_, response) => void open.push(response));
-  const sent = server.send(`${GET}hello\r\n\r\n`);
-  await waitFor(() => open.length === 1, 'the request');
-  await new Promise(setImmediate);
+  const { socket, received } = openRawConnection(server.url);
+  const ended = once(socket, 'end');
+  const nonsense = 'hello\r\n\r\n';
+  const arrived = (bytes: string) => waitFor(() => open[0]?.req.socket.bytesRead === bytes.length, 'all bytes');
+  socket.write(GET + nonsense);
+  await arrived(GET + nonsense);
+  socket.write(nonsense);
+  await arrived(GET + nonsense + nonsense);
   open[0]?.end('answered');
-  const received = await sent;
-  expect(statusesOf(received)).toEqual([200, 400]);
-  expect(received.indexOf('answered')).toBeLessThan(received.indexOf('bad-request'));
+  await ended;
+  expect(statusesOf(received())).toEqual([200, 400]);
+  expect(received().indexOf('answered')).toBeLessThan(received().indexOf('bad-request'));
+  expect(await counted(server.metrics)).toEqual({ 'bad-request': 1 });
+  socket.destroy();
 });
 
 test('connection: a body that breaks off into nonsense is refused in place of an answer', async () => {
