@@ -104,6 +104,7 @@ test('escalation: a bus that is away is told apart from an expert that is', asyn
   await asking.bus.close();
   expect(asking.experts.reachable).toBe(false);
   expect(await ask(asking, ['warm'])).toMatchObject({ degraded: 'no-expert', reason: 'disconnected' });
+  expect(asking.of('an expert did not answer')).toEqual([]);
   expect(asking.context.health('warm').state).toBe('closed');
 });
 
