@@ -126,7 +126,7 @@ const checks: Record<string, (command: string) => Promise<void>> = {
     expect((await scripts()).dev).toContain('--watch');
   },
   'npm run test:unit': async (command) => {
-    expect(await run(`${command} -- test/unit/wire/tensors.test.ts`)).toContain('passed');
+    expect(await run(`${command} -- -t 'tensors: round trip'`)).toContain('passed');
   },
   'npm run format': async (command) => {
     expect(await run(`${command} -- test/docs/commands.test.ts 2>&1`)).toContain('Checked 1 file');

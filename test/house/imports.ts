@@ -20,7 +20,7 @@ export function readImports(pattern: string): Import[] {
 function specifiersOf(source: string): string[] {
   const forms = [
     /\bfrom\s+'([^']+)'/g,
-    /\bimport\s+'([^']+)'/g,
+    /^import\s+'([^']+)'/gm,
     /\bimport\(\s*'([^']+)'\s*\)/g,
     /\bnew URL\(\s*'([^']+\.ts)',\s*import\.meta\.url/g,
   ];

@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 import { inRepository, readText } from './repository.ts';
 
 const importOfTypes = /^(import|export) type [^;]*;/gm;
-const importOfPackage = /(?:\bfrom\s+|\bimport\s*\(?\s*)'([^.'][^']*)'/g;
+const importOfPackage = /(?:\bfrom\s+|^import\s+|\bimport\(\s*)'([^.'][^']*)'/gm;
 const relativeFile = /'(\.{1,2}\/[\w./-]+\.\w+)'/g;
 
 const packageOf = (specifier: string) => specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
