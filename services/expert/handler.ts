@@ -15,7 +15,7 @@ import { decodeCancel, decodeRequest, encodeReply } from '../../shared/wire/expe
 import type { Message } from '../../shared/wire/message.ts';
 import type { Pixels } from '../../shared/wire/picture.ts';
 import type { Tensors } from '../../shared/wire/tensor.ts';
-import { widen } from '../../shared/wire/tensors.ts';
+import { widen } from '../../shared/wire/tensor-codec.ts';
 
 export interface HostedModel {
   id: string;

@@ -1,8 +1,8 @@
 import type { CascadeView, Member } from '../bundle/view.ts';
 import type { Candidate } from './candidate.ts';
-import { decideRouting } from './gate.ts';
 import { mergeLogLinear } from './merge.ts';
 import { softmax } from './probabilities.ts';
+import { decideRouting } from './routing.ts';
 
 /** A cascade's judgement of the generalist's logits. */
 export interface Judgement {

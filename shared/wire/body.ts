@@ -2,7 +2,7 @@ import { AppError } from '../request/errors.ts';
 import type { Message } from './message.ts';
 import { type EncodedPicture, mediaTypes, PIXELS_TYPE, type Pixels, readPixels } from './picture.ts';
 import type { Tensors } from './tensor.ts';
-import { decodeTensors, encodeTensors, isTensors } from './tensors.ts';
+import { decodeTensors, encodeTensors, isTensors } from './tensor-codec.ts';
 
 /** The header that states the type of a message's payload. */
 export const PAYLOAD = 'Ask-Payload';

@@ -2,7 +2,7 @@ import { AppError, isErrorCode, toAppError } from '../request/errors.ts';
 import { type Body, decodeBody, encodeBody, PAYLOAD } from './body.ts';
 import type { Message } from './message.ts';
 import type { Tensor, Tensors, TensorType } from './tensor.ts';
-import { decodeTensors, encodeTensors, isTensors, widen } from './tensors.ts';
+import { decodeTensors, encodeTensors, isTensors, widen } from './tensor-codec.ts';
 
 /**
  * The only file that knows subjects and headers of the expert protocol, version 1.

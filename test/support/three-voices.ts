@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Asked, Experts } from '../../services/edge/experts/experts.ts';
 import { inTrace } from '../../services/edge/strategies/attributes.ts';
-import { route } from '../../services/edge/strategies/route.ts';
+import { inRouteSpan } from '../../services/edge/strategies/route-span.ts';
 import { decisionSchema, type Models, type Strategy, type Task } from '../../services/edge/strategies/strategy.ts';
 import { BundleError } from '../../shared/bundle/bundle-error.ts';
 import { id } from '../../shared/bundle/fields.ts';
@@ -55,7 +55,7 @@ export const threeVoices: Strategy<Settings, Decision> = {
         const scale = task.query.scale as number;
         const own = softmax(outputs.logits?.data as Float32Array, 1);
         const decision = { strategy: name, reason: 'all-are-asked', policyVersion: bundle.policyVersion, scale };
-        return route(decisionOfThree, decision, async () => {
+        return inRouteSpan(decisionOfThree, decision, async () => {
           const asked = await askBoth(there, settings, toTokens(outputs.attention as Tensor, scale), task);
           const heard = asked.filter((one) => one.outputs !== null);
           const voices = [own, ...heard.map((one) => softmax(one.outputs?.logits?.data as Float32Array, 1))];

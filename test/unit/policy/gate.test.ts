@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { decideRouting, measures, rankExperts } from '../../../shared/policy/gate.ts';
+import { measures } from '../../../shared/policy/gate.ts';
+import { decideRouting, rankExperts } from '../../../shared/policy/routing.ts';
 
 const experts = [
   { id: 'b', classes: [0, 1] },

@@ -5,7 +5,7 @@ import { type Judgement, judge, mergeExpert } from '../../../../shared/policy/ca
 import { topK } from '../../../../shared/policy/probabilities.ts';
 import type { Experts } from '../../experts/experts.ts';
 import type { Parcel } from '../../experts/parcel.ts';
-import { route } from '../route.ts';
+import { inRouteSpan } from '../route-span.ts';
 import type { Models, Outcome, Prepared, Setup, Task } from '../strategy.ts';
 import { type CascadeDecision, cascadeDecision, type Reason } from './decision.ts';
 
@@ -65,7 +65,7 @@ export function prepareCascade({ name, bundle }: Setup<unknown>, of: string, gat
       };
       const follow = async () => (wanted ? escalate(view, edge, parcel, there, task) : edge);
       const first = wanted ? (decision.candidates[0]?.expert ?? '') : '';
-      return route(cascadeDecision, decision, follow, () => describe(first, probabilities));
+      return inRouteSpan(cascadeDecision, decision, follow, () => describe(first, probabilities));
     },
   };
 }

@@ -9,7 +9,7 @@ import type { Decision, Outcome } from './strategy.ts';
  * What follows a decision, in the span `route`, which carries the decision's fields by its schema, `further`
  * attributes, and who answered.
  */
-export function route<D extends Decision>(
+export function inRouteSpan<D extends Decision>(
   schema: z.ZodObject,
   decision: D,
   follow: () => Promise<Outcome<D>>,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Tensors } from '../../../shared/wire/tensor.ts';
-import { decodeTensors, encodeTensors, widen } from '../../../shared/wire/tensors.ts';
+import { decodeTensors, encodeTensors, widen } from '../../../shared/wire/tensor-codec.ts';
 
 const all: Tensors = {
   bytes: { type: 'uint8', shape: [1, 3], data: Uint8Array.of(0, 128, 255) },
