@@ -191,8 +191,7 @@ describe('damage: other files', () => {
   });
 
   test('a JPEG that is broken is not called too large', async () => {
-    const create = { width: 9000, height: 9000, channels: 3 as const, background: '#123' };
-    const file = Buffer.from(await sharp({ create, limitInputPixels: false }).jpeg().toBuffer());
+    const file = makeRestarts(1125, 1125, 1125); // 9000 x 9000
     const deep = Buffer.from(file);
     deep[file.indexOf(Buffer.from([0xff, 0xc0])) + 4] = 12;
     for (const broken of [deep, changeSegments(file, 0xdb, () => Buffer.alloc(0))]) {

@@ -1,5 +1,5 @@
 import sharp from 'sharp';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import type { InputRule } from '../../../shared/imaging/codec.ts';
 import { createDecoder } from '../../../shared/imaging/decoder.ts';
 import { AppError } from '../../../shared/request/errors.ts';
@@ -12,6 +12,12 @@ const within = (milliseconds: number) => ({ left: milliseconds, milliseconds, si
 const flat = (width: number, height: number) =>
   sharp({ create: { width, height, channels: 3, background: '#c86432' }, limitInputPixels: false });
 
+const largeJpeg = (width: number, height: number) => flat(width, height).jpeg({ quality: 60 }).toBuffer();
+let huge: Buffer; // 200 megapixels take seconds to encode
+beforeAll(async () => {
+  huge = await largeJpeg(16_320, 12_240);
+});
+
 async function refusalOf(decoded: Promise<unknown>): Promise<[code: string, message: string]> {
   return decoded.then(
     () => ['decoded', ''],
@@ -21,12 +27,12 @@ async function refusalOf(decoded: Promise<unknown>): Promise<[code: string, mess
 
 describe('limits: what a picture costs', () => {
   test.each([
-    ['50', 8160, 6120],
-    ['64', 9280, 6920],
-    ['108', 12_000, 9000],
-    ['200', 16_320, 12_240],
-  ])('a baseline JPEG of %s megapixels is taken', async (_, width, height) => {
-    const file = await flat(width, height).jpeg({ quality: 60 }).toBuffer();
+    ['50', () => largeJpeg(8160, 6120)],
+    ['64', () => largeJpeg(9280, 6920)],
+    ['108', () => largeJpeg(12_000, 9000)],
+    ['200', () => huge],
+  ])('a baseline JPEG of %s megapixels is taken', async (_, make) => {
+    const file = await make();
     const { pixels, damage } = await createDecoder(MAX)(file, rule, within(60_000));
     expect(damage).toBeUndefined();
     const off = pixels.map((value, i) => Math.abs(value - ([0xc8, 0x64, 0x32][i % 3] as number)));
@@ -63,8 +69,7 @@ describe('limits: what a picture costs', () => {
 
 describe('limits: the time that decoding takes', () => {
   test('what would pass its deadline is not begun, and is told which setting that is', async () => {
-    const file = await flat(16_320, 12_240).jpeg({ quality: 60 }).toBuffer();
-    const [code, message] = await refusalOf(createDecoder(MAX)(file, rule, within(50)));
+    const [code, message] = await refusalOf(createDecoder(MAX)(huge, rule, within(50)));
     expect(code).toBe('too-slow-to-decode');
     expect(message).toMatch(/^decoding this JPEG of 16320 x 12240 takes about \d+ ms, 50 of 50 ms are left/);
     expect(message).toContain('(deadlineMs, ASK_DEADLINE_MS)');

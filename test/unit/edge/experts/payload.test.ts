@@ -1,12 +1,12 @@
 import { beforeAll, expect, test } from 'vitest';
-import { createParcel } from '../../../services/edge/experts/parcel.ts';
-import { choosePayload, choosePixels, type Payload } from '../../../services/edge/experts/payload.ts';
-import { decodePicture, type InputRule } from '../../../shared/imaging/codec.ts';
-import { Deadline } from '../../../shared/request/deadline.ts';
-import { AppError } from '../../../shared/request/errors.ts';
-import type { EncodedPicture, Pixels } from '../../../shared/wire/picture.ts';
-import { makePhoto } from '../../support/photos.ts';
-import { flatPng } from '../../support/tiny-bundle.ts';
+import { createParcel } from '../../../../services/edge/experts/parcel.ts';
+import { choosePayload, choosePixels, type Payload } from '../../../../services/edge/experts/payload.ts';
+import { decodePicture, type InputRule } from '../../../../shared/imaging/codec.ts';
+import { Deadline } from '../../../../shared/request/deadline.ts';
+import { AppError } from '../../../../shared/request/errors.ts';
+import type { EncodedPicture, Pixels } from '../../../../shared/wire/picture.ts';
+import { makePhoto } from '../../../support/photos.ts';
+import { flatPng } from '../../../support/tiny-bundle.ts';
 
 const SIDE = 32;
 const RGB8 = SIDE * SIDE * 3;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { createAdmission } from '../../../services/edge/load/admission.ts';
-import { createBacklog } from '../../../shared/request/backlog.ts';
-import { AppError } from '../../../shared/request/errors.ts';
+import { createAdmission } from '../../../../services/edge/load/admission.ts';
+import { createBacklog } from '../../../../shared/request/backlog.ts';
+import { AppError } from '../../../../shared/request/errors.ts';
 
 const PATIENT = 600_000;
 

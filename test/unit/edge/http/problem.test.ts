@@ -11,12 +11,12 @@ import {
   refuseHalfway,
   requireHost,
   translate,
-} from '../../../services/edge/http/problem.ts';
-import { createEdgeMetrics, type EdgeMetrics } from '../../../shared/observe/edge-metrics.ts';
-import { AppError, type ErrorCode, errorCodes } from '../../../shared/request/errors.ts';
-import { keepLines } from '../../support/log-lines.ts';
-import { openRawConnection } from '../../support/raw-connection.ts';
-import { waitFor } from '../../support/wait.ts';
+} from '../../../../services/edge/http/problem.ts';
+import { createEdgeMetrics, type EdgeMetrics } from '../../../../shared/observe/edge-metrics.ts';
+import { AppError, type ErrorCode, errorCodes } from '../../../../shared/request/errors.ts';
+import { keepLines } from '../../../support/log-lines.ts';
+import { openRawConnection } from '../../../support/raw-connection.ts';
+import { waitFor } from '../../../support/wait.ts';
 
 const openMetrics = () =>
   createEdgeMetrics({

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Bundle, loadBundle } from '../../../shared/bundle/load.ts';
-import { AppError, type ErrorCode } from '../../../shared/request/errors.ts';
-import type { Tensors } from '../../../shared/wire/tensor.ts';
-import { type Asking, openAsking, openRequest, replyOf, serveExpert, silent } from '../../support/experts.ts';
-import { LABELS, makeTinyBundle, SIZE, type TinyBundle } from '../../support/tiny-bundle.ts';
-import { waitFor } from '../../support/wait.ts';
+import { type Bundle, loadBundle } from '../../../../shared/bundle/load.ts';
+import { AppError, type ErrorCode } from '../../../../shared/request/errors.ts';
+import type { Tensors } from '../../../../shared/wire/tensor.ts';
+import { type Asking, openAsking, openRequest, replyOf, serveExpert, silent } from '../../../support/experts.ts';
+import { LABELS, makeTinyBundle, SIZE, type TinyBundle } from '../../../support/tiny-bundle.ts';
+import { waitFor } from '../../../support/wait.ts';
 
 const pixels = { pixels: new Uint8Array(SIZE * SIZE * 3).fill(7), width: SIZE, height: SIZE };
 const logits: Tensors = { logits: { type: 'float32', shape: [1, 4], data: Float32Array.of(1, 2, 3, 4) } };

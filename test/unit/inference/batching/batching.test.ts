@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
-import { haveShapesOf, joinInputs, outputsOf } from '../../../shared/inference/batching/join.ts';
-import { createBatchSizes } from '../../../shared/inference/batching/sizes.ts';
-import { type Job, takeBatch } from '../../../shared/inference/batching/take-batch.ts';
-import { DueQueue } from '../../../shared/inference/due-queue.ts';
-import type { ModelProcess, RunResult } from '../../../shared/inference/model-process.ts';
-import type { RunnableModel } from '../../../shared/inference/runnable.ts';
-import type { Tensors } from '../../../shared/wire/tensor.ts';
-import { keepLines } from '../../support/log-lines.ts';
+import { haveShapesOf, joinInputs, outputsOf } from '../../../../shared/inference/batching/join.ts';
+import { createBatchSizes } from '../../../../shared/inference/batching/sizes.ts';
+import { type Job, takeBatch } from '../../../../shared/inference/batching/take-batch.ts';
+import { DueQueue } from '../../../../shared/inference/due-queue.ts';
+import type { ModelProcess, RunResult } from '../../../../shared/inference/model-process.ts';
+import type { RunnableModel } from '../../../../shared/inference/runnable.ts';
+import type { Tensors } from '../../../../shared/wire/tensor.ts';
+import { keepLines } from '../../../support/log-lines.ts';
 
 const modelOf = (id: string, sha256 = `digest of ${id}`): RunnableModel => ({
   id,
