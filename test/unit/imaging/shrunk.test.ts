@@ -1,16 +1,16 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { decodeImage, fitPixels, type InputRule } from '../../../shared/imaging/codec.ts';
-import type { RawImage } from '../../../shared/wire/picture.ts';
+import { decodePicture, fitPixels, type InputRule } from '../../../shared/imaging/codec.ts';
+import type { Pixels } from '../../../shared/wire/picture.ts';
 import { compare, makePhoto, open } from '../../support/photos.ts';
 
 const rule: InputRule = { side: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
 const small: InputRule = { ...rule, side: 16 };
-const decode = (file: Buffer) => decodeImage(file, rule, 5e7);
+const decode = (file: Buffer) => decodePicture(file, rule, 5e7);
 
 /** A shrunk JPEG has lost the pixels that make no whole block: at its end, which EXIF may put anywhere. */
 describe('shrunk: a large JPEG', () => {
-  let photo: RawImage;
-  let upright: RawImage;
+  let photo: Pixels;
+  let upright: Pixels;
   beforeAll(async () => {
     photo = await makePhoto(1199, 1039);
     upright = await fitPixels(photo, rule);
@@ -33,7 +33,7 @@ describe.each([
   [1022, 766],
   [765, 1101],
 ])('shrunk: JPEG and WebP of %i x %i', (width, height) => {
-  let photo: RawImage;
+  let photo: Pixels;
   let files: Buffer[];
   beforeAll(async () => {
     photo = await makePhoto(width, height);
@@ -48,7 +48,7 @@ describe.each([
     async (fit) => {
       const square = await fitPixels(photo, { ...small, fit });
       for (const file of files) {
-        const found = await decodeImage(file, { ...small, fit }, width * height);
+        const found = await decodePicture(file, { ...small, fit }, width * height);
         expect(compare(found, square).mean).toBeLessThan(1);
       }
     },
