@@ -132,15 +132,6 @@ interface Context {
   models: Record<string, ModelEntry>;
 }
 
-/** An escalation sends the generalist's pixels: the expert must want the same of a picture. */
-function seesLike(expert: ModelEntry, generalist: ModelEntry | undefined): boolean {
-  const [own, wanted] = [expert, generalist].map((entry) => {
-    const { side, fit, kernel, background, range } = (entry && pictureInput(entry)?.rule) ?? {};
-    return JSON.stringify([side, fit, kernel, background, range]);
-  });
-  return own === wanted;
-}
-
 /** Finds contradictions between a cascade's parts, and between them and the bundle's models. */
 export function checkCascade(cascade: Cascade, { labels, models }: Context, complain: Complain): void {
   const count = labels.length;
@@ -159,8 +150,6 @@ export function checkCascade(cascade: Cascade, { labels, models }: Context, comp
       complain(at, `the output 'logits' of '${model}' must be [batch, ${count}], one per label`);
     } else if (pictureInput(entry) === undefined) {
       complain(at, `'${model}' does not say how a picture becomes its input`);
-    } else if (!seesLike(entry, models[cascade.generalist.model])) {
-      complain(at, `'${model}' must see pictures as the generalist does: side, fit, kernel, background and range`);
     }
     if (classes.some((label) => label >= count)) complain([...path, 'classes'], 'names a class without a label');
   }

@@ -39,14 +39,22 @@ export interface Experts {
   /** Whether the bus is connected. */
   readonly reachable: boolean;
   sheds(request: RequestContext): boolean;
-  /** The payload of a picture: encoded as `encoding` says, or the caller's file where that is smaller. */
-  pack(pixels: Pixels, picture: Uint8Array | undefined, encoding: Encoding, request: RequestContext): Parcel;
+  /**
+   * The payload of a picture: encoded as `encoding` says, or the caller's file where that is smaller. Pixels that are
+   * not made yet are made when the payload is needed.
+   */
+  pack(
+    pixels: Pixels | (() => Promise<Pixels>),
+    picture: Uint8Array | undefined,
+    encoding: Encoding,
+    request: RequestContext,
+  ): Parcel;
   packTensors(tensors: Tensors, request: RequestContext): Parcel;
   /**
-   * Asks the first model, and the second too if the first fails or is slow. Every failure is a `degraded` reason.
-   * Rejects only when the caller has gone, with the signal's reason.
+   * Asks the first model, and the second too if the first fails or is slow. `parcel`: what they are sent, or what each
+   * is. Every failure is a `degraded` reason. Rejects only when the caller has gone, with the signal's reason.
    */
-  ask(models: [string, string?], parcel: Parcel, request: RequestContext): Promise<Asked>;
+  ask(models: [string, string?], parcel: Parcel | ((model: string) => Parcel), request: RequestContext): Promise<Asked>;
 }
 
 // made once: `abort()` without a reason would create an error with a stack each time
@@ -66,14 +74,14 @@ export function createExperts(context: ExpertsContext): Experts {
   /** Asks again while an expert that is still starting is missing. */
   async function askUntilThere(
     choices: [string, string?],
-    parcel: Parcel,
+    parcelFor: (model: string) => Parcel,
     request: RequestContext,
     signal: AbortSignal,
   ) {
     const [first, second] = choices;
     const asked: Promise<Consultation>[] = [];
     const ask = (model: string) => {
-      const consultation = consult(model, parcel, context, request, signal);
+      const consultation = consult(model, parcelFor(model), context, request, signal);
       asked.push(consultation);
       return consultation;
     };
@@ -100,7 +108,10 @@ export function createExperts(context: ExpertsContext): Experts {
       return context.bus.connected;
     },
     sheds: ({ deadline }) => context.sheds(deadline),
-    pack: (pixels, picture, encoding, request) => createParcel(() => pack(pixels, picture, encoding), request),
+    pack(pixels, picture, encoding, request) {
+      const make = async () => pack('pixels' in pixels ? pixels : await pixels(), picture, encoding);
+      return createParcel(make, request);
+    },
     packTensors(tensors, request) {
       return createParcel(async () => ({ body: { tensors }, encoding: 'tensors' }), request);
     },
@@ -109,7 +120,8 @@ export function createExperts(context: ExpertsContext): Experts {
       const enough = new AbortController();
       const signal = AbortSignal.any([request.caller, enough.signal]);
       const choices: [string, string?] = context.secondChoice && runnerUp !== undefined ? [first, runnerUp] : [first];
-      const { decisive, asked } = await askUntilThere(choices, parcel, request, signal);
+      const parcelFor = typeof parcel === 'function' ? parcel : () => parcel;
+      const { decisive, asked } = await askUntilThere(choices, parcelFor, request, signal);
       enough.abort(DONE);
       const all = await Promise.all(asked);
       request.caller.throwIfAborted();
@@ -117,15 +129,18 @@ export function createExperts(context: ExpertsContext): Experts {
       const reason = reply === null ? (decisive.reason ?? degraded) : null;
       expertLog.escalated(reason);
       const others = all.filter((one) => one !== decisive && one.bytesSent > 0);
-      const encoding = all.some(({ bytesSent }) => bytesSent > 0) ? ((await parcel.open())?.encoding ?? null) : null;
-      const hops = [decisive, ...others].map(({ expert, bytesSent, roundTripMs, reply }) => ({
-        to: expert,
-        bytes: bytesSent,
-        encoding: bytesSent > 0 ? encoding : null,
-        ms: roundTripMs,
-        computeMs: reply?.expertMs ?? 0,
-      }));
+      const hops = await Promise.all([decisive, ...others].map((one) => toHop(one, parcelFor(one.expert))));
       return { outputs: reply?.outputs ?? null, answeredBy: reply && decisive.expert, degraded, reason, hops };
     },
+  };
+}
+
+async function toHop({ expert, bytesSent, roundTripMs, reply }: Consultation, parcel: Parcel): Promise<Hop> {
+  return {
+    to: expert,
+    bytes: bytesSent,
+    encoding: bytesSent > 0 ? ((await parcel.open())?.encoding ?? null) : null,
+    ms: roundTripMs,
+    computeMs: reply?.expertMs ?? 0,
   };
 }

@@ -1,4 +1,5 @@
-import { type CascadeView, viewCascade } from '../../../../shared/bundle/view.ts';
+import type { PictureRule } from '../../../../shared/bundle/model.ts';
+import { type CascadeView, type Member, viewCascade } from '../../../../shared/bundle/view.ts';
 import { ATTRIBUTES } from '../../../../shared/observe/names.ts';
 import { inSpan, SpanKind } from '../../../../shared/observe/telemetry.ts';
 import { type Judgement, judge, mergeExpert } from '../../../../shared/policy/cascade.ts';
@@ -24,7 +25,8 @@ const escalating: string[] = ['low-confidence', 'always-escalates'] satisfies Re
  */
 export function prepareCascade({ name, bundle }: Setup<unknown>, of: string, gate: Gate): Prepared<CascadeDecision> {
   const view = viewCascade(bundle.manifest, of);
-  const { generalist, routing } = view;
+  const { generalist, experts, routing } = view;
+  const alike = new Set(experts.map(({ rule }) => viewOf(rule))).size === 1;
   const { labels } = bundle.manifest;
 
   function decide({ value, candidates }: Judgement, threshold: number): CascadeDecision {
@@ -44,9 +46,13 @@ export function prepareCascade({ name, bundle }: Setup<unknown>, of: string, gat
     async run(here, there, task) {
       const begun = performance.now();
       const threshold = task.query.threshold as number;
-      const parcel = there.pack(task.pixels, task.picture, routing.encoding, task);
-      // An expert will be asked in any case: the picture is encoded meanwhile.
-      if (gate.always(threshold) && there.reachable && !there.sheds(task)) parcel.open().catch(() => {});
+      const parcelFor = packForEach(view, there, task);
+      // An expert will be asked in any case: where all get the same, it is encoded meanwhile.
+      if (alike && gate.always(threshold) && there.reachable && !there.sheds(task)) {
+        parcelFor(experts[0]?.id as string)
+          .open()
+          .catch(() => {});
+      }
       const judgement = judge(view, await askGeneralist(generalist.id, here, task));
       const probabilities = judgement.edge;
       const edgeMs = performance.now() - begun;
@@ -63,10 +69,29 @@ export function prepareCascade({ name, bundle }: Setup<unknown>, of: string, gat
         timings: { edgeMs, encodeMs: 0 },
         hops: [],
       };
-      const follow = async () => (wanted ? escalate(view, edge, parcel, there, task) : edge);
+      const follow = async () => (wanted ? escalate(view, edge, parcelFor, there, task) : edge);
       const first = wanted ? (decision.candidates[0]?.expert ?? '') : '';
       return inRouteSpan(cascadeDecision, decision, follow, () => describe(first, probabilities));
     },
+  };
+}
+
+/** What distinguishes the pixels that two models want of a picture. */
+function viewOf({ side, fit, kernel, background, range }: PictureRule): string {
+  return JSON.stringify([side, fit, kernel, background, range]);
+}
+
+/** Each expert's payload, made once for all that want the same pixels. Those of the generalist are there already. */
+function packForEach({ generalist, experts, routing }: CascadeView, there: Experts, task: Task) {
+  const parcels = new Map<string, Parcel>();
+  const own = viewOf(generalist.rule);
+  return (expert: string): Parcel => {
+    const { rule } = experts.find(({ id }) => id === expert) as Member;
+    const view = viewOf(rule);
+    const pixels = view === own ? task.pixels : () => task.view(rule);
+    const parcel = parcels.get(view) ?? there.pack(pixels, task.picture, routing.encoding, task);
+    parcels.set(view, parcel);
+    return parcel;
   };
 }
 
@@ -81,13 +106,14 @@ async function askGeneralist(generalist: string, here: Models, task: Task): Prom
 async function escalate(
   view: CascadeView,
   edge: Outcome<CascadeDecision>,
-  parcel: Parcel,
+  parcelFor: (expert: string) => Parcel,
   there: Experts,
   task: Task,
 ): Promise<Outcome<CascadeDecision>> {
   const [first, runnerUp] = edge.decision.candidates.map(({ expert }) => expert) as [string, string?];
-  const { outputs, answeredBy, degraded, hops } = await there.ask([first, runnerUp], parcel, task);
-  const timings = { ...edge.timings, encodeMs: degraded === 'overloaded' && hops.length === 0 ? 0 : parcel.encodeMs };
+  const { outputs, answeredBy, degraded, hops } = await there.ask([first, runnerUp], parcelFor, task);
+  const { encodeMs } = parcelFor(answeredBy ?? first);
+  const timings = { ...edge.timings, encodeMs: degraded === 'overloaded' && hops.length === 0 ? 0 : encodeMs };
   if (outputs === null || answeredBy === null) return { ...edge, timings, hops, degraded };
   const probabilities = mergeExpert(view, edge.probabilities, answeredBy, outputs.logits?.data as Float32Array);
   return { ...edge, probabilities, route: 'expert', answeredBy, timings, hops };
