@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createDecodePace } from '../../../shared/imaging/decode-pace.ts';
 
-describe('limits: the pace of decoding', () => {
+describe('decode pace', () => {
   test('is learnt for each kind, within bounds', () => {
     const pace = createDecodePace();
     expect(pace.expect('PNG', 100)).toBe(100);
@@ -19,7 +19,7 @@ describe('limits: the pace of decoding', () => {
     expect(pace.expect('PNG', 100)).toBeLessThan(105);
   });
 
-  test('takes no lesson from what is over at once', () => {
+  test('learns nothing from what is over at once', () => {
     const pace = createDecodePace();
     for (let i = 0; i < 50; i++) pace.learn('PNG', 0.1, 50);
     expect(pace.expect('PNG', 100)).toBe(100);
