@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { appendFile, open } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -175,9 +176,9 @@ describe('edge and experts as processes on a real nats-server', () => {
     });
     const socket = connect(Number(new URL(edge.url).port), '127.0.0.1');
     socket.on('error', () => {});
-    const head = 'host: edge\r\ncontent-type: image/png\r\ncontent-length: 9';
+    const head = 'host: edge\r\nexpect: 100-continue\r\ncontent-type: image/png\r\ncontent-length: 9';
     socket.write(`POST /classify?deadlineMs=600000 HTTP/1.1\r\n${head}\r\n\r\nx`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await once(socket, 'data'); // 100 Continue: the edge has the request
     edge.kill('SIGTERM');
     await waitForLog(edge, '"msg":"stopping"');
     const ended = await Promise.race([edge.exited, new Promise((resolve) => setTimeout(resolve, 500, 'waits'))]);

@@ -3,13 +3,16 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
+import { createResponder } from '../../shared/bus/responder.ts';
+import { classifySubject, decodeRequest, EXPERT_QUEUE } from '../../shared/wire/expert-protocol.ts';
+import { logitsReply } from '../support/protocol.ts';
 import { postImage } from '../support/service.ts';
 import { startTinySystem } from '../support/system.ts';
-import { flatPng, SURE_RED } from '../support/tiny-bundle.ts';
+import { flatPng, SURE_RED, UNSURE_WARM } from '../support/tiny-bundle.ts';
 import { waitFor } from '../support/wait.ts';
 
 /** A request whose body stops after some bytes. */
-async function beginPost(url: string, length: number, query = '') {
+async function beginPost(url: string, length: number, query = '', headers = '') {
   const { hostname, port } = new URL(url);
   const socket: Socket = connect(Number(port), hostname);
   socket.on('error', () => {});
@@ -18,7 +21,7 @@ async function beginPost(url: string, length: number, query = '') {
     answer += chunk;
   });
   await once(socket, 'connect');
-  const head = `POST /classify${query} HTTP/1.1\r\nhost: edge\r\ncontent-type: image/png\r\ncontent-length: ${length}`;
+  const head = `POST /classify${query} HTTP/1.1\r\nhost: edge\r\ncontent-type: image/png\r\ncontent-length: ${length}${headers}`;
   socket.write(`${head}\r\n\r\n`);
   return { socket, answer: () => answer, closed: once(socket, 'close') };
 }
@@ -68,14 +71,22 @@ describe('a body that does not arrive', () => {
   });
 
   test('takes its time off the deadline', async () => {
-    await using system = await startTinySystem({ env });
-    const image = await flatPng(SURE_RED);
-    const slow = await beginPost(system.url, image.length, '?deadlineMs=1000');
+    await using system = await startTinySystem({ env, experts: null });
+    const { sha256 } = system.bundle.manifest.models.warm as { sha256: string };
+    let leftMs = Number.NaN;
+    const responder = createResponder({ bus: system.answerer, queue: EXPERT_QUEUE, capacity: 9 });
+    responder.serve(classifySubject('warm'), async (message) => {
+      leftMs = decodeRequest(message).deadlineMs;
+      return logitsReply(Float32Array.of(0, 0, 0, 9), sha256);
+    });
+    const image = await flatPng(UNSURE_WARM);
+    const slow = await beginPost(system.url, image.length, '?deadlineMs=20000', '\r\nexpect: 100-continue');
+    await waitFor(() => slow.answer().includes('100 Continue'), 'the deadline to begin');
     slow.socket.write(image.subarray(0, 10));
     await sleep(400);
     slow.socket.write(image.subarray(10));
-    await waitFor(() => slow.answer().includes('\r\n\r\n'), 'the answer');
-    expect(slow.answer()).toContain('HTTP/1.1 200');
+    await waitFor(() => slow.answer().includes('HTTP/1.1 200'), 'the answer');
+    expect(leftMs).toBeLessThan(19_605);
     slow.socket.destroy();
   });
 

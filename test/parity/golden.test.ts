@@ -41,7 +41,7 @@ afterAll(() => pool.stop());
 
 const decode = (png: string) => decodePicture(Buffer.from(png, 'base64'), cascade.generalist.rule, 1e6);
 
-describe('the committed bundle gives what training recorded', () => {
+describe('parity: the committed bundle gives what training recorded', () => {
   test('for every model, on every golden picture, from PNG to logits', async () => {
     expect(Object.keys(golden.models).sort()).toEqual(models.map(({ id }) => id).sort());
     for (const model of models) {

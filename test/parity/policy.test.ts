@@ -14,7 +14,7 @@ const heldSchema = z.object({
 });
 
 /** Training and serving each have their own gate, router and merge: on the stored predictions they must agree. */
-test('the committed policy reaches by the services what training measured of it', async () => {
+test('parity: the committed policy reaches in the services what training measured of it', async () => {
   const bundle = await loadBundle('models/default');
   const held = heldSchema.parse(bundle.manifest.provenance.held);
   const pictures = replayAll(viewCascade(bundle.manifest), await readPredictions(bundle), true);

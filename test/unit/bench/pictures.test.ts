@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { PICTURES, repeated } from '../../bench/pictures.ts';
 
 test.each(Object.values(PICTURES))(
-  'pictures never repeat unless asked to, and then about as often as asked: $type',
+  'bench pictures: repeat about as often as asked, and otherwise never: $type',
   (picture) => {
     const pool = [Buffer.from('a'.repeat(20)), Buffer.from('b'.repeat(20))];
     const draw = (share: number) => {

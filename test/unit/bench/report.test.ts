@@ -23,7 +23,7 @@ const row = {
   failed: [0, 0] as [number, number],
 };
 
-test('the report marks each figure that a goal names as met or not met, and shows the others', () => {
+test('bench report: each figure with a goal is marked met or not met, the others are shown', () => {
   const figures = {
     edgeP50OverRawMs: 0.4,
     throughputOverRaw: 0.91,
@@ -40,7 +40,7 @@ test('the report marks each figure that a goal names as met or not met, and show
   expect(text).not.toContain('## ');
 });
 
-test('a peer is judged by its least favourable workload, and one that did not run is named', () => {
+test('bench report: a peer is judged by its least favourable workload, and one that did not run is named', () => {
   const rows = [
     { ...row, peer: 'one', throughputRatio: 3, p99Ratio: 0.5 },
     { ...row, peer: 'one', throughputRatio: 1.2, p99Ratio: 0.4 },
@@ -56,7 +56,7 @@ test('a peer is judged by its least favourable workload, and one that did not ru
   expect(text).toContain('three did not run: library');
 });
 
-test('parts that a run leaves out stay as the run found them that measured them last', () => {
+test('bench report: parts that a run leaves out keep the figures of the run that measured them last', () => {
   const scaling = [{ classes: 10, experts: 5, p50: 0.25 }];
   const first = { figures: { rssMb: 1 }, machine: { ...machine, commit: 'first' }, scaling, workloads: [] };
   const second = withEarlier(

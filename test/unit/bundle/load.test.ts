@@ -13,7 +13,7 @@ async function failureOf(change: (manifest: ManifestV1) => void): Promise<string
   );
 }
 
-test('a bundle is read, and its policy has a version that follows the routing', async () => {
+test('bundle: the version of its policy follows the routing', async () => {
   await using one = await makeTinyBundle();
   await using other = await makeTinyBundle({
     change: (manifest) => {
@@ -27,7 +27,7 @@ test('a bundle is read, and its policy has a version that follows the routing', 
   expect(changed).not.toBe(first);
 });
 
-describe('a wrong manifest is refused with the name of the field', () => {
+describe('bundle: a wrong manifest is refused with the name of the field', () => {
   test.each<[string, object, string]>([
     ['digest', { generalist: { sha256: 'abc' } }, 'generalist.sha256'],
     ['threshold', { routing: { threshold: 2 } }, 'routing.threshold'],

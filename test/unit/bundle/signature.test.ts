@@ -25,7 +25,7 @@ afterEach(() => bundle.remove());
 
 const load = (keyFile = ours.publicKey) => loadBundle(bundle.directory, keyFile);
 
-describe('a manifest is accepted', () => {
+describe('signature: a manifest is accepted', () => {
   test('with a signature by the key', async () => {
     expect((await load()).manifest.name).toBe('tiny');
   });
@@ -49,7 +49,7 @@ describe('a manifest is accepted', () => {
   });
 });
 
-describe('a manifest is refused, and the signature named', () => {
+describe('signature: a manifest is refused by the name of its signature file', () => {
   const refused = async (message: string, keyFile?: string) => {
     const error = await load(keyFile).catch((thrown: Error) => thrown);
     expect(error).toBeInstanceOf(BundleError);
@@ -88,7 +88,7 @@ describe('a manifest is refused, and the signature named', () => {
   });
 });
 
-describe('a file without usable keys is a mistake of the configuration', () => {
+describe('signature: a file without usable keys is a mistake of the configuration', () => {
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ type: 'spki', format: 'pem' });
   const garbage = '-----BEGIN PUBLIC KEY-----\naGVsbG8=\n-----END PUBLIC KEY-----\n';
 

@@ -26,7 +26,7 @@ async function codeOf(bytes: Uint8Array, maxPixels = MAX): Promise<string> {
   );
 }
 
-describe('every kind of picture becomes a square of RGB', () => {
+describe('codec: every kind of picture becomes a square of RGB', () => {
   test.each([
     ['JPEG', flat(300, 200).jpeg()],
     ['PNG', flat(300, 200).png()],
@@ -63,7 +63,7 @@ describe('every kind of picture becomes a square of RGB', () => {
   });
 });
 
-describe('what is no usable picture is refused by name', () => {
+describe('codec: what is no usable picture is refused by name', () => {
   const svg = '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>';
   test.each<[string, () => Promise<Uint8Array> | Uint8Array, string]>([
     ['nothing', () => new Uint8Array(), 'empty-body'],
@@ -86,7 +86,7 @@ describe('what is no usable picture is refused by name', () => {
   });
 });
 
-test('fitPixels leaves a square of the right size untouched and scales others', async () => {
+test('codec: fitPixels leaves a square of the right size untouched and scales others', async () => {
   const exact = { pixels: Uint8Array.from({ length: 192 }, (_, i) => i), width: 8, height: 8 };
   expect(await fitPixels(exact, rule)).toBe(exact);
   const large = { pixels: new Uint8Array(32 * 32 * 3).fill(77), width: 32, height: 32 };

@@ -9,7 +9,7 @@ const AMPLE = 150_000_000; // bytes: the default
 const picture = (width: number, height: number, channels: 3 | 4 = 3) =>
   sharp({ create: { width, height, channels, background: { r: 200, g: 100, b: 50, alpha: 0.5 } } });
 
-describe('the memory that decoding takes, by the header of a file', () => {
+describe('decode cost: the memory that decoding takes, by the header of a file', () => {
   const [width, height] = [2000, 1500];
   const pixels = width * height;
   const rows = 1064 * width; // so much passes through a decoder at once, of a JPEG shrunk while it is read an eighth

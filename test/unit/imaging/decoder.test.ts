@@ -16,7 +16,7 @@ async function codeOf(decoded: Promise<unknown>): Promise<string> {
   );
 }
 
-describe('a decoder', () => {
+describe('decoder', () => {
   test('refuses what takes more than three bytes for each of the allowed pixels, and nothing that takes less', async () => {
     const decode = createDecoder(16_000_000);
     const [sequential, progressive] = await Promise.all([
@@ -34,20 +34,20 @@ describe('a decoder', () => {
     expect(made).toEqual({ pixels: new Uint8Array(32 * 32 * 3).fill(77), width: 32, height: 32 });
   });
 
-  test('does not begin what nobody waits for any more', async () => {
+  test('does not begin for a caller who has gone', async () => {
     const gone = AbortSignal.abort(new AppError('client-closed', ''));
     expect(
       await codeOf(createDecoder(1e6)(await picture(9, 9).png().toBuffer(), rule, { ...ample, signal: gone })),
     ).toBe('client-closed');
   });
 
-  test('refuses a small JPEG that would be gone through hundreds of times', async () => {
+  test('refuses a small JPEG of hundreds of scans', async () => {
     const decode = createDecoder(50_000_000);
     expect(await codeOf(decode(makeScans(64), rule, ample))).toBe('decoded');
     expect(await codeOf(decode(makeScans(101), rule, ample))).toBe('too-many-pixels');
   });
 
-  test('refuses what says something about itself thousands of times, before or after the picture', async () => {
+  test('refuses a file with thousands of metadata segments, before or after the picture', async () => {
     const decode = createDecoder(50_000_000);
     const exif = Buffer.from([0xff, 0xe1, 0, 8, ...Buffer.from('Exif\0\0')]);
     const insert = (file: Buffer, at: number, piece: Buffer, times: number) =>
@@ -62,7 +62,7 @@ describe('a decoder', () => {
     expect(await codeOf(decode(insert(png, 33, time, 1001), rule, ample))).toBe('too-many-pixels');
   });
 
-  test('refuses an animation with thousands of frames, of which each is searched for from the first on', async () => {
+  test('refuses an animation with thousands of frames', async () => {
     const frames = sharp(
       Uint8Array.from({ length: 9 * 27 * 3 }, (_, i) => i % 251),
       { raw: { width: 9, height: 27, channels: 3, pageHeight: 9 } },

@@ -19,7 +19,7 @@ function setUp(total: number) {
 
 const turn = () => new Promise(setImmediate);
 
-test('work runs side by side as long as its amounts fit, and in the order it came', async () => {
+test('memory budget: work runs side by side as long as its amounts fit, in the order it came', async () => {
   const { start, begun } = setUp(10);
   const [a] = [start('a', 4), start('b', 6), start('c', 5), start('d', 1)];
   await turn();
@@ -33,14 +33,14 @@ test('work runs side by side as long as its amounts fit, and in the order it cam
   expect(begun).toEqual(['a', 'b']);
 });
 
-test('what failed gives its amount back', async () => {
+test('memory budget: failed work gives its amount back', async () => {
   const budget = new Budget(1);
   const { signal } = new AbortController();
   await expect(budget.use(1, signal, () => Promise.reject(new Error('broken')))).rejects.toThrow('broken');
   expect(await budget.use(1, signal, async () => 'next')).toBe('next');
 });
 
-test('what is given up while it waits never runs, leaves the line and lets the next one in', async () => {
+test('memory budget: work given up while it waits never runs and lets the next one in', async () => {
   const { start, begun } = setUp(10);
   start('a', 5);
   const controller = new AbortController();

@@ -36,7 +36,7 @@ describe('rankExperts', () => {
   });
 });
 
-describe('metrics', () => {
+describe('measures', () => {
   const sure = Float64Array.of(1, 0, 0, 0);
   const lost = Float64Array.of(0.25, 0.25, 0.25, 0.25);
   const half = Float64Array.of(0.5, 0.3, 0.2, 0);
@@ -77,7 +77,7 @@ describe('decideRouting', () => {
   };
   const p = Float64Array.of(0.4, 0.05, 0.3, 0.25);
 
-  test('decides the candidates and, if the metric says so, the value', () => {
+  test('the scoring decides the candidates and, measured by expected gain, the value', () => {
     const scoring = { method: 'expected-gain', weights: nothing, intercepts: { a: 0.1, b: 0.3 } } as const;
     const routing = { scoring, k: 1 } as never;
     const gate = { measure: 'expected-gain', escalates: 'below', threshold: 0.5 } as const;

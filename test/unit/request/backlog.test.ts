@@ -10,7 +10,7 @@ function clocked(servers = 1, batch = 1) {
   return { pace, pass };
 }
 
-test('knows nothing at first, and waits for nothing when nothing was begun', () => {
+test('pace: no wait is foretold while nothing is known or nothing was begun', () => {
   const { pace, pass } = clocked();
   expect(pace.waitMs).toBe(0);
   const work = pace.begin();
@@ -20,7 +20,7 @@ test('knows nothing at first, and waits for nothing when nothing was begun', () 
   expect(pace.waitMs).toBe(0);
 });
 
-test('foretells the wait from the backlog and how fast it shrank', () => {
+test('pace: the wait is foretold from the backlog and how fast it shrank', () => {
   const { pace, pass } = clocked();
   const works = Array.from({ length: 30 }, () => pace.begin());
   for (const work of works.slice(0, 20)) {
@@ -30,7 +30,7 @@ test('foretells the wait from the backlog and how fast it shrank', () => {
   expect(pace.waitMs).toBeCloseTo(10 * 5, 6);
 });
 
-test('work that gets slower is noticed, a pause without work is not taken for slowness', () => {
+test('pace: slower work is noticed, a pause without work is not taken for slowness', () => {
   const { pace, pass } = clocked();
   const one = (milliseconds: number) => {
     const work = pace.begin();
@@ -51,7 +51,7 @@ test('work that gets slower is noticed, a pause without work is not taken for sl
   expect(slow.pace.waitMs).toBeGreaterThan(45);
 });
 
-test('one piece alone on two servers takes both ways into account', () => {
+test('pace: one piece alone on two servers takes both ways into account', () => {
   const { pace, pass } = clocked(2);
   const one = pace.begin();
   pass(10);
@@ -60,7 +60,7 @@ test('one piece alone on two servers takes both ways into account', () => {
   expect(pace.waitMs).toBe(30); // two at a time, ten each
 });
 
-test('one stall is not taken for the new pace, but noticed while it lasts', () => {
+test('pace: one stall is not taken for the new pace, but noticed while it lasts', () => {
   const { pace, pass } = clocked();
   const works = Array.from({ length: 41 }, () => pace.begin());
   for (const work of works.slice(0, 39)) {
@@ -73,7 +73,7 @@ test('one stall is not taken for the new pace, but noticed while it lasts', () =
   expect(pace.waitMs).toBeLessThan(10);
 });
 
-test('where one works on something slow, another that is free does not make anybody wait', () => {
+test('pace: slow work on one server makes nothing wait while another is free', () => {
   const { pace, pass } = clocked(2);
   for (let i = 0; i < 30; i++) {
     const work = pace.begin();
@@ -88,7 +88,7 @@ test('where one works on something slow, another that is free does not make anyb
   expect(pace.waitMs).toBeGreaterThan(1000); // now both are
 });
 
-test('what was given up leaves the backlog without counting as done, and nothing counts twice', () => {
+test('pace: work given up leaves the backlog without counting as done, and nothing counts twice', () => {
   const { pace, pass } = clocked();
   const first = pace.begin();
   const second = pace.begin();
@@ -105,7 +105,7 @@ test('what was given up leaves the backlog without counting as done, and nothing
   expect(pace.waitMs).toBe(0);
 });
 
-test('pieces given up soon, one after the other without a pause, are neither slowness nor a stall', () => {
+test('pace: work given up soon, again and again, is neither slowness nor a stall', () => {
   const { pace, pass } = clocked(2, 4);
   let begun = [pace.begin(), pace.begin(), pace.begin()];
   const replaceOldest = () => {

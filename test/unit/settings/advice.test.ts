@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { adviseSettings, flagsTakenByNpm } from '../../../shared/settings/advice.ts';
 
-describe('arguments that are meant as settings', () => {
+describe('advice: arguments that are meant as settings', () => {
   test.each([
     [['--port', '18201'], 'PORT=18201 npm start'],
     [['--port=18201', '--log-level', 'debug'], 'PORT=18201 LOG_LEVEL=debug npm start'],
@@ -15,7 +15,7 @@ describe('arguments that are meant as settings', () => {
     );
   });
 
-  test('those that npm took are seen', () => {
+  test('are seen although npm took them', () => {
     expect(flagsTakenByNpm({ npm_config_port: 'true', npm_config_models_dir: 'x', npm_config_cache: 'y' })).toEqual([
       '--port',
       '--models-dir=x',

@@ -5,7 +5,7 @@ import { ConfigError } from '../../../shared/settings/settings.ts';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
-describe('a key file', () => {
+describe('key file', () => {
   test('names holders by the sha256 of their key, with or without a limit', () => {
     const text = `# cameras\r\n\ncam-1  ${sha256('a')}\r\ncam.2\t${sha256('b')} 2.5 # a slow one\ncam-1 ${sha256('c')}`;
     expect([...parseKeys(text, 'keys')]).toEqual([

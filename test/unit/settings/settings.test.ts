@@ -2,15 +2,15 @@ import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { batchOf, readConfig, wantsTraces } from '../../../shared/settings/settings.ts';
 
-test('everything has a default', () => {
+test('settings: everything has a default', () => {
   expect(readConfig({})).toMatchObject({ HOST: '127.0.0.1', PORT: 8080, ASK_MODELS_DIR: resolve('models/default') });
 });
 
-test('an empty setting counts as not set', () => {
+test('settings: an empty value counts as not set', () => {
   expect(readConfig({ PORT: '' }).PORT).toBe(8080);
 });
 
-test('every mistake is listed in one message', () => {
+test('settings: every mistake is listed in one message', () => {
   const env = {
     PORT: 'many',
     LOG_LEVEL: 'loud',
@@ -38,25 +38,28 @@ test('every mistake is listed in one message', () => {
   );
 });
 
-test('a password in an address is not repeated', () => {
+test('settings: a password in an address is not repeated', () => {
   expect(() => readConfig({ NATS_URL: 'nats://u:secret@x:y' })).toThrow(/^(?![\s\S]*secret)[\s\S]*ASK_NATS_PASSWORD/);
 });
 
-test('a key that cannot be one is not repeated', () => {
+test('settings: a malformed key is not repeated', () => {
   const message = 'the configuration has 1 mistake(s):\n  ASK_API_KEY: must be visible characters without spaces';
   expect(() => readConfig({ ASK_API_KEY: 'ask_secret and more' })).toThrow(expect.objectContaining({ message }));
 });
 
-test.each(['0x50', '1e3', '80.5'])('PORT=%s is not a port', (PORT) => {
+test.each(['0x50', '1e3', '80.5'])('settings: PORT=%s is not a port', (PORT) => {
   expect(() => readConfig({ PORT })).toThrow('PORT=');
 });
 
-test.each(['nats://a:4222,b.example:4223', 'tls://a,tls://[::1]:4223'])('NATS servers %s are accepted', (NATS_URL) => {
-  expect(readConfig({ NATS_URL }).NATS_URL).toBe(NATS_URL);
-});
+test.each(['nats://a:4222,b.example:4223', 'tls://a,tls://[::1]:4223'])(
+  'settings: NATS servers %s are accepted',
+  (NATS_URL) => {
+    expect(readConfig({ NATS_URL }).NATS_URL).toBe(NATS_URL);
+  },
+);
 
 test.each(['nats://a:x', 'a:70000', 'tls://', 'http://a', 'a,,b', 'nats://a/b@c'])(
-  'NATS servers %s are refused',
+  'settings: NATS servers %s are refused',
   (NATS_URL) => {
     expect(() => readConfig({ NATS_URL })).toThrow('NATS_URL: must be nats://host:port or tls://host:port');
   },
@@ -77,11 +80,11 @@ test.each<[Record<string, string>, string]>([
   [{ ASK_NATS_CA: 'f' }, 'ASK_NATS_CA: needs tls:// addresses in NATS_URL'],
   [{ NATS_URL: 'nats://a', ASK_NATS_CA: 'f' }, 'ASK_NATS_CA: needs tls:// addresses in NATS_URL'],
   [{ ASK_NATS_INBOX: '_INBOX.>' }, 'ASK_NATS_INBOX: must be a subject without wildcards'],
-])('%j is refused, saying why', (env, mistake) => {
+])('settings: %j is refused, saying why', (env, mistake) => {
   expect(() => readConfig(env)).toThrow(`the configuration has 1 mistake(s):\n  ${mistake}`);
 });
 
-test('contradictions are listed with all other mistakes', () => {
+test('settings: contradictions are listed with all other mistakes', () => {
   expect(() => readConfig({ PORT: 'x', ASK_NATS_CA: 'f', ASK_NATS_PASSWORD: 'p' })).toThrow('has 3 mistake(s)');
 });
 
@@ -92,7 +95,7 @@ test.each([
   [{ OTEL_TRACES_EXPORTER: 'none', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' }, false],
   [{ OTEL_SDK_DISABLED: 'true', OTEL_TRACES_EXPORTER: 'otlp' }, false],
   [{ OTEL_SERVICE_NAME: 'x' }, false],
-])('traces with %j: %s', (env, expected) => {
+])('settings: traces with %j: %s', (env, expected) => {
   expect(wantsTraces(env)).toBe(expected);
 });
 
@@ -100,17 +103,20 @@ test.each([
   [{}, 4, 2],
   [{ ASK_EXECUTION_PROVIDERS: 'cuda,cpu' }, 8, 32],
   [{ ASK_EXECUTION_PROVIDERS: 'cuda,cpu', ASK_BATCH_MAX: '16' }, 16, 16],
-])('with %j a generalist computes at most %i pictures together and an expert %i', (env, generalist, expert) => {
-  expect(batchOf(readConfig(env), 'generalist')).toBe(generalist);
-  expect(batchOf(readConfig(env), 'expert')).toBe(expert);
-});
+])(
+  'settings: with %j a generalist computes at most %i pictures together and an expert %i',
+  (env, generalist, expert) => {
+    expect(batchOf(readConfig(env), 'generalist')).toBe(generalist);
+    expect(batchOf(readConfig(env), 'expert')).toBe(expert);
+  },
+);
 
 test.each([
   ['https://app.example', ['https://app.example']],
   [' https://App.Example/ , http://localhost:3000', ['https://app.example', 'http://localhost:3000']],
   ['https://app.example:443,capacitor://localhost', ['https://app.example', 'capacitor://localhost']],
   ['http://[::1]:8080', ['http://[::1]:8080']],
-])('origins %s are taken as browsers write them', (ASK_CORS_ORIGINS, origins) => {
+])('settings: origins %s are taken as browsers write them', (ASK_CORS_ORIGINS, origins) => {
   expect(readConfig({ ASK_CORS_ORIGINS }).ASK_CORS_ORIGINS).toEqual(origins);
 });
 
@@ -124,10 +130,10 @@ test.each([
   'https://u@a',
   'https://a,,https://b',
   'https://a:x',
-])('origins %s are refused', (ASK_CORS_ORIGINS) => {
+])('settings: origins %s are refused', (ASK_CORS_ORIGINS) => {
   expect(() => readConfig({ ASK_CORS_ORIGINS })).toThrow(`ASK_CORS_ORIGINS=${ASK_CORS_ORIGINS}: must be origins`);
 });
 
-test('nobody may ask from another origin unless it is named', () => {
+test('settings: no other origin may ask unless it is named', () => {
   expect(readConfig({}).ASK_CORS_ORIGINS).toEqual([]);
 });

@@ -16,11 +16,11 @@ function codeOf(action: () => unknown): string {
   return 'nothing thrown';
 }
 
-test('subjects follow the contract', () => {
+test('expert protocol: subjects follow the contract', () => {
   expect(classifySubject('expert-1')).toBe('ask.v1.expert.expert-1.classify');
 });
 
-describe('request', () => {
+describe('expert protocol: request', () => {
   test('survives the round trip, its deadline in whole milliseconds rounded down', () => {
     expect(decodeRequest(encodeRequest(request))).toEqual({ ...request, deadlineMs: 1234 });
     const modelDigest = 'f'.repeat(64);
@@ -49,7 +49,7 @@ describe('request', () => {
   });
 });
 
-describe('reply', () => {
+describe('expert protocol: reply', () => {
   const logits = Float32Array.of(1.5, -2.25, 10);
   const reply = logitsReply(logits, 'abc');
 
@@ -80,7 +80,7 @@ describe('reply', () => {
   });
 });
 
-test('errors cross the bus as code and status; an unknown failure shows nothing of itself', () => {
+test('expert protocol: errors cross the bus as code and status; an unknown failure shows nothing of itself', () => {
   expect(encodeError(new AppError('overloaded', 'full')).headers).toEqual({
     'Nats-Service-Error': 'overloaded',
     'Nats-Service-Error-Code': '429',

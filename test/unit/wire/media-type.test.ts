@@ -25,7 +25,7 @@ function refusal(file: Uint8Array) {
   throw new Error('it is taken');
 }
 
-describe('what a file begins as', () => {
+describe('media type: the first bytes', () => {
   test.each(['jpeg', 'png', 'webp'] as const)('%s is taken', async (format) => {
     const file = await sharp(await flatPng([1, 2, 3]))
       .toFormat(format)
@@ -87,7 +87,7 @@ describe('what a file begins as', () => {
     ['WebM or Matroska video', bytes('\x1a\x45\xdf\xa3'), 'JPEG'],
     ['AVI video', bytes('RIFF\x10\0\0\0AVI LIST'), 'JPEG'],
     ['MPEG video', bytes('\0\0\x01\xba'), 'JPEG'],
-  ])('%s is named, %#, and what to make of it', (name, file, instead) => {
+  ])('%s is named, with what to convert it to (%#)', (name, file, instead) => {
     const { code, message } = refusal(file);
     expect(code).toBe('unsupported-media-type');
     expect(message).toMatch(new RegExp(`^${name.replaceAll(/[()]/g, '\\$&')} is not taken: .*${instead}`));
@@ -115,12 +115,12 @@ describe('what a file begins as', () => {
     ['a JPEG read as Latin-1', Buffer.from(Buffer.from([0xff, 0xd8, 0xff, 0xe0]).toString('latin1')), 'binary'],
     ['anything else', Buffer.from([1, 2, 3, 0, 0]), 'does not begin as a picture'],
     ['a sound', bytes('RIFF\x10\0\0\0WAVEfmt '), 'does not begin as a picture'],
-  ])('%s is no picture, and is told so', (_, file, reason) => {
+  ])('%s is called no picture', (_, file, reason) => {
     const { code, message } = refusal(file);
     expect([code, message]).toEqual(['not-an-image', expect.stringContaining(reason)]);
   });
 
-  test('nothing is an empty body', () => {
+  test('no bytes are an empty body', () => {
     expect(refusal(Buffer.alloc(0)).code).toBe('empty-body');
   });
 });

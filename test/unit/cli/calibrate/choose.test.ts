@@ -49,7 +49,7 @@ describe('choose', () => {
   test.each([
     ['the generalist alone reaches', 0.86, 0],
     ['only few escalations reach', 0.92, 0.3],
-  ])('an accuracy that %s is found though asking always does not', (_, accuracy, threshold) => {
+  ])('an accuracy that %s is found, though asking always misses it', (_, accuracy, threshold) => {
     const random = randomNumbers(8);
     const pictures = Array.from({ length: 8000 }, () => {
       const value = random();
@@ -62,7 +62,7 @@ describe('choose', () => {
     expect(points.at(-1)?.right).toBeLessThan(0.8 * 4000);
   });
 
-  test('an accuracy whose escalations cannot be certified is declined for these', () => {
+  test('an accuracy is declined where its escalations cannot be certified', () => {
     const few = curve(draw(200, randomNumbers(4)));
     expect(choose(few, 200, { accuracy: 0.4625, escalation: 0.06 }, 0.05)).toEqual({
       unmet: expect.stringMatching(/is certified with up to .* escalated, at most 6.00 %/),
@@ -80,7 +80,7 @@ describe('choose', () => {
     ['escalation', { escalation: 0.35 }],
     ['both', { accuracy: 0.78, escalation: 0.55 }],
   ] as const)(
-    'of %s holds over simulated calibrations',
+    'the certificate of %s holds over simulated calibrations',
     (_, goal) => {
       const random = randomNumbers(7);
       const [trials, delta] = [600, 0.1];

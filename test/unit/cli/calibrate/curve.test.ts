@@ -20,7 +20,7 @@ describe('curve', () => {
 describe('candidates', () => {
   const sure = (value: number) => ({ value, edgeRight: true, expertRight: true });
 
-  test('tell apart the shares of pictures that a good generalist is almost sure of', () => {
+  test('resolve the pictures that a good generalist is almost sure of', () => {
     const fitted = Array.from({ length: 1000 }, (_, i) => sure(1 - ((i + 0.5) / 1000) ** 4));
     const shares = candidates(fitted).map(({ expected }) => expected.escalated);
     const steps = shares.slice(1).map((share, i) => share - (shares[i] as number));

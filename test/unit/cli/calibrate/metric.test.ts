@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { chooseMetric } from '../../../../services/cli/calibrate/metric.ts';
 import type { CascadeView } from '../../../../shared/bundle/view.ts';
 
-describe('the best metric', () => {
+describe('metric', () => {
   const logs = (...shares: number[]) => Float32Array.from(shares, Math.log);
   /** Torn between two: wrong, and the expert knows better. Unsure but ahead: right, and the expert is wrong. */
   const torn = { edge: logs(0.5, 0.49, 0.01), expert: logs(0.01, 0.98, 0.01), label: 1 };
@@ -28,11 +28,11 @@ describe('the best metric', () => {
     },
   } as unknown as CascadeView;
 
-  test.each([{ escalation: 0.6 }, { accuracy: 0.99 }])('serves the goal %o', (goal) => {
+  test.each([{ escalation: 0.6 }, { accuracy: 0.99 }])('the best one serves the goal %o', (goal) => {
     expect(chooseMetric('best', cascade, predictions, goal)).toBe('margin');
   });
 
-  test('is taken only if asked for', () => {
+  test('the best one is taken only if asked for', () => {
     expect(chooseMetric(undefined, cascade, predictions, {})).toBe('max-probability');
     expect(chooseMetric('entropy', cascade, predictions, {})).toBe('entropy');
   });

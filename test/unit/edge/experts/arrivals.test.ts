@@ -19,7 +19,7 @@ function setUp(ids: string[], graceMs: number) {
   return { arrivals, come, of };
 }
 
-test('arrivals: who waits for an expert is told when it comes; once gone it is not expected again', async () => {
+test('arrivals: a wait ends when its expert comes; one that has gone again is not expected any more', async () => {
   const { arrivals, come } = setUp(['warm', 'cold'], 60_000);
   expect([arrivals.expects('warm'), arrivals.expects('other')]).toEqual([true, false]);
   const waiting = arrivals.wait(['warm'], 60_000, signal);
@@ -31,7 +31,7 @@ test('arrivals: who waits for an expert is told when it comes; once gone it is n
   arrivals.stop();
 });
 
-test('arrivals: nobody waits longer than he can, or when he has gone', async () => {
+test('arrivals: a wait ends at its limit, and when its caller has gone', async () => {
   const { arrivals } = setUp(['warm'], 60_000);
   expect(await arrivals.wait(['warm'], 30, signal)).toBe(false);
   const caller = new AbortController();
@@ -41,14 +41,14 @@ test('arrivals: nobody waits longer than he can, or when he has gone', async () 
   arrivals.stop();
 });
 
-test('arrivals: for one that does not come nobody waits after a while, and the log says who it is', async () => {
+test('arrivals: an expert that does not come is expected for the grace period alone, then logged as missing', async () => {
   const { arrivals, of } = setUp(['warm', 'cold'], 100);
   expect(await arrivals.wait(['warm'], 60_000, signal)).toBe(true); // there is no more to wait for
   expect(arrivals.expects('warm')).toBe(false);
   await waitFor(() => of('experts are missing: answers do not wait for them any more').length === 1, 'the line');
 });
 
-test('arrivals: an expert of another bundle has not come', async () => {
+test('arrivals: an expert of another bundle does not count as come', async () => {
   const { arrivals, come } = setUp(['warm'], 60_000);
   come('warm', 'another digest');
   expect(await arrivals.wait(['warm'], 500, signal)).toBe(false);
@@ -59,7 +59,7 @@ test('arrivals: an expert of another bundle has not come', async () => {
   arrivals.stop();
 });
 
-test('arrivals: nobody waits any longer when the edge stops', async () => {
+test('arrivals: stopping ends every wait', async () => {
   const { arrivals } = setUp(['warm'], 60_000);
   const waiting = arrivals.wait(['warm'], 60_000, signal);
   arrivals.stop();
@@ -67,7 +67,7 @@ test('arrivals: nobody waits any longer when the edge stops', async () => {
   expect(arrivals.expects('warm')).toBe(false);
 });
 
-test('arrivals: where nobody is expected, nobody waits', async () => {
+test('arrivals: a wait for an expert that is not expected ends at once', async () => {
   const { arrivals } = setUp([], 60_000);
   expect(arrivals.expects('warm')).toBe(false);
   expect(await arrivals.wait(['warm'], 60_000, signal)).toBe(true);

@@ -35,7 +35,7 @@ function setUp() {
   };
 }
 
-test('three failures in a row open the circuit; one answer between them does not', () => {
+test('circuit: three failures in a row open it, an answer between them prevents that', () => {
   const { health, fail } = setUp();
   fail(2);
   health.record(answered(), 1000);
@@ -46,7 +46,7 @@ test('three failures in a row open the circuit; one answer between them does not
   expect(health.state).toBe('open');
 });
 
-test('pictures that it refuses are no failures, but it does not refuse all pictures for ever unseen', () => {
+test('circuit: refusals of pictures are no failures, but many in a row count as one', () => {
   const { health, fail, pass } = setUp();
   const refusal: ExpertAnswer = {
     reply: null,
@@ -76,7 +76,7 @@ test('pictures that it refuses are no failures, but it does not refuse all pictu
   expect(health.obstacle()).toBeNull();
 });
 
-test('an open circuit asks for one probe at a time, each later than the one before; an answer closes it', () => {
+test('circuit: while open one probe at a time is due, each later than the one before; an answer closes it', () => {
   const { health, fail, pass } = setUp();
   fail(3);
   const due = () => health.obstacle()?.probe;
@@ -98,7 +98,7 @@ test('an open circuit asks for one probe at a time, each later than the one befo
   expect([health.obstacle(), health.state]).toEqual([null, 'closed']);
 });
 
-test('a probe answered later than callers could wait does not close the circuit', () => {
+test('circuit: a probe answered later than callers could wait does not close it', () => {
   const { health, fail, pass } = setUp();
   fail(3, 'timeout', 1000);
   pass(250);
@@ -111,7 +111,7 @@ test('a probe answered later than callers could wait does not close the circuit'
   expect(health.obstacle()).toBeNull();
 });
 
-test('an expert too slow for callers in a hurry is asked for those who can wait, until it falls silent', () => {
+test('circuit: an expert too slow for hurried callers is asked for patient ones, until it falls silent', () => {
   const { health, fail, pass } = setUp();
   for (let i = 0; i < 20; i++) health.record(answered(30), 1000);
   fail(3, 'timeout', 350);
@@ -129,7 +129,7 @@ test('an expert too slow for callers in a hurry is asked for those who can wait,
   expect(health.obstacle(2000)).toEqual({ degraded: 'circuit-open', probe: false });
 });
 
-test('an expert too slow for callers in a hurry stays shut for them when a patient one waits in vain', () => {
+test('circuit: it stays open for hurried callers when a patient one waits in vain', () => {
   const { health, fail, pass } = setUp();
   for (let i = 0; i < 20; i++) health.record(answered(30), 1000);
   fail(3, 'timeout', 350);
@@ -144,7 +144,7 @@ test('an expert too slow for callers in a hurry stays shut for them when a patie
   expect([health.obstacle(590)?.degraded, health.obstacle(2000)?.degraded]).toEqual(['circuit-open', 'circuit-open']);
 });
 
-test('an expert that was too slow and is quick again is asked for everyone', () => {
+test('circuit: an expert that was too slow and is quick again is asked for everyone', () => {
   const { health, fail, pass } = setUp();
   fail(3, 'timeout', 350);
   pass(250);
@@ -154,7 +154,7 @@ test('an expert that was too slow and is quick again is asked for everyone', () 
   expect([health.obstacle(350), health.state]).toEqual([null, 'closed']);
 });
 
-test('failures that were under way when the circuit opened do not put off the probe', () => {
+test('circuit: failures under way when it opened do not postpone the probe', () => {
   const { health, fail, pass } = setUp();
   fail(3);
   pass(200);
@@ -163,7 +163,7 @@ test('failures that were under way when the circuit opened do not put off the pr
   expect(health.obstacle()?.probe).toBe(true);
 });
 
-test('absence is believed at once and probed; what was said of it long ago is forgotten', () => {
+test('circuit: absence is believed at once and probed, and forgotten after a while', () => {
   const { health, fail, pass } = setUp();
   fail(1, 'no-expert');
   expect([health.obstacle(), health.state]).toEqual([{ degraded: 'no-expert', probe: false }, 'absent']);
@@ -176,7 +176,7 @@ test('absence is believed at once and probed; what was said of it long ago is fo
   expect([health.obstacle(), health.state]).toEqual([null, 'closed']);
 });
 
-test('an expert found absent by its probe counts as absent', () => {
+test('circuit: an expert found absent by its probe counts as absent', () => {
   const { health, fail, pass } = setUp();
   fail(3);
   pass(250);
@@ -185,7 +185,7 @@ test('an expert found absent by its probe counts as absent', () => {
   expect(health.state).toBe('absent');
 });
 
-test('an expert that was absent and comes back silent is probed ever later, and not forgotten', () => {
+test('circuit: an absent expert that comes back silent is probed ever later, and not forgotten', () => {
   const { health, fail, pass } = setUp();
   fail(1, 'no-expert');
   pass(250);
@@ -196,7 +196,7 @@ test('an expert that was absent and comes back silent is probed ever later, and 
   expect(health.obstacle()).toEqual({ degraded: 'circuit-open', probe: true });
 });
 
-test('a probe that could not be sent is due again at once', () => {
+test('circuit: a probe that could not be sent is due again at once', () => {
   const { health, fail, pass } = setUp();
   fail(3);
   pass(250);
@@ -205,14 +205,14 @@ test('a probe that could not be sent is due again at once', () => {
   expect(health.obstacle()?.probe).toBe(true);
 });
 
-test('who waited a second has waited long enough, however slow the expert is', () => {
+test('circuit: a wait of a second is long enough, however slow the expert is', () => {
   const { health, fail } = setUp();
   for (let i = 0; i < 20; i++) health.record(answered(700), 2000);
   fail(3, 'timeout', 1000);
   expect(health.state).toBe('open');
 });
 
-test('one that is overloaded is there', () => {
+test('circuit: an overloaded expert counts as present', () => {
   const { health, fail } = setUp();
   fail(2);
   fail(1, 'overloaded');
@@ -220,7 +220,7 @@ test('one that is overloaded is there', () => {
   expect(health.obstacle()).toBeNull();
 });
 
-test('callers who wait too short for anyone do not open it', () => {
+test('circuit: waits too short for any expert do not open it', () => {
   const { health, fail } = setUp();
   fail(50, 'timeout', 249);
   expect(health.state).toBe('closed');
@@ -231,7 +231,7 @@ test('callers who wait too short for anyone do not open it', () => {
   expect(health.state).toBe('open');
 });
 
-test('the 95th percentile is of the last 64 answers, and known after twenty', () => {
+test('circuit: the 95th percentile is of the last 64 answers, and known after twenty', () => {
   const { health } = setUp();
   for (let i = 0; i < 19; i++) health.record(answered(1), 1000);
   expect(health.p95Ms).toBeUndefined();

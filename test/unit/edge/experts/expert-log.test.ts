@@ -27,7 +27,7 @@ function setUp() {
   return { journal, health, told, lines, pass };
 }
 
-test('log: a circuit that opens says why, once, and once that it closes', () => {
+test('journal: a circuit is logged once when it opens, with the reason, and once when it closes', () => {
   const { health, told, pass } = setUp();
   for (let i = 0; i < 2; i++) health.record(failed('timeout', 'deadline-exceeded'), 1000);
   expect(told()).toEqual([]);
@@ -45,7 +45,7 @@ test('log: a circuit that opens says why, once, and once that it closes', () => 
   ]);
 });
 
-test('log: an absent expert is told once however often that is found out, also after it was forgotten', () => {
+test('journal: an absent expert is logged once, however often that is found out, also after it was forgotten', () => {
   const { health, told, pass } = setUp();
   for (let i = 0; i < 20; i++) {
     health.record(failed('no-expert', 'no-responders'), 1000);
@@ -59,7 +59,7 @@ test('log: an absent expert is told once however often that is found out, also a
   ]);
 });
 
-test('log: that every escalation fails is told when it lasts, and when it is over', () => {
+test('journal: the failure of every escalation is logged once it lasts, and when it is over', () => {
   const { journal, told, lines, pass } = setUp();
   for (let i = 0; i < 10; i++) journal.escalated('timeout');
   pass(4000);
@@ -77,7 +77,7 @@ test('log: that every escalation fails is told when it lasts, and when it is ove
   expect(lines[1]).toMatchObject({ failures: 12 });
 });
 
-test('log: of what an expert fails with, the first of each kind is told', () => {
+test('journal: the first failure of each kind is logged', () => {
   const { journal, told } = setUp();
   for (let i = 0; i < 100; i++) {
     journal.failed('warm', 'model-failed', 'it says so');

@@ -39,7 +39,7 @@ async function ask({ first, second = answer('second'), slowMs, budget = createHe
 
 const never = new Promise<Consultation>(() => {});
 
-describe('the runner-up', () => {
+describe('hedge: the runner-up', () => {
   test('is left alone when the first choice answers in time', async () => {
     expect(await ask({ first: Promise.resolve(answer('first')), slowMs: 10_000 })).toMatchObject({ asked: 0 });
   });
@@ -52,7 +52,7 @@ describe('the runner-up', () => {
     },
   );
 
-  test('is not asked for one that is overloaded: it would be, too', async () => {
+  test('is not asked when the first choice is overloaded: as a rule they share a machine', async () => {
     const first = Promise.resolve(failure('first', 'overloaded'));
     expect(await ask({ first })).toEqual({ expert: 'first', degraded: 'overloaded', asked: 0 });
   });
@@ -61,7 +61,7 @@ describe('the runner-up', () => {
     expect(await ask({ first: never, slowMs: 1 })).toEqual({ expert: 'second', degraded: null, asked: 1 });
   });
 
-  test('if it fails, a slow first choice still answers, and a failed one says why', async () => {
+  test('that fails leaves the answer to a slow first choice, and the reason to a failed one', async () => {
     const second = failure('second', 'no-expert');
     const slow = sleep(20, answer('first'));
     expect(await ask({ first: slow, second, slowMs: 1 })).toEqual({ expert: 'first', degraded: null, asked: 1 });
@@ -69,7 +69,7 @@ describe('the runner-up', () => {
     expect(await ask({ first, second })).toEqual({ expert: 'first', degraded: 'circuit-open', asked: 1 });
   });
 
-  test('is asked when a first choice fails that was slow while there was no budget', async () => {
+  test('is asked when the first choice was slow without a budget, and then fails', async () => {
     const budget = createHedgeBudget(0);
     const first = sleep(20, failure('first', 'expert-error'));
     expect(await ask({ first, slowMs: 1, budget })).toEqual({ expert: 'second', degraded: null, asked: 1 });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { createTokenBuckets } from '../../../../services/edge/keys/token-bucket.ts';
 
-describe('a rate', () => {
-  test('lets as many in at once as may come in a second, then as time goes by; it says how long to wait', () => {
+describe('token bucket', () => {
+  test("a second's worth may come at once, then as many as time brings; a refusal says how long to wait", () => {
     let now = 5000;
     const take = createTokenBuckets(() => now);
     expect([take('a', 2), take('a', 2), take('a', 2)]).toEqual([0, 0, 500]);
@@ -14,7 +14,7 @@ describe('a rate', () => {
     expect([take('a', 2), take('a', 2), take('a', 2)]).toEqual([0, 0, 500]);
   });
 
-  test('below one a second is kept over seconds, and each name has its own', () => {
+  test('a rate below one a second is kept over seconds, and each name has its own bucket', () => {
     let now = 0;
     const take = createTokenBuckets(() => now);
     expect([take('a', 0.1), take('a', 0.1), take('b', 0.1)]).toEqual([0, 10_000, 0]);

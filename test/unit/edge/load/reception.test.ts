@@ -48,7 +48,7 @@ function setUp() {
 }
 
 describe('reception', () => {
-  test('lets the oldest that is still arriving go when there are too many', () => {
+  test('drops the oldest body that is still arriving when there are too many', () => {
     const { dropped, take } = setUp();
     take('a', 1);
     const b = take('b', 1);
@@ -60,7 +60,7 @@ describe('reception', () => {
     expect(dropped).toEqual(['a request-timeout']);
   });
 
-  test('refuses a new one rather than let one go that comes fast enough', () => {
+  test('refuses a new body rather than drop one that comes fast enough', () => {
     const { dropped, take, pass } = setUp();
     const guests = ['a', 'b', 'c'].map((name) => take(name, 300));
     for (const { come } of guests) come(100);
@@ -72,7 +72,7 @@ describe('reception', () => {
     expect(dropped).toEqual(['a request-timeout']);
   });
 
-  test('a deadline of a caller longer than usual does not keep the place of a body that comes slowly', () => {
+  test('drops a slow body even if its caller allows more time than usual', () => {
     const { dropped, take, pass } = setUp();
     take('slow', 333, 600_000, 'application/json').come(30);
     pass(200);
@@ -87,7 +87,7 @@ describe('reception', () => {
     expect(dropped).toEqual(['slow request-timeout', 'nearly request-timeout']);
   });
 
-  test('counts for a request only what came after its head, also on a connection that had others', () => {
+  test('counts for a request only the bytes after its head, also on a reused connection', () => {
     const { dropped, take, socket } = setUp();
     const camera = socket();
     const first = take('first', 300, 1000, 'image/png', camera);
@@ -100,7 +100,7 @@ describe('reception', () => {
     expect(dropped).toEqual(['second request-timeout']);
   });
 
-  test('lets as many go as the bytes of a new one need; lengths not announced count as the largest', () => {
+  test('drops as many as the bytes of a new body need; an unannounced length counts as the largest', () => {
     const { dropped, take } = setUp();
     take('a', 300);
     take('b', undefined);
@@ -119,7 +119,7 @@ describe('reception', () => {
     expect(dropped).toEqual(['a request-timeout']);
   });
 
-  test('counts what is compressed as 32 times as large, at most as the largest, and JSON as its copies', () => {
+  test('counts a compressed body as 32 times as large, at most as the largest, and JSON with its copies', () => {
     const { take, socket } = setUp();
     const compressed = (length: number | undefined, type = 'image/png') => {
       const guest = take('a', length, undefined, type, socket(), 'gzip');
@@ -134,14 +134,14 @@ describe('reception', () => {
     expect(() => take('b', 400)).toThrow('800 bytes of pictures');
   });
 
-  test('counts what says that it has no coding as it is', () => {
+  test('counts a body of identity coding as it is', () => {
     const { take, socket } = setUp();
     take('a', 100, undefined, 'image/png', socket(), 'identity').arrive();
     for (const name of ['b', 'c']) take(name, 400).arrive();
     expect(() => take('d', 200)).toThrow('900 bytes of pictures');
   });
 
-  test('counts more for what turns out to need it, and refuses where there is no room', () => {
+  test('counts more for a body that claims more, and refuses where there is no room', () => {
     const { dropped, take, socket } = setUp();
     const bomb = take('a', 1, undefined, 'image/png', socket(), 'gzip');
     bomb.arrive();
@@ -160,7 +160,7 @@ describe('reception', () => {
     expect(() => take('c', 400)).not.toThrow();
   });
 
-  test('makes no place for what asks for more bytes alone', () => {
+  test('drops nobody for a claim of bytes that are there', () => {
     const { dropped, take } = setUp();
     const guests = ['a', 'b', 'c'].map((name) => take(name, 10));
     guests[2]?.claim(100);
@@ -187,7 +187,7 @@ describe('reception', () => {
     expect(dropped).toEqual(['c request-timeout']);
   });
 
-  test('counts what has arrived by what it is', () => {
+  test('counts a body that has arrived by its real size', () => {
     const { dropped, take } = setUp();
     for (const name of ['a', 'b', 'c']) {
       const guest = take(name, undefined);
@@ -198,7 +198,7 @@ describe('reception', () => {
     expect(dropped).toEqual([]);
   });
 
-  test('lets nobody go where that would not make room', () => {
+  test('drops nobody where that would not make room', () => {
     const { dropped, take } = setUp();
     for (const name of ['a', 'b']) take(name, 400).arrive();
     take('c', 100);
@@ -223,7 +223,7 @@ describe('reception', () => {
     expect(dropped).toEqual(['bomb request-timeout']);
   });
 
-  test('tells those that give way what to do', () => {
+  test('tells callers that it drops what to do', () => {
     const { reasons, take } = setUp();
     for (const name of ['a', 'b', 'c', 'd']) take(name, 1);
     expect(reasons).toEqual([expect.stringMatching(/send it again, faster.* deadlineMs/)]);

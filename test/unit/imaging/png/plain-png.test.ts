@@ -51,7 +51,7 @@ function filtered(filter: number, channels = 3): Buffer {
 
 const full = async (file: Uint8Array) => new Uint8Array(await sharp(file).removeAlpha().raw().toBuffer());
 
-describe('gives the pixels that the full decoder gives', () => {
+describe('plain PNG: gives the pixels that the full decoder gives', () => {
   test.each([0, 1, 2, 3, 4])('with filter %i, data in two chunks', async (filter) => {
     const file = png({ rows: filtered(filter) });
     expect(readPlainPng(file, SIZE)).toEqual(await full(file));
@@ -73,7 +73,7 @@ describe('gives the pixels that the full decoder gives', () => {
   });
 });
 
-describe('leaves to the full decoder', () => {
+describe('plain PNG: leaves to the full decoder', () => {
   const damaged = (at: number) => png().map((byte, i) => (i === at ? byte ^ 1 : byte));
   const flat = (channels: 3 | 4) =>
     sharp({ create: { width: SIZE, height: SIZE, channels, background: { r: 1, g: 2, b: 3, alpha: 0.5 } } });

@@ -4,7 +4,7 @@ import { createBatchGain } from '../../../../shared/inference/batching/gain.ts';
 const choices = (gain: ReturnType<typeof createBatchGain>, count: number) =>
   Array.from({ length: count }, () => gain.choose(4));
 
-test('what is not known yet is tried together', () => {
+test('batch gain: pictures run together while either time is unknown', () => {
   const gain = createBatchGain();
   expect(choices(gain, 5)).toEqual(Array(5).fill(4));
   gain.record(1, 5);
@@ -12,7 +12,7 @@ test('what is not known yet is tried together', () => {
   expect(gain.choose(1)).toBe(1);
 });
 
-test('pictures run together only where each then takes less time, and now and then the other way is tried', () => {
+test('batch gain: pictures run together only where each then takes less time; now and then the other way is tried', () => {
   const gain = createBatchGain();
   gain.record(1, 5);
   gain.record(4, 4 * 4.9);

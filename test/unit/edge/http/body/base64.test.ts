@@ -53,7 +53,7 @@ describe('base64', () => {
     ['a data: URL with a wrong character', 'data:image/png;base64,AA!A', 'character 3 of it is "!"'],
     ['an address', 'https://example.org/photo.jpg', 'nothing is fetched'],
     ['a name of a file', 'photo.jpg', 'character 6 of it is "."'],
-  ])('refused: %s', (_, text, reason) => {
+  ])('is refused: %s', (_, text, reason) => {
     expect(decodeBase64(text)).toBe(undefined);
     expect(explainBase64(text)).toContain(reason);
   });

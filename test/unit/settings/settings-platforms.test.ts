@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { type Config, readConfig } from '../../../shared/settings/settings.ts';
 
-describe('settings are taken as platforms and people write them', () => {
+describe('settings: values are taken as platforms and people write them', () => {
   test.each<[Record<string, string>, Partial<Config>]>([
     [{ LOG_LEVEL: 'INFO' }, { LOG_LEVEL: 'info' }],
     [{ LOG_LEVEL: 'Warn' }, { LOG_LEVEL: 'warn' }],
@@ -68,7 +68,7 @@ describe('settings are taken as platforms and people write them', () => {
   });
 });
 
-describe('what is wrong is shown as it is', () => {
+describe('settings: a mistake is shown as it was written', () => {
   test.each<[Record<string, string>, string]>([
     [{ PORT: '80x\r' }, 'PORT=80x\\r: must be a whole number in digits, without a unit or separators'],
     [{ PORT: '8\u200b1' }, 'PORT=8\\u{200b}1: must be a whole number'],

@@ -25,7 +25,7 @@ async function refusalOf(decoded: Promise<unknown>): Promise<[code: string, mess
   );
 }
 
-describe('limits: what a picture costs', () => {
+describe('decoder limits: size', () => {
   test.each([
     ['50', () => largeJpeg(8160, 6120)],
     ['64', () => largeJpeg(9280, 6920)],
@@ -39,7 +39,7 @@ describe('limits: what a picture costs', () => {
     expect(Math.max(...off)).toBeLessThan(6);
   });
 
-  test('what cannot be shrunk while it is read has at most so many pixels, and is told what would do', async () => {
+  test('a PNG beyond the allowed pixels is refused, with the size that would do', async () => {
     const wide = makePng({ width: 9000, height: 6000, depth: 8, colour: 2 });
     const [code, message] = await refusalOf(createDecoder(MAX)(wide, rule, within(60_000)));
     expect(code).toBe('too-many-pixels');
@@ -49,7 +49,7 @@ describe('limits: what a picture costs', () => {
     );
   });
 
-  test('a JPEG of a few bytes that claims to be huge is not', async () => {
+  test('a JPEG of a few bytes that claims to be huge is refused', async () => {
     const file = await flat(64, 64).jpeg().toBuffer();
     const frame = file.indexOf(Buffer.from([0xff, 0xc0]));
     file.writeUInt16BE(40_000, frame + 5);
@@ -57,7 +57,7 @@ describe('limits: what a picture costs', () => {
     expect((await refusalOf(createDecoder(MAX)(file, rule, within(60_000))))[0]).toBe('too-many-pixels');
   });
 
-  test('what has to be held whole is bounded by the memory, and says so', async () => {
+  test('a progressive JPEG is bounded by the memory for it, and the refusal says so', async () => {
     const file = await flat(8000, 6000).jpeg({ progressive: true, chromaSubsampling: '4:4:4' }).toBuffer();
     const [code, message] = await refusalOf(createDecoder(MAX)(file, rule, within(60_000)));
     expect(code).toBe('too-many-pixels');
@@ -67,8 +67,8 @@ describe('limits: what a picture costs', () => {
   });
 });
 
-describe('limits: the time that decoding takes', () => {
-  test('what would pass its deadline is not begun, and is told which setting that is', async () => {
+describe('decoder limits: time', () => {
+  test('decoding that would pass its deadline is not begun, and the refusal names the setting', async () => {
     const [code, message] = await refusalOf(createDecoder(MAX)(huge, rule, within(50)));
     expect(code).toBe('too-slow-to-decode');
     expect(message).toMatch(/^decoding this JPEG of 16320 x 12240 takes about \d+ ms, 50 of 50 ms are left/);
@@ -76,7 +76,7 @@ describe('limits: the time that decoding takes', () => {
     expect(message).toMatch(/allow more time, or shrink it to \d+ x \d+$/);
   });
 
-  test('what has waited for others until it would be late is not begun either', async () => {
+  test('decoding that would be late after waiting for others is not begun', async () => {
     const decode = createDecoder(MAX);
     const slow = makePng({ width: 7000, height: 7000, depth: 8, colour: 2 });
     const first = Array.from({ length: 4 }, () => decode(slow, rule, within(60_000)));
@@ -87,7 +87,7 @@ describe('limits: the time that decoding takes', () => {
     await Promise.all(first);
   });
 
-  test('an ordinary picture is taken whatever the deadline: it may be as quick as that', async () => {
+  test('an ordinary picture is taken whatever the deadline', async () => {
     const file = await flat(640, 480).jpeg().toBuffer();
     expect((await refusalOf(createDecoder(MAX)(file, rule, within(1))))[0]).toBe('decoded');
   });

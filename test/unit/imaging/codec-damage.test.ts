@@ -35,7 +35,7 @@ beforeAll(async () => {
   expect(large.length).toBeGreaterThan(256 * 1024);
 });
 
-describe('damage: a JPEG that is not all there is marked', () => {
+describe('damage: an incomplete JPEG is marked', () => {
   test.each([0.3, 0.5, 0.9, 0.99])('cut after %d of it, with and without an end marker', async (share) => {
     for (const [name, file] of Object.entries({ frame, large, grey })) {
       expect(await look(part(file, share)), name).toBe('cut-short');
@@ -43,12 +43,12 @@ describe('damage: a JPEG that is not all there is marked', () => {
     }
   });
 
-  test('by its last byte of data', async () => {
+  test('without its last byte of data', async () => {
     const { head, data, end } = takeApart(frame);
     expect(await look(Buffer.concat([head, data.subarray(0, -1), end]))).not.toBe('whole');
   });
 
-  test('a progressive one', async () => {
+  test('cut, if progressive', async () => {
     for (const share of [0.3, 0.5, 0.9]) {
       expect(await look(part(progressive, share))).toBe('unreadable-data');
       expect(await look(ended(part(progressive, share)))).toBe('unreadable-data');
@@ -104,7 +104,7 @@ describe('damage: a JPEG that is not all there is marked', () => {
     for (const file of [without, twice, short]) expect(await look(file)).not.toBe('whole');
   });
 
-  test('of which not even one block is there, it is refused', async () => {
+  test('or refused, if not even one block is there', async () => {
     for (const file of [frame, large, grey]) {
       const { head } = takeApart(file);
       expect(await look(head)).toBe('corrupt-image');
@@ -113,7 +113,7 @@ describe('damage: a JPEG that is not all there is marked', () => {
   });
 });
 
-describe('damage: a strange JPEG that is all there is not marked', () => {
+describe('damage: a complete but unusual JPEG is not marked', () => {
   test.each<[string, () => Buffer]>([
     ['as made', () => frame],
     ['large', () => large],
@@ -147,7 +147,7 @@ describe('damage: a strange JPEG that is all there is not marked', () => {
 });
 
 describe('damage: other files', () => {
-  test('a PNG of which a part is there is marked, one of which nothing is there refused', async () => {
+  test('a PNG is marked if a part is missing, refused if nothing is there', async () => {
     const png = await open(await makePhoto(90, 60))
       .png()
       .toBuffer();
@@ -160,7 +160,7 @@ describe('damage: other files', () => {
     expect(await look(broken)).toBe('unreadable-data');
   });
 
-  test('a WebP that is not all there is refused: nothing of it can be shown', async () => {
+  test('an incomplete WebP is refused: nothing of it can be shown', async () => {
     const pictures = open(await makePhoto(90, 60));
     for (const file of [await pictures.webp().toBuffer(), await pictures.webp({ lossless: true }).toBuffer()]) {
       expect(await look(part(file, 0.5))).toBe('corrupt-image');
@@ -179,7 +179,7 @@ describe('damage: other files', () => {
     },
   );
 
-  test('what cannot be decoded at all is told what to do', async () => {
+  test('the refusal of an undecodable file says what to do', async () => {
     const pictures = open(await makePhoto(90, 60));
     const files = [await pictures.png({ progressive: true }).toBuffer(), await pictures.webp().toBuffer()];
     for (const file of files) {
@@ -190,7 +190,7 @@ describe('damage: other files', () => {
     }
   });
 
-  test('a JPEG that is broken is not called too large', async () => {
+  test('a broken JPEG is not called too large', async () => {
     const file = makeRestarts(1125, 1125, 1125); // 9000 x 9000
     const deep = Buffer.from(file);
     deep[file.indexOf(Buffer.from([0xff, 0xc0])) + 4] = 12;

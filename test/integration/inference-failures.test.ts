@@ -1,0 +1,104 @@
+import { rename } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import { blank, children, codeOf, collectLog, constant, slow, startPool } from '../support/pool.ts';
+import { waitFor } from '../support/wait.ts';
+
+describe('failure', () => {
+  test('a process that is killed is replaced, and its jobs are done by the next', async () => {
+    await using context = await startPool({}, { models: { warm: slow } });
+    const { pool, warm } = context;
+    await pool.warm(warm);
+    await Promise.race(Array.from({ length: 4 }, () => pool.run(warm, blank, { batch: 4 })));
+    const together = Array.from({ length: 3 }, () => pool.run(warm, blank, { batch: 4 }));
+    for (const pid of children()) process.kill(pid, 'SIGKILL');
+    for (const { outputs } of await Promise.all(together)) expect(outputs.logits?.data).toHaveLength(4);
+  });
+
+  test('a process killed while idle is replaced', async () => {
+    await using context = await startPool();
+    await context.pool.warm(context.warm);
+    for (const pid of children()) process.kill(pid, 'SIGKILL');
+    await waitFor(() => children().length === 0, 'the process to end');
+    expect((await context.pool.run(context.warm, blank)).outputs.logits?.data).toHaveLength(4);
+  });
+
+  test('a run that hangs is killed, tried once more, then given up', async () => {
+    await using context = await startPool({ runLimitMs: 1000 }, { models: { warm: { rows: constant, work: 40_000 } } });
+    await expect(context.pool.run(context.warm, blank)).rejects.toThrow('the process running warm died twice');
+    expect((await context.pool.run(context.generalist, blank)).outputs.logits?.data).toHaveLength(4);
+  });
+
+  test('a process that stops answering is replaced, and the picture answered by another', async () => {
+    await using context = await startPool();
+    await context.pool.run(context.warm, blank);
+    const [stopped] = children() as [number];
+    process.kill(stopped, 'SIGSTOP');
+    expect((await context.pool.run(context.warm, blank)).outputs.logits?.data).toHaveLength(4);
+    expect(children()).not.toContain(stopped);
+  });
+
+  test.each(['/bin/false', '/nowhere'])(
+    'processes that never start (%s) fail what waits, and stopping ends',
+    async (execPath) => {
+      await using context = await startPool({ execPath });
+      await expect(context.pool.warm(context.warm)).rejects.toThrow(
+        'model processes do not start: 5 in a row died first',
+      );
+    },
+  );
+
+  test('a process that the system refuses at once is tried again', async () => {
+    const { log, lines } = collectLog();
+    await using context = await startPool({ log });
+    const { pool, warm } = context;
+    await pool.warm(warm);
+    const running = children();
+    process.env.ASK_TOO_LONG = 'x'.repeat(4_000_000); // for the system: `fork` throws E2BIG
+    try {
+      for (const pid of running) process.kill(pid, 'SIGKILL');
+      await waitFor(() => lines.some(({ err }) => err?.code === 'E2BIG'), 'a process that is refused');
+    } finally {
+      delete process.env.ASK_TOO_LONG;
+    }
+    expect((await pool.run(warm, blank)).outputs.logits?.data).toHaveLength(4);
+  });
+
+  test('warming fails if the system refuses all processes', async () => {
+    await using context = await startPool({ providers: ['x'.repeat(4_000_000)] });
+    await expect(context.pool.warm(context.warm)).rejects.toThrow('model processes do not start: 5 in a row');
+    expect(context.pool.works(context.warm)).toBe(false);
+  });
+
+  test('a model whose file has gone stops working with its process, and works by itself once the file is back', async () => {
+    await using context = await startPool();
+    const { pool, warm, generalist } = context;
+    await pool.warm(warm);
+    await rename(warm.path, `${warm.path}.gone`);
+    expect((await pool.run(warm, blank)).outputs.logits?.data).toHaveLength(4);
+    expect(pool.works(warm)).toBe(true);
+    for (const pid of children()) process.kill(pid, 'SIGKILL');
+    await waitFor(() => children().length === 0, 'the process to end');
+    expect(await codeOf(pool.run(warm, blank))).toBe('model-failed');
+    await pool.run(generalist, blank);
+    expect([pool.works(warm), pool.works(generalist)]).toEqual([false, true]);
+    await rename(`${warm.path}.gone`, warm.path);
+    await waitFor(() => pool.works(warm), 'the model to work');
+  });
+
+  test('stopping while the last job fails ends, too', async () => {
+    await using context = await startPool({ runLimitMs: 1 }, { models: { warm: slow } });
+    const run = codeOf(context.pool.run(context.warm, blank));
+    await context.pool.stop();
+    expect(await run).toBe('model-failed');
+  });
+
+  test('stopping finishes what is queued, then refuses, and leaves no process', async () => {
+    await using context = await startPool({ workers: 2 }, { models: { warm: slow } });
+    const runs = Array.from({ length: 6 }, () => codeOf(context.pool.run(context.warm, blank)));
+    const stopped = context.pool.stop();
+    expect(await codeOf(context.pool.run(context.warm, blank))).toBe('stopping');
+    await stopped;
+    expect(await Promise.all(runs)).toEqual(Array(6).fill('answered'));
+    expect(children()).toEqual([]);
+  });
+});
