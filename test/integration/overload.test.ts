@@ -12,7 +12,7 @@ const slow = {
   work: 60,
 };
 
-describe('more than the edge can do in time', () => {
+describe('more than the edge can do in time', { timeout: 120_000 }, () => {
   test('is refused at once with 429 and when to come back; what is let in is answered', async () => {
     await using system = await startTinySystem({
       models: { generalist: slow },
