@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => started.disposeAsync());
 
-describe('clients made from the description, as they are', () => {
+describe('generated clients', () => {
   test.skipIf(!pythonGenerator)('Python: raw, form and JSON are answered, a refusal is read', async () => {
     const bin = dirname(pythonGenerator as string);
     const env = { PATH: `${bin}${delimiter}${process.env.PATH}` }; // the generator formats with the ruff beside it

@@ -17,7 +17,7 @@ async function read(url: string) {
   return (await fetch(`${url}/openapi.json`)).json();
 }
 
-describe('the description of the API', () => {
+describe('API description', () => {
   test('has no error and no warning by the recommended rules of Redocly', async () => {
     const config = await createConfig({ extends: ['recommended'] });
     const found = await lintFromString({ source: JSON.stringify(description), absoluteRef: '/openapi.json', config });

@@ -23,7 +23,7 @@ const checks = [
 ];
 
 test.skipIf(!schemathesis)(
-  'a running service answers whatever its description allows, and refuses the rest',
+  'API description: a running service answers whatever it allows, and refuses the rest',
   async () => {
     await using stack = new AsyncDisposableStack();
     const cwd = await mkdtemp(join(tmpdir(), 'ask-schemathesis-'));

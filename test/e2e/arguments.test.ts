@@ -68,7 +68,7 @@ describe('arguments', () => {
   });
 });
 
-test('started from elsewhere, a service finds its models, and takes given folders from there', async () => {
+test('arguments: a service started from elsewhere finds its models, and takes given folders from there', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'ask-elsewhere-'));
   try {
     await using bundle = await makeTinyBundle();

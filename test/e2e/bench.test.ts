@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { markdown } from '../bench/report.ts';
 
-test('the bench prints every figure of the contract, from real processes', async () => {
+test('bench: it prints every figure of the contract, from real processes', async () => {
   const { stdout } = await promisify(execFile)('npm', [
     ...['run', '-s', 'bench', '--', '--json', '--seconds', '0.3', '--rounds', '1', '--profile'],
   ]);

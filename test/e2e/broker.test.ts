@@ -13,7 +13,7 @@ import { waitFor } from '../support/wait.ts';
 
 const asExpert = { ASK_WORKERS: '1', ASK_EXPERTS: 'warm' };
 
-test.each(['edge', 'expert'] as const)('a broker that is frozen does not hold up the stop of an %s', async (name) => {
+test.each(['edge', 'expert'] as const)('broker: a frozen one does not delay the stop of an %s', async (name) => {
   await using bundle = await makeTinyBundle();
   await using nats = await startNats();
   const env = { ...asExpert, ASK_MODELS_DIR: bundle.directory, NATS_URL: nats.url, PORT: '0', ASK_DRAIN_MS: '15000' };
@@ -26,7 +26,7 @@ test.each(['edge', 'expert'] as const)('a broker that is frozen does not hold up
   expect(service.log()).toContain('"msg":"stopped"');
 });
 
-test('a wall clock that is set back does not keep an edge from a broker that restarts', async () => {
+test('broker: an edge finds a restarted one although the wall clock was set back', async () => {
   await using bundle = await makeTinyBundle();
   const first = await startNats();
   const clock = new URL('../faults/clock-jump.ts', import.meta.url).href;
@@ -42,7 +42,7 @@ test('a wall clock that is set back does not keep an edge from a broker that res
   await waitForLog(edge, '"event":"reconnect"');
 });
 
-test('an expert that its broker forbids to listen is not ready until it may, and is not once it may not', async () => {
+test('broker: an expert is ready only while it may listen', async () => {
   await using folder = await makeFolder();
   await using bundle = await makeTinyBundle();
   const config = join(folder.path, 'nats.conf');

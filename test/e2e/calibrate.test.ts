@@ -34,7 +34,7 @@ async function calibrate(...args: string[]) {
   return { status: await service.exited, output: service.output(), errors: service.log() };
 }
 
-test('a target accuracy is written into the manifest with its certificate and curve', async () => {
+test('calibrate: a target accuracy is written into the manifest with its certificate and curve', async () => {
   const { status, output } = await calibrate('--target-accuracy', '0.85', '--json');
   expect(status).toBe(0);
   const written = viewCascade((await loadBundle(bundle.directory)).manifest);
@@ -48,7 +48,7 @@ test('a target accuracy is written into the manifest with its certificate and cu
   expect([curve.at(0)?.escalated, curve.at(-1)?.escalated]).toEqual([0, 1]);
 });
 
-test('the metric that is named, or found best, is written with the threshold', async () => {
+test('calibrate: the metric that is named, or found best, is written with the threshold', async () => {
   for (const name of ['entropy', 'best']) {
     const { status, output } = await calibrate('--max-escalation', '0.4', '--metric', name, '--json');
     expect(status).toBe(0);
@@ -59,7 +59,7 @@ test('the metric that is named, or found best, is written with the threshold', a
   }
 });
 
-test('limits of latency and energy become limits of escalation, by the means given', async () => {
+test('calibrate: limits of latency and energy become limits of escalation, by the means given', async () => {
   const times = ['--edge-ms', '2', '--expert-ms', '8', '--network-ms', '2'];
   const latency = await calibrate('--max-latency', '5', ...times, '--json');
   const energy = await calibrate(
@@ -83,13 +83,13 @@ test('limits of latency and energy become limits of escalation, by the means giv
   }
 });
 
-test('without times the models are measured', async () => {
+test('calibrate: without given times the models are measured', async () => {
   const { status, errors } = await calibrate('--max-latency', '1000', '--dry-run');
   expect(status).toBe(0);
   expect(errors).toMatch(/generalist \d+\.\d\d ms, expert \d+\.\d\d ms \(median of 30 runs on this machine/);
 });
 
-test('altered weights are not measured', async () => {
+test('calibrate: altered weights are not measured', async () => {
   await appendFile(join(bundle.directory, 'warm.onnx'), 'x');
   const { status, errors } = await calibrate('--max-latency', '1000');
   expect([status, errors]).toEqual([
@@ -98,7 +98,7 @@ test('altered weights are not measured', async () => {
   ]);
 });
 
-test('a signature of the manifest before is removed, and the operator told; one that still holds stays', async () => {
+test('calibrate: a signature of the former manifest is removed with a notice; one that still holds stays', async () => {
   const signature = join(bundle.directory, 'manifest.json.sig');
   await writeFile(signature, 'of the manifest before');
   const dry = await calibrate('--max-escalation', '0.4', '--dry-run');
@@ -113,7 +113,7 @@ test('a signature of the manifest before is removed, and the operator told; one 
   expect(await readFile(signature, 'utf8')).toBe('of this manifest');
 });
 
-describe('the manifest stays as it is', () => {
+describe('calibrate: the manifest stays as it is', () => {
   afterEach(async () => expect(await readFile(join(bundle.directory, 'manifest.json'), 'utf8')).toBe(before));
 
   test('on a dry run', async () => {

@@ -39,7 +39,7 @@ async function run(...args: string[]) {
   };
 }
 
-describe('eval on a folder of pictures for each class', () => {
+describe('eval: a folder of pictures for each class', () => {
   test('gives the figures that records give', async () => {
     const { status, output, errors } = await run('eval', '--data', data, '--json');
     expect([status, errors]).toEqual([0, '']);
@@ -92,7 +92,7 @@ describe('eval on a folder of pictures for each class', () => {
   });
 });
 
-describe('encodings on a folder of pictures for each class', () => {
+describe('encodings: a folder of pictures for each class', () => {
   test('runs the generalist on them, and says whose pictures the table is of', async () => {
     const before = await readFile(join(bundle.directory, 'manifest.json'), 'utf8');
     const { status, output, errors } = await run('encodings', '--data', data, '--dry-run');

@@ -27,7 +27,7 @@ afterAll(() => Promise.all([bundle.remove(), rm(folder, { recursive: true })]));
 
 const env = () => ({ ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
 
-describe('a reader that had enough ends it quietly', () => {
+describe('command output: a reader that had enough ends it quietly', () => {
   test.each([['classify'], ['classify', '--json']])('%j', async (...args) => {
     const command = ['services/cli/main.ts', ...args, many];
     const child = spawn(process.execPath, command, { env: { PATH: process.env.PATH, ...env() }, stdio: 'pipe' });
@@ -42,7 +42,7 @@ describe('a reader that had enough ends it quietly', () => {
   });
 });
 
-describe.skipIf(!existsSync('/dev/full'))('a full disk is told in a line', () => {
+describe.skipIf(!existsSync('/dev/full'))('command output: a full disk is one line of error', () => {
   const message = 'ask: standard output cannot be written: ENOSPC: no space left on device, write\n';
   const full = async (...args: string[]) => {
     await using service = spawnService('cli', env(), args, { stdout: openSync('/dev/full', 'w') });
@@ -65,7 +65,7 @@ describe.skipIf(!existsSync('/dev/full'))('a full disk is told in a line', () =>
   });
 });
 
-test('what takes longer than a second says on standard error how far it is', async () => {
+test('command output: work longer than a second shows its progress on standard error', async () => {
   const data = join(folder, 'data/red');
   await cp(many, data, { recursive: true });
   await using service = spawnService('cli', env(), ['eval', '--data', join(folder, 'data'), '--json']);
@@ -86,7 +86,7 @@ test('what takes longer than a second says on standard error how far it is', asy
   expect(JSON.parse(service.output())).toMatchObject({ n: COUNT, accuracy: 1 });
 });
 
-test('an interrupt ends it at once, and its model processes', async () => {
+test('command output: an interrupt ends it at once, and its model processes', async () => {
   await using service = spawnService('cli', env(), ['classify', many]);
   await waitFor(() => service.output().includes('red'), 'the first answer');
   const children = childrenOf(service.pid);

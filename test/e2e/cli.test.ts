@@ -124,7 +124,7 @@ describe('help', () => {
   });
 });
 
-describe('a command that makes no sense ends with status 2 and says why', () => {
+describe('usage errors: status 2, saying why', () => {
   test.each<[string, string[], string]>([
     ['no verb', [], 'npm run -s ask'],
     ['an unknown verb', ['clasify'], "unknown command 'clasify'\n(Did you mean classify?)"],

@@ -58,7 +58,7 @@ async function encodings(...args: string[]) {
   return { status: await service.exited, output: service.output(), errors: service.log() };
 }
 
-test('the cheapest encoding within the loss is chosen, written with its table, and used for escalations', async () => {
+test('encodings: the cheapest one within the loss is chosen, written with its table, and used for escalations', async () => {
   const { status, output, errors } = await encodings('--data', data, '--max-loss', '0', '--json');
   expect(status, errors).toBe(0);
   const found = JSON.parse(output);
@@ -96,14 +96,14 @@ test('the cheapest encoding within the loss is chosen, written with its table, a
   expect(body.timings.encodeMs).toBeGreaterThan(0);
 });
 
-test('within one process pictures go to experts as pixels', async () => {
+test('encodings: within one process pictures go to experts as pixels', async () => {
   await using service = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
   await waitForLog(service, 'experts are ready');
   const { body } = await postImage(service.url, await flatPng(UNSURE_WARM));
   expect(body).toMatchObject({ route: 'expert', encoding: 'rgb8' });
 });
 
-test('a dry run and part of the pictures: nothing is written', async () => {
+test('encodings: a dry run on part of the pictures writes nothing', async () => {
   const before = await readFile(join(bundle.directory, 'manifest.json'), 'utf8');
   const { status, output } = await encodings('--data', data, '--limit', '20', '--dry-run');
   expect(status).toBe(0);
@@ -111,7 +111,7 @@ test('a dry run and part of the pictures: nothing is written', async () => {
   expect(await readFile(join(bundle.directory, 'manifest.json'), 'utf8')).toBe(before);
 });
 
-describe('is refused', () => {
+describe('encodings: mistakes are refused', () => {
   test.each([
     [[], "required option '--data <path>' not specified"],
     [['--data', 'package.json'], 'the bundle was trained on'],

@@ -15,7 +15,7 @@ const readiness = async (url: string) => {
 
 const metricsOf = async (url: string) => (await fetch(`${url}/metrics`)).text();
 
-test('start: the whole system says that it is ready when its experts are; who asks before waits for them', async () => {
+test('start: the whole system is ready when its experts are; earlier questions wait for them', async () => {
   await using bundle = await makeTinyBundle({ models: { warm: slow } });
   await using system = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
   const answered = postImage(system.url, await flatPng(UNSURE_WARM), '?deadlineMs=60000');
@@ -34,7 +34,7 @@ test('start: the whole system says that it is ready when its experts are; who as
   expect(system.log()).not.toContain('an expert is not asked');
 });
 
-test('start: nobody waits for an expert that this process does not host', async () => {
+test('start: an expert that this process does not host is not waited for', async () => {
   await using bundle = await makeTinyBundle({ models: { cold: slow } });
   const env = { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1', ASK_EXPERTS: 'cold', ASK_SECOND_CHOICE: 'false' };
   await using system = await spawnHttp('local', env);
@@ -57,7 +57,7 @@ test('start: an edge that starts before its experts waits for them within the de
   expect((await patient).body).toMatchObject({ label: 'grey', route: 'expert', degraded: null });
 });
 
-test('start: an edge that is told to stop answers those who wait for experts with what it knows itself', async () => {
+test('start: a stopping edge answers questions that wait for experts by itself', async () => {
   await using bundle = await makeTinyBundle();
   await using nats = await startNats();
   const env = { ASK_MODELS_DIR: bundle.directory, NATS_URL: nats.url, ASK_WORKERS: '1', ASK_DRAIN_MS: '5000' };
@@ -72,7 +72,7 @@ test('start: an edge that is told to stop answers those who wait for experts wit
   expect(await edge.exited).toBe(0);
 });
 
-test('start: an expert of another bundle is not the one that is waited for', async () => {
+test('start: an expert of another bundle ends no wait', async () => {
   await using bundle = await makeTinyBundle();
   await using other = await makeTinyBundle({ models: { warm: slow, cold: slow } });
   await using nats = await startNats();

@@ -8,7 +8,7 @@ import { waitFor } from '../support/wait.ts';
 const count = (text: string, part: string) => text.split(part).length - 1;
 
 test.each(['edge', 'expert'] as const)(
-  'log: a broker that is away at the start is one line, and one when it is there: %s',
+  'log: a broker that is away at the start is one line, its arrival another: %s',
   async (name) => {
     await using bundle = await makeTinyBundle();
     let attempts = 0;

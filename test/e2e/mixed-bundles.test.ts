@@ -7,7 +7,7 @@ const always = (label: number) => ({
   rows: [0, 1, 2, 3].map((i): [number, number, number, number] => [0, 0, 0, i === label ? 8 : 0]),
 });
 
-test('while a bundle is rolled out, experts of the old and the new one answer, each its own edges', async () => {
+test('mixed bundles: experts of the old and the new one answer, each its own edges', async () => {
   await using old = await makeTinyBundle();
   await using fresh = await makeTinyBundle({ models: { warm: always(3), cold: always(2) } });
   await using nats = await startNats();

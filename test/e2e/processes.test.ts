@@ -34,7 +34,7 @@ function comparable(body: Record<string, unknown>) {
   return rest;
 }
 
-describe('edge and experts as processes on a real nats-server', () => {
+describe('processes: edge and experts on a real nats-server', () => {
   test('give the same answers as the whole system in one process', async () => {
     await using bundle = await makeTinyBundle();
     await using nats = await startNats();
@@ -150,7 +150,7 @@ describe('edge and experts as processes on a real nats-server', () => {
     expect((await postImage(edge.url, image)).body.route).toBe('expert');
   });
 
-  test('connections that send nothing, and a collector that is away, do not hold up a stop', async () => {
+  test('silent connections and an absent collector do not delay a stop', async () => {
     await using bundle = await makeTinyBundle();
     const env = {
       ASK_MODELS_DIR: bundle.directory,
@@ -202,7 +202,7 @@ describe('edge and experts as processes on a real nats-server', () => {
   });
 });
 
-describe('a start that cannot succeed ends with status 1 and a message without a stack', () => {
+describe('processes: a start that cannot succeed ends with status 1 and a message without a stack', () => {
   test('wrong settings, all at once', async () => {
     const log = await failedStart('edge', { PORT: 'x', ASK_DEADLINE_MS: 'y' });
     expect(log).toMatch(/^ask-edge: the configuration has 2 mistake\(s\):\n {2}PORT=x: .*\n {2}ASK_DEADLINE_MS=y: /);
@@ -277,7 +277,7 @@ describe('a start that cannot succeed ends with status 1 and a message without a
   });
 });
 
-test('the whole system runs where standard output cannot be written', async () => {
+test('processes: the whole system runs where standard output cannot be written', async () => {
   await using bundle = await makeTinyBundle();
   await using full = await open('/dev/full', 'w');
   const env = { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1', PORT: '0' };
@@ -287,8 +287,11 @@ test('the whole system runs where standard output cannot be written', async () =
   expect(await system.exited).toBe(0);
 });
 
-test.each(['edge', 'expert', 'local', 'cli'] as const)('%s --help names the settings and ends', async (name) => {
-  await using service = spawnService(name, {}, ['--help']);
-  expect(await service.exited).toBe(0);
-  expect(service.output()).toContain('ASK_MODELS_DIR');
-});
+test.each(['edge', 'expert', 'local', 'cli'] as const)(
+  'processes: %s --help names the settings and ends',
+  async (name) => {
+    await using service = spawnService(name, {}, ['--help']);
+    expect(await service.exited).toBe(0);
+    expect(service.output()).toContain('ASK_MODELS_DIR');
+  },
+);

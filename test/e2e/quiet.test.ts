@@ -38,7 +38,7 @@ const environment = (directory: string) => ({
 const isOdd = (path: string) => !path.startsWith(resolve(root, '.cache')) && path !== '/dev/null';
 const leftBehind = async () => (await readdir(folder, { recursive: true })).toSorted();
 
-describe('nothing phones home', () => {
+describe('outside world', () => {
   test('one module imports onnxruntime, and what quiets it before', async () => {
     const folders = ['shared', 'services', 'test', 'infra'].map((name) => join(root, name));
     const files = (await Promise.all(folders.map((name) => readdir(name, { recursive: true, withFileTypes: true }))))

@@ -28,7 +28,7 @@ async function png(i: number): Promise<Buffer> {
     .toBuffer();
 }
 
-test('a picture is answered alike alone and in a crowd, whatever is computed with it', async () => {
+test('same answers: a picture gets the same one alone and in a batch', async () => {
   await using system = await spawnHttp('local', { ASK_WORKERS: '1', ASK_CACHE_BYTES: '0', ASK_BATCH_MAX: '4' });
   await waitForLog(system, 'experts are ready');
   const pictures = await Promise.all(Array.from({ length: 16 }, (_, i) => png(i)));
@@ -42,7 +42,7 @@ test('a picture is answered alike alone and in a crowd, whatever is computed wit
   }
 });
 
-test('eval on records and PNG files posted to /classify are the same system', { timeout: 60_000 }, async () => {
+test('same answers: eval on records agrees with PNG files posted to /classify', { timeout: 60_000 }, async () => {
   await using system = await spawnHttp('local', {});
   await waitForLog(system, 'experts are ready');
   const records: Buffer[] = [];

@@ -6,7 +6,7 @@ import { postImage, spawnHttp, spawnService, waitForLog } from '../support/servi
 import { flatPng, makeTinyBundle, UNSURE_WARM } from '../support/tiny-bundle.ts';
 import { waitFor } from '../support/wait.ts';
 
-test('an escalated request is one trace from the caller through edge, bus and expert', async () => {
+test('trace: an escalated request is one trace from the caller through edge, bus and expert', async () => {
   await using bundle = await makeTinyBundle();
   await using nats = await startNats();
   await using collector = await startCollector();
@@ -68,7 +68,7 @@ test('an escalated request is one trace from the caller through edge, bus and ex
   expect(ofRefused()?.status.code ?? 0).toBe(0); // the caller's mistake, not the server's
 });
 
-test('a malformed traceparent is ignored, and without OTEL settings nothing is traced', async () => {
+test('trace: a malformed traceparent is ignored, and without OTEL settings nothing is traced', async () => {
   await using bundle = await makeTinyBundle();
   await using system = await spawnHttp('local', { ASK_MODELS_DIR: bundle.directory, ASK_WORKERS: '1' });
   const image = new Uint8Array(await flatPng(UNSURE_WARM));
@@ -79,7 +79,7 @@ test('a malformed traceparent is ignored, and without OTEL settings nothing is t
   expect((await postImage(system.url, image)).status).toBe(200);
 });
 
-test('a damaged picture is marked in the span of its request', async () => {
+test('trace: a damaged picture is marked in the span of its request', async () => {
   await using bundle = await makeTinyBundle();
   await using nats = await startNats();
   await using collector = await startCollector();

@@ -26,8 +26,8 @@ async function sign(args: string[], env: Record<string, string> = {}) {
   return { status: await service.exited, errors: service.log() };
 }
 
-describe('with ASK_MANIFEST_KEY', () => {
-  test('what `ask sign` has signed is served, and not after the manifest was changed', async () => {
+describe('trust: with ASK_MANIFEST_KEY', () => {
+  test('a signed manifest is served, a manifest changed since is not', async () => {
     await using bundle = await makeTinyBundle();
     const signature = join(bundle.directory, 'manifest.json.sig');
     const signed = await sign(['--models', bundle.directory, '--key', keys.privateKey]);
@@ -57,7 +57,7 @@ describe('with ASK_MANIFEST_KEY', () => {
   });
 });
 
-describe('ask sign', () => {
+describe('trust: ask sign', () => {
   test('signs the bundle of the settings, over a signature that is there', async () => {
     await using bundle = await makeTinyBundle();
     const signature = join(bundle.directory, 'manifest.json.sig');
@@ -94,7 +94,7 @@ describe('ask sign', () => {
   });
 });
 
-describe('golden inputs', () => {
+describe('trust: golden inputs', () => {
   test('a model that does not answer as recorded stops the service that would use it', async () => {
     await using generalist = await makeTinyBundle({
       golden: ({ models }) => void Object.assign(models.generalist, models.cold),
@@ -128,7 +128,7 @@ describe('golden inputs', () => {
   });
 });
 
-test('a file that changed while the service runs is not loaded by a new model process', async () => {
+test('trust: a file that changed while the service runs is not loaded by a new model process', async () => {
   await using bundle = await makeTinyBundle();
   await using system = await spawnHttp('local', { ...environment(bundle), ASK_CACHE_BYTES: '0' });
   await waitForLog(system, 'experts are ready');

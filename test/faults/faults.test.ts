@@ -20,11 +20,11 @@ const PATIENCE = 2.5; // other tests run beside these
 const rows: Row[] = [];
 afterAll(() => void process.stdout.write(toTable(rows)));
 
-test('the short form names faults that there are', () => {
+test('faults: the short form names existing ones', () => {
   expect(faults.filter(({ name }) => tried.includes(name))).toHaveLength(tried.length);
 });
 
-describe('whatever goes wrong, every request is answered once, in time, and truly', { timeout: 90_000 }, () => {
+describe('faults: every request is answered once, in time, and truly', { timeout: 90_000 }, () => {
   test.each(faults.filter(({ name }) => tried.includes(name)))('$name', async (fault) => {
     const row = await runFault(fault, PATIENCE);
     rows.push(row);
@@ -32,7 +32,7 @@ describe('whatever goes wrong, every request is answered once, in time, and trul
   });
 });
 
-test('every service is restarted under load and no request fails', { timeout: 120_000 }, async () => {
+test('faults: every service is restarted under load and no request fails', { timeout: 120_000 }, async () => {
   // Answers may be degraded where the machine is too busy for experts: `npm run test:faults` says how many are.
   const { failed, restarts } = await rollOut(1000, 60);
   expect(failed).toBe(0);

@@ -146,7 +146,7 @@ function frames() {
   return sharp(pixels, { raw: { width: 24, height: 48, channels: 3, pageHeight: 16 } }).webp({ loop: 0 });
 }
 
-describe.each(files)('%s', (_, codes, make) => {
+describe.each(files)('bombs: %s', (_, codes, make) => {
   test(`${AT_ONCE} at once`, async () => {
     const body = new Uint8Array(await make());
     const answers = await Promise.all(Array.from({ length: AT_ONCE }, () => send('image/png', body)));
@@ -184,7 +184,7 @@ const bodies: [name: string, type: string, code: string | undefined, make: () =>
 /** What is said while the memory for bodies is taken; a caller still sending may not even hear it. */
 const FULL = ['request-timeout', 'overloaded', 'unheard'];
 
-describe.each(bodies)('20 MB: %s', (_, type, code, make) => {
+describe.each(bodies)('bombs: 20 MB of %s', (_, type, code, make) => {
   test(`${AT_ONCE} at once`, async () => {
     const body = await make();
     const unheard = () => ({ text: '{"code":"unheard"}' });

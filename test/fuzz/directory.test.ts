@@ -60,7 +60,7 @@ async function look(path: string) {
   return response.json();
 }
 
-test('a proper introduction is heard, among others that are none', async () => {
+test('fuzz directory: a proper introduction is heard among malformed ones', async () => {
   const text = JSON.stringify(proper);
   for (const one of [
     { headers: 'NATS/1.0\r\nbad name: x\r\n\r\n', text: '' },

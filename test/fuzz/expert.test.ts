@@ -61,7 +61,7 @@ function requireReply({ headers, payload }: RawMessage): ErrorCode | undefined {
   return code;
 }
 
-test('a proper request is answered with logits', async () => {
+test('fuzz expert: a proper request is answered with logits', async () => {
   const headers = `NATS/1.0\r\nAsk-Deadline-Ms: ${NORMAL_MS}\r\nAsk-Payload: image/x-rgb8; width=8; height=8\r\n\r\n`;
   expect(requireReply(await ask(headers, Buffer.alloc(192, 120)))).toBe(undefined);
 });

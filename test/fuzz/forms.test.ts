@@ -160,7 +160,7 @@ function toBytes({ boundary, contentType, newline, preamble, parts, ending, miss
   return toRequest(start, [['content-type', contentType]], form.slice(0, Math.max(0, form.length - missing)));
 }
 
-test('a proper form is answered', async () => {
+test('fuzz forms: a proper form is answered', async () => {
   const parts = [{ headers: ['Content-Disposition: form-data; name="image"; filename="../x"'], body: picture }];
   const rest = { newline: '\r\n', preamble: '', ending: '--B--\r\n', missing: 0 };
   const form = { boundary: 'x', contentType: 'multipart/form-data; boundary=x', parts, ...rest };

@@ -48,7 +48,7 @@ async function send({ file, door, type, strategy }: ImageCase) {
   return { status: response.status, type: response.headers.get('content-type') ?? '', text: await response.text() };
 }
 
-test('every kind of picture is answered, every other file refused', async () => {
+test('fuzz images: every kind of picture is answered, every other file refused', async () => {
   for (const sample of names) {
     const file = { sample, mutations: [], repaired: false };
     const answer = await send({ file, door: 'raw', type: 'image/png', strategy: 'expert' });

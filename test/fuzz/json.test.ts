@@ -117,7 +117,7 @@ async function send({
 
 const plain = { type: 'application/json', encoding: 'utf8', prefix: '', missing: 0 } as const;
 
-test('a proper document is answered, one that would change prototypes is refused', async () => {
+test('fuzz JSON: a proper document is answered, one that would change prototypes is refused', async () => {
   expect((await send({ ...plain, text: `{"image":"${picture}"}` })).status).toBe(200);
   for (const polluted of ['"__proto__":{"topK":0}', '"constructor":{"prototype":{"topK":0}}']) {
     expect(requireProper(await send({ ...plain, text: `{"image":"${picture}",${polluted}}` }))).toBe('invalid-body');

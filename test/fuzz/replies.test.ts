@@ -84,7 +84,7 @@ test.each<[string, ReplyCase, string, string | null]>([
   ['a full queue', withLine('Nats-Service-Error', 'overloaded'), 'edge', 'overloaded'],
   ['an error named __proto__', withLine('Nats-Service-Error', '__proto__'), 'edge', 'expert-error'],
   ['an error named constructor', withLine('Nats-Service-Error', 'constructor'), 'edge', 'expert-error'],
-])('%s', async (_, one, route, degraded) => {
+])('fuzz replies: %s', async (_, one, route, degraded) => {
   const body = await classifyAfresh(one);
   expect([body.route, body.degraded]).toEqual([route, degraded]);
 });

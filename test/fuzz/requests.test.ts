@@ -48,12 +48,12 @@ test.each([
   ['?topK[__proto__]=1', 'invalid-parameter'],
   ['?topK=1&topK=2', 'invalid-parameter'],
   [`?topK=${'9'.repeat(500)}`, 'invalid-parameter'],
-])('%.40s: %s', async (parameters, code) => {
+])('fuzz requests: %.40s: %s', async (parameters, code) => {
   const answer = await send({ method: 'POST', target: `/classify${parameters}`, headers: [] });
   expect(answer && requireProper(answer)).toBe(code);
 });
 
-test.each(traced)('an expert answers whatever the header %s says: %.40s', async (...header) => {
+test.each(traced)('fuzz requests: an expert answers whatever the header %s says: %.40s', async (...header) => {
   const answer = await send({ method: 'POST', target: '/classify?strategy=expert', headers: [header] });
   expect(JSON.parse(answer?.text ?? '')).toMatchObject({ route: 'expert', degraded: null });
 });

@@ -106,7 +106,7 @@ function toBytes({ start, headers, before, type }: SmugglingCase): Buffer {
   return Buffer.from(`${start}\r\nhost: x\r\ncontent-type: ${type}\r\n${length}\r\n\r\n${body}`, 'latin1');
 }
 
-test('two requests that are plainly two are answered both: this would notice a smuggled one', async () => {
+test('fuzz smuggling: two separate requests are both answered, so that a smuggled one would be noticed', async () => {
   const first = 'POST /classify HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: 5\r\n\r\nhello';
   const { answers, received } = await exchange(system.url, Buffer.from(first + inner), DEADLINE_MS, 2);
   expect(answers.map(({ status }) => status)).toEqual([400, 404]);

@@ -36,7 +36,7 @@ function runBuild(args: string[], { engines = {}, engine }: { engines?: Engines;
 
 const image = (service: string) => `docker.io/ask-the-expert/${service}:${packageJson.version}`;
 
-describe('infra/images/build.sh', () => {
+describe('build.sh', () => {
   test.each(['--help', '-h'])('%s says what there is and builds nothing', (flag) => {
     const { status, stdout, stderr, called } = runBuild([flag], { engines: { docker: 'works' } });
     expect({ status, stderr, called }).toEqual({ status: 0, stderr: '', called: [] });

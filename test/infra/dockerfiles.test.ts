@@ -24,13 +24,13 @@ const isUnder = (path: string, sources: string[]) =>
   sources.some((source) => matchesGlob(path, source) || path.startsWith(`${source}/`));
 
 test.each(stages.filter(({ from }) => from.words[0]?.includes('/')))(
-  'starts from the Node of package.json, by its full name: $name',
+  'Dockerfile: $name starts from the Node of package.json, by its full name',
   ({ from }) => {
     expect(from.words[0]).toBe(`docker.io/library/node:${nodeMajor}-bookworm-slim`);
   },
 );
 
-test.each(['dependencies', 'init'])('what runs, runs on the platform of the builder for the target: %s', (name) => {
+test.each(['dependencies', 'init'])('Dockerfile: %s runs on the platform of the builder, for the target', (name) => {
   const { from } = stageOf(name);
   expect(from.flags.platform).toBe('$BUILDPLATFORM');
   const [[shell, script, architecture] = []] = wordsOf(stageOf(name), 'RUN');
@@ -38,13 +38,13 @@ test.each(['dependencies', 'init'])('what runs, runs on the platform of the buil
   expect(sourcesOf(stageOf(name))).toContain(`infra/images/${script}`);
 });
 
-test('the dependencies are those of the lock file', () => {
+test('Dockerfile: the dependencies are those of the lock file', () => {
   expect(sourcesOf(stageOf('dependencies'))).toEqual(
     expect.arrayContaining(['package.json', 'package-lock.json', '.npmrc']),
   );
 });
 
-test('copies only what exists and what .dockerignore lets through', () => {
+test('Dockerfile: only files that exist and that .dockerignore lets through are copied', () => {
   const rules = readText('.dockerignore').split('\n');
   const admitted = rules.filter((line) => line.startsWith('!')).map((line) => line.slice(1));
   for (const source of stages.flatMap(sourcesOf)) {
@@ -53,7 +53,7 @@ test('copies only what exists and what .dockerignore lets through', () => {
   }
 });
 
-describe.each(services)('the image of the $service', ({ service, kind, models }) => {
+describe.each(services)('Dockerfile: the image of the $service', ({ service, kind, models }) => {
   const image = stageOf(service);
   const common = stageOf('service');
   const { spec } = findManifest(base, kind, service) as Workload;

@@ -63,7 +63,7 @@ async function waitForLog(container: Container, text: string) {
 const { png } = JSON.parse(readText('models/default/golden.json')) as { png: string[] };
 const pictures = png.map((base64) => Buffer.from(base64, 'base64'));
 
-describe.skipIf(!engine)(`images built by ${engine}${skipped}`, { timeout: 240_000 }, () => {
+describe.skipIf(!engine)(`images: built by ${engine}${skipped}`, { timeout: 240_000 }, () => {
   beforeAll(() => buildImages(engine as Engine), 900_000);
 
   test('edge and expert answer together, write JSON alone, look up the broker alone, and stop drained', async () => {

@@ -36,22 +36,25 @@ function runInstall(folder: string, architecture: string) {
 test.each([
   { architecture: 'amd64', cpu: 'x64' },
   { architecture: 'arm64', cpu: 'arm64' },
-])('an image for $architecture keeps only its own libraries and no second node', ({ architecture, cpu }) => {
-  using folder = mkdtempDisposableSync(join(tmpdir(), 'ask-install-'));
-  const { status, stderr, left } = runInstall(folder.path, architecture);
-  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-  expect(left).toEqual([
-    libraryOf(`linux/${cpu}`),
-    'node_modules/onnxruntime-node/package.json',
-    'node_modules/fastify/package.json',
-  ]);
-  expect(existsSync(join(folder.path, libraries, 'win32'))).toBe(false);
-  expect(readFileSync(join(folder.path, 'npm-arguments'), 'utf8')).toBe(
-    `skip ci --omit=dev --os=linux --cpu=${cpu} --libc=glibc\n`,
-  );
-});
+])(
+  'install.sh: an image for $architecture keeps only its own libraries and no second node',
+  ({ architecture, cpu }) => {
+    using folder = mkdtempDisposableSync(join(tmpdir(), 'ask-install-'));
+    const { status, stderr, left } = runInstall(folder.path, architecture);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(left).toEqual([
+      libraryOf(`linux/${cpu}`),
+      'node_modules/onnxruntime-node/package.json',
+      'node_modules/fastify/package.json',
+    ]);
+    expect(existsSync(join(folder.path, libraries, 'win32'))).toBe(false);
+    expect(readFileSync(join(folder.path, 'npm-arguments'), 'utf8')).toBe(
+      `skip ci --omit=dev --os=linux --cpu=${cpu} --libc=glibc\n`,
+    );
+  },
+);
 
-test.each(['', 'riscv64'])('no init is fetched for another architecture: "%s"', (architecture) => {
+test.each(['', 'riscv64'])('install.sh: no init is fetched for another architecture: "%s"', (architecture) => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'ask-init-'));
   const options = { cwd: folder.path, encoding: 'utf8' } as const;
   const { status, stderr } = spawnSync('sh', [inRepository('infra/images/init.sh'), architecture], options);
@@ -60,7 +63,7 @@ test.each(['', 'riscv64'])('no init is fetched for another architecture: "%s"', 
   expect(readdirSync(folder.path)).toEqual([]);
 });
 
-test.each(['', 'riscv64'])('another architecture is refused by name: "%s"', (architecture) => {
+test.each(['', 'riscv64'])('install.sh: another architecture is refused by name: "%s"', (architecture) => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'ask-install-'));
   const { status, stderr, left } = runInstall(folder.path, architecture);
   expect(status).toBe(1);

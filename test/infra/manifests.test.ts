@@ -52,7 +52,7 @@ const sources: { source: string; available: boolean; load: () => Manifest[]; joi
 ];
 
 for (const { source, available, load, joining } of sources) {
-  describe.runIf(available)(source, () => {
+  describe.runIf(available)(`manifests: ${source}`, () => {
     const manifests = available ? load() : [];
     const workloads = workloadsOf(manifests);
     const containers = workloads.flatMap(({ spec }) =>

@@ -44,7 +44,7 @@ const joinAs = async (user: keyof typeof seeds, inboxPrefix = '_INBOX_edge-7') =
     inboxPrefix,
   });
 
-test('the device asks the expert and reads the reply', async () => {
+test('narrow roles: the device asks the expert and reads the reply', async () => {
   await using edge = await joinAs('device');
   await using expert = await joinAs('expert');
   answer(expert.connection, 'ask.v1.expert.expert-5.classify', 'experts', 'fox');
@@ -55,7 +55,7 @@ test('the device asks the expert and reads the reply', async () => {
 });
 
 test.each(['_INBOX_edge.>', '_INBOX_edge-8.>', '_INBOX_edge-70.>', '>'])(
-  'the device does not read the inbox %s',
+  'narrow roles: the device does not read the inbox %s',
   async (subject) => {
     await using edge = await joinAs('device');
     edge.connection.subscribe(subject, { callback: () => {} });
@@ -63,7 +63,7 @@ test.each(['_INBOX_edge.>', '_INBOX_edge-8.>', '_INBOX_edge-70.>', '>'])(
   },
 );
 
-test('with the inbox of another device its questions stay without answer', async () => {
+test('narrow roles: questions with the inbox of another device stay unanswered', async () => {
   await using edge = await joinAs('device', '_INBOX_edge-8');
   await expect(edge.connection.request('ask.v1.expert.expert-5.classify', 'image', { timeout: 2000 })).rejects.toThrow(
     'Permissions Violation',
@@ -71,7 +71,7 @@ test('with the inbox of another device its questions stay without answer', async
 });
 
 test.each(['ask.v1.expert.expert-4.classify', 'ask.v1.expert.*.classify', 'ask.v1.expert.>'])(
-  'the expert does not answer on %s',
+  'narrow roles: the expert does not answer on %s',
   async (subject) => {
     await using expert = await joinAs('expert');
     expert.connection.subscribe(subject, { queue: 'experts', callback: () => {} });
@@ -79,7 +79,7 @@ test.each(['ask.v1.expert.expert-4.classify', 'ask.v1.expert.*.classify', 'ask.v
   },
 );
 
-test('an expert service of that one expert breaks no rule', async () => {
+test('narrow roles: an expert service of that one expert breaks no rule', async () => {
   const change = (manifest: { experts: { id: string }[]; routing: { classToExpert: string[] } }) => {
     (manifest.experts[0] as { id: string }).id = 'expert-5';
     manifest.routing.classToExpert = ['expert-5', 'cold', 'cold', 'expert-5'];

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Broker, type Role, shipped } from '../support/infra/brokers.ts';
 import { answer, join } from '../support/infra/nats-member.ts';
 
-describe.each(shipped)('$file', ({ variables, start }) => {
+describe.each(shipped)('broker permissions of $file', ({ variables, start }) => {
   let broker: Broker;
   beforeAll(async () => {
     broker = await start();
@@ -12,7 +12,7 @@ describe.each(shipped)('$file', ({ variables, start }) => {
 
   const joinAs = async (role: Role) => join(await broker.identity(role));
 
-  describe('what the roles need', () => {
+  describe('what roles need', () => {
     test('an edge asks an expert and gets the reply', async () => {
       await using edge = await joinAs('edge');
       await using expert = await joinAs('expert');
@@ -78,7 +78,7 @@ describe.each(shipped)('$file', ({ variables, start }) => {
     });
   });
 
-  describe('what the roles may not do', () => {
+  describe('what roles may not do', () => {
     const publishing: { role: Role; subject: string }[] = [
       { role: 'edge', subject: '_INBOX_edge.somebody.1' },
       { role: 'edge', subject: 'ask.v1.expert.classify' },

@@ -52,7 +52,7 @@ const askUntilExpert = (url: string) =>
 const seedsOf = async ({ seeds }: Identities) =>
   Promise.all(Object.values(seeds).map((file) => readFile(file, 'utf8')));
 
-test('edge and expert work together, break no rule of the broker, and show no secret', async () => {
+test('NATS TLS: edge and expert work together, break no rule of the broker, and show no secret', async () => {
   await using broker = await startSecure(keys);
   await using expert = spawnService('expert', settings('expert', broker));
   await waitForLog(expert, 'experts are ready');
@@ -68,7 +68,7 @@ test('edge and expert work together, break no rule of the broker, and show no se
   }
 });
 
-describe('who is refused says why, once, and answers alone', () => {
+describe('NATS TLS: a refused service says why, once, and answers alone', () => {
   type Change = (env: Record<string, string>) => Record<string, string>;
   const cases: [who: string, reason: RegExp, change: Change][] = [
     [
@@ -141,7 +141,7 @@ describe('who is refused says why, once, and answers alone', () => {
   });
 });
 
-describe('keys and certificates are replaced without a restart of the services', () => {
+describe('NATS TLS: keys and certificates are replaced without a restart of the services', () => {
   test('all of them, while the broker restarts', async () => {
     const mine = {
       ca: join(folder.path, 'ca.crt'),

@@ -22,7 +22,7 @@ const secretNamesOf = (manifests: Manifest[]) =>
 /** The variables that a configuration of the broker takes from its environment: those that begin with NATS_. */
 const variablesOf = (config: string) => [...config.matchAll(/: \$(NATS_\w+)/g)].map(([, name]) => name).sort();
 
-describe.runIf(hasKubectl)(`what Kustomize generates${withoutKubectl}`, () => {
+describe.runIf(hasKubectl)(`overlays: what Kustomize generates${withoutKubectl}`, () => {
   const base = build('infra/k3s/base');
   const local = build('infra/k3s/overlays/local');
   const tls = build('infra/k3s/overlays/tls');

@@ -4,7 +4,7 @@ import { hasKubectl, readManifests, withoutKubectl, workloadsOf } from '../suppo
 import { runBlock } from '../support/infra/readme-commands.ts';
 import { readText, root } from '../support/infra/repository.ts';
 
-describe.runIf(hasKubectl)(`commands of infra/README.md${withoutKubectl}`, () => {
+describe.runIf(hasKubectl)(`infra README: commands${withoutKubectl}`, () => {
   test('the namespace is made before what goes into it, the Secrets of the base before the base', () => {
     const { calls, secrets } = runBlock('kubectl label node');
     expect(calls.map((call) => call.split(' ').slice(0, 3).join(' '))).toEqual([
@@ -29,7 +29,7 @@ describe.runIf(hasKubectl)(`commands of infra/README.md${withoutKubectl}`, () =>
   });
 });
 
-test('nothing in infra starts Node by npx, which leaves orphans behind', () => {
+test('infra: no file starts Node by npx, which leaves orphans behind', () => {
   const files = globSync('infra/**/*.*', { cwd: root });
   expect(files.length).toBeGreaterThan(15);
   expect(files.filter((file) => readText(file).includes('npx node'))).toEqual([]);

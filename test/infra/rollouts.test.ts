@@ -42,7 +42,7 @@ const priorityOf = (manifests: Manifest[], name: string) => {
 };
 
 for (const { source, available, load } of sources) {
-  describe.runIf(available)(source, () => {
+  describe.runIf(available)(`rollouts: ${source}`, () => {
     const manifests = available ? load() : [];
     const workloads = workloadsOf(manifests);
 

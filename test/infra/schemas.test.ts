@@ -27,7 +27,7 @@ function validate(documents: string): { refused: string[]; passed: number } {
   return { refused, passed: lines.length - refused.length };
 }
 
-describe.skipIf(!validator || !hasKubectl)(`the schemas of Kubernetes ${VERSION}${withoutKubectl}`, () => {
+describe.skipIf(!validator || !hasKubectl)(`schemas: Kubernetes ${VERSION}${withoutKubectl}`, () => {
   test.each(['base', 'overlays/local', 'overlays/tls'])('admit all that is applied: %s', (directory) => {
     const { refused, passed } = validate(build(`infra/k3s/${directory}`));
     expect(refused).toEqual([]);

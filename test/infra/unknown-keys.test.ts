@@ -27,13 +27,16 @@ const misspelt: { what: string; path: string; spoil: (workload: Workload) => voi
   },
 ];
 
-test.each(misspelt)('$what that Kubernetes does not know is reported with its path', ({ path, spoil }) => {
-  const workload = edge();
-  expect(unknownKeys(workload)).toEqual([]);
-  spoil(workload);
-  expect(unknownKeys(workload)).toEqual([path]);
-});
+test.each(misspelt)(
+  'unknown keys: $what that Kubernetes does not know is reported with its path',
+  ({ path, spoil }) => {
+    const workload = edge();
+    expect(unknownKeys(workload)).toEqual([]);
+    spoil(workload);
+    expect(unknownKeys(workload)).toEqual([path]);
+  },
+);
 
-test('a kind without a table is reported', () => {
+test('unknown keys: a kind without a table is reported', () => {
   expect(unknownKeys({ kind: 'Sevice', metadata: { name: 'edge' } })).toHaveLength(1);
 });

@@ -12,7 +12,7 @@ const DECODE = `
 const MEGABYTES = 100; // some copies of the text: a value for each character of it would be more
 const SIZE = 20 * 1024 * 1024;
 
-describe('20 MB of text that is meant to take long', () => {
+describe('base64 memory: 20 MB of hostile text', () => {
   test.each<[string, string, number | string]>([
     ['', 'A\n', SIZE * (3 / 8)],
     ['', '-', SIZE * (3 / 4)],

@@ -12,7 +12,7 @@ import { makeFolder } from '../support/nats-identity.ts';
 import { freePort, startNats } from '../support/nats-server.ts';
 import { waitFor } from '../support/wait.ts';
 
-describe('NATS - connection', () => {
+describe('NATS connection', () => {
   const log = createLog('silent', 'test');
 
   test('a server that comes later is found, and subscriptions made before take effect', async () => {

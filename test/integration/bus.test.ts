@@ -5,7 +5,7 @@ import { ask, echo, failureOf, subject } from '../support/ask-bus.ts';
 import { buses } from '../support/buses.ts';
 import { waitFor } from '../support/wait.ts';
 
-describe.each(buses)('%s', (_, open) => {
+describe.each(buses)('bus over %s', (_, open) => {
   test('a request carries payload and headers there and back', async () => {
     await using ends = await open();
     createResponder({ bus: ends.answerer, queue: 'q', capacity: 9 }).serve(subject, echo);

@@ -14,15 +14,15 @@ beforeAll(async () => {
 });
 afterAll(() => system[Symbol.asyncDispose]());
 
-describe('callers, loads and bytes that go wrong', () => {
-  test('a deadline that even the generalist cannot meet', async () => {
+describe('connections', () => {
+  test('a deadline that even the generalist cannot meet is 504', async () => {
     const slow = { rows: [1, 2, 3, 4].map((bias): [number, number, number, number] => [0, 0, 0, bias]), work: 1000 };
     await using busy = await startTinySystem({ models: { generalist: { ...slow, attention: true } } });
     const { status, body } = await postImage(busy.url, await flatPng(SURE_RED), '?deadlineMs=20');
     expect([status, body.code]).toEqual([504, 'deadline-exceeded']);
   });
 
-  test('more waiting than allowed: 429 with Retry-After, and the others are answered', async () => {
+  test('more requests than allowed get 429 with Retry-After, the others are answered', async () => {
     const slow = { rows: [1, 2, 3, 4].map((bias): [number, number, number, number] => [0, 0, 0, bias]), work: 300 };
     const env = { ASK_EDGE_QUEUE: '2', ASK_CACHE_BYTES: '0', ASK_DEADLINE_MS: '60000' };
     await using busy = await startTinySystem({ models: { generalist: { ...slow, attention: true } }, env });
@@ -57,7 +57,7 @@ describe('callers, loads and bytes that go wrong', () => {
     expect((await postImage(busy.url, image)).body.route).toBe('expert');
   });
 
-  test('a form that is refused is read to its end: a client that writes first is not kept waiting', async () => {
+  test('a refused form is read to its end: a client that writes first is not kept waiting', async () => {
     await using patient = await startTinySystem();
     const parts = [
       '--x',

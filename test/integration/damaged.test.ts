@@ -22,13 +22,13 @@ const counted = async () => {
   return text.split('\n').filter((line) => /^ask_damaged_pictures_total\{.* [1-9]/.test(line));
 };
 
-describe('damaged pictures over HTTP', () => {
-  test('a whole one is marked as such', async () => {
+describe('damaged pictures', () => {
+  test('a whole picture is marked as such', async () => {
     expect((await post(whole)).body.picture).toEqual({ damaged: false });
     expect((await post(whole, '?damaged=refuse')).body.picture).toEqual({ damaged: false });
   });
 
-  test('a damaged one is answered with a mark, from the cache as well, and counted', async () => {
+  test('a damaged picture is answered with a mark, from the cache as well, and counted', async () => {
     for (const strategy of ['edge', 'expert']) {
       const fresh = (await post(half, `?strategy=${strategy}`)).body;
       const again = (await post(half, `?strategy=${strategy}`)).body;
@@ -38,7 +38,7 @@ describe('damaged pictures over HTTP', () => {
     expect(await counted()).toEqual(['ask_damaged_pictures_total{reason="cut-short",outcome="answered"} 4']);
   });
 
-  test('who does not want that answer is refused, with and without one in the cache', async () => {
+  test('a caller who does not want that answer is refused, with and without one in the cache', async () => {
     const rest = Buffer.concat([half, Buffer.from([0xff, 0xd9])]);
     for (const file of [half, rest]) {
       const { status, body } = await post(file, '?damaged=refuse&strategy=edge');
@@ -48,12 +48,12 @@ describe('damaged pictures over HTTP', () => {
     expect(await counted()).toContain('ask_damaged_pictures_total{reason="cut-short",outcome="refused"} 2');
   });
 
-  test('another wish than these two is no parameter', async () => {
+  test('any other wish than these two is refused', async () => {
     expect((await post(whole, '?damaged=maybe')).body.code).toBe('invalid-parameter');
   });
 });
 
-test('a picture that takes longer to decode than there is time is refused at once, with the setting', async () => {
+test('damaged pictures: one that takes longer to decode than there is time is refused at once, with the setting', async () => {
   const create = { width: 16_320, height: 12_240, channels: 3 as const, background: '#c86432' };
   const file = await sharp({ create, limitInputPixels: false }).jpeg({ quality: 60 }).toBuffer();
   const { status, body } = await post(file, '?deadlineMs=60');

@@ -31,7 +31,7 @@ async function post(body: string | Uint8Array, type?: string, query = '') {
 
 const gif = Buffer.from('GIF89a\x01\0\x01\0\0\0\0;', 'latin1');
 
-describe('the bytes say what a picture is', () => {
+describe('media types: the bytes say what a picture is', () => {
   test.each([
     ...[
       undefined,
@@ -77,7 +77,7 @@ describe('the bytes say what a picture is', () => {
       expect(await post(picture, type)).toMatchObject({ status: 200, label: 'red' });
   });
 
-  test('JSON and forms are what their label says: a picture under it is told so', async () => {
+  test('JSON and forms are what their label says: a picture under it is refused with that reason', async () => {
     for (const type of [
       'application/json',
       'Application/JSON; charset=utf-8',
@@ -95,7 +95,7 @@ describe('the bytes say what a picture is', () => {
     expect([status, code, detail]).toEqual([400, 'invalid-body', expect.stringContaining('image/webp')]);
   });
 
-  test('JSON under other names of JSON is JSON; under the label of a picture it is told what it is', async () => {
+  test('JSON under other names of JSON is JSON; under the label of a picture it is refused by name', async () => {
     const text = JSON.stringify({ image: pictures.png.toString('base64') });
     for (const type of ['text/json', 'application/vnd.api+json', ' application/json ;charset=utf-8'])
       expect(await post(text, type)).toMatchObject({ status: 200, label: 'red' });
@@ -107,7 +107,7 @@ describe('the bytes say what a picture is', () => {
       });
   });
 
-  test('a format that is not taken is named under any label, by any door; relabelling is not advised', async () => {
+  test('an unsupported format is named under any label, in any kind of body; relabelling is not advised', async () => {
     const form = (bytes: Buffer) =>
       Buffer.concat([
         Buffer.from('--x\r\ncontent-disposition: form-data; name=image\r\n\r\n'),
@@ -135,7 +135,7 @@ describe('the bytes say what a picture is', () => {
     }
   });
 
-  test('a format that is not taken is refused before it has come whole, and the connection serves on', async () => {
+  test('an unsupported format is refused before all of it has come, and the connection serves on', async () => {
     const { socket, received } = openRawConnection(system.url);
     const beginning = Buffer.concat([Buffer.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic', 'latin1'), Buffer.alloc(5000)]);
     socket.write(`POST /classify?deadlineMs=60000 HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n`);
@@ -164,7 +164,7 @@ describe('the bytes say what a picture is', () => {
       'boundary',
     ],
     ['a name', '@photo.jpg', 'application/x-www-form-urlencoded', 'text'],
-  ])('%s in place of a picture is told what it is', async (_, body, type, reason) => {
+  ])('%s in place of a picture is refused by name', async (_, body, type, reason) => {
     expect(await post(body, type)).toMatchObject({
       status: 400,
       code: 'not-an-image',
@@ -173,7 +173,7 @@ describe('the bytes say what a picture is', () => {
   });
 });
 
-describe('JSON', () => {
+describe('JSON body', () => {
   const json = (value: unknown) => post(JSON.stringify(value), 'application/json');
 
   test('takes base64 as clients make it, and beside it what the query takes', async () => {
@@ -199,7 +199,7 @@ describe('JSON', () => {
     ['an address', { image: 'https://example.org/x.jpg' }, 'nothing is fetched'],
     ['bytes as Python prints them', { image: "b'iVBORw0KGgo='" }, 'not base64: character 2'],
     ['a data: URL without base64', { image: 'data:image/png,%89PNG' }, 'without base64'],
-  ])('with %s is refused, and says what it should be', async (_, value, reason) => {
+  ])('with %s is refused, saying what it should be', async (_, value, reason) => {
     expect(await json(value)).toMatchObject({
       status: 400,
       code: 'invalid-body',

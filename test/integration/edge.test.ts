@@ -8,7 +8,7 @@ import { postImage } from '../support/service.ts';
 import { buses, startTinySystem } from '../support/system.ts';
 import { flatPng, SURE_RED, UNSURE_COLD, UNSURE_WARM } from '../support/tiny-bundle.ts';
 
-describe.each(buses)('over %s', (_, open) => {
+describe.each(buses)('edge over %s', (_, open) => {
   test('a sure answer stays on the edge', async () => {
     await using system = await startTinySystem({ open });
     const { status, body } = await postImage(system.url, await flatPng(SURE_RED));
@@ -113,7 +113,7 @@ describe.each(buses)('over %s', (_, open) => {
     expect(await reasonOf(unsure, '?threshold=0.1')).toEqual(['edge', 'confident', 0.1]);
   });
 
-  test('nobody there: the generalist answers, marked no-expert', async () => {
+  test('where no expert is there the generalist answers, marked no-expert', async () => {
     await using system = await startTinySystem({ open, experts: null });
     const { status, body } = await postImage(system.url, await flatPng(UNSURE_WARM));
     expect(status).toBe(200);
@@ -171,7 +171,7 @@ describe.each(buses)('over %s', (_, open) => {
   });
 });
 
-describe('explain', () => {
+describe('edge: explain', () => {
   test("the generalist's own first labels stand beside the merged ones, also from the cache", async () => {
     await using system = await startTinySystem();
     const image = await flatPng(UNSURE_WARM);
@@ -184,13 +184,13 @@ describe('explain', () => {
     }
   });
 
-  test('it is there when no expert was asked, too', async () => {
+  test('the labels are there when no expert was asked, too', async () => {
     await using system = await startTinySystem({ experts: null });
     const { body } = await postImage(system.url, await flatPng(SURE_RED), '?explain=true');
     expect([body.route, body.edge]).toEqual(['edge', { topK: body.topK }]);
   });
 
-  test.each(['', '?explain=false'])('only who asks for it gets it: %s', async (query) => {
+  test.each(['', '?explain=false'])('only a caller who asks for them gets them: %s', async (query) => {
     await using system = await startTinySystem({ experts: null });
     expect((await postImage(system.url, await flatPng(SURE_RED), query)).body).not.toHaveProperty('edge');
   });
@@ -206,7 +206,7 @@ describe('explain', () => {
   );
 });
 
-describe('cache', () => {
+describe('edge: cache', () => {
   test('an identical image is answered from the cache, and says so', async () => {
     await using system = await startTinySystem();
     const image = await flatPng(UNSURE_WARM);
@@ -232,14 +232,14 @@ describe('cache', () => {
     expect(reasons).toEqual(['low-confidence', 'low-confidence', 'never-escalates', 'cache-hit', 'confident']);
   });
 
-  test('it can be turned off', async () => {
+  test('the cache can be turned off', async () => {
     await using system = await startTinySystem({ env: { ASK_CACHE_BYTES: '0' } });
     const image = await flatPng(SURE_RED);
     await postImage(system.url, image);
     expect((await postImage(system.url, image)).body.decision.reason).toBe('confident');
   });
 
-  test('it forgets the oldest when its bytes are used up', async () => {
+  test('the oldest answer goes when the bytes are used up', async () => {
     await using system = await startTinySystem({ env: { ASK_CACHE_BYTES: '2500' } });
     const images = await Promise.all([30, 20, 10].map((blue) => flatPng([250, 10, blue])));
     for (const image of images) await postImage(system.url, image);

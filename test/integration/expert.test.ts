@@ -27,7 +27,7 @@ const ask = (
     timeoutMs,
   });
 
-describe.each(buses)('over %s', (_, open) => {
+describe.each(buses)('expert over %s', (_, open) => {
   test('an expert answers with its logits, its time and its digest', async () => {
     await using system = await startTinySystem({ open });
     const reply = readReply(await ask(system, question()), 4);
@@ -36,7 +36,7 @@ describe.each(buses)('over %s', (_, open) => {
     expect(reply.expertMs).toBeGreaterThan(0);
   });
 
-  test('what it cannot use it refuses by name, without computing', async () => {
+  test('a message that it cannot use is refused by name, without computing', async () => {
     await using system = await startTinySystem({ open });
     const errorOf = async (message: Message) => (await ask(system, message)).headers['Nats-Service-Error'];
     const small = { pixels: new Uint8Array(12), width: 2, height: 2 };
@@ -52,7 +52,7 @@ describe.each(buses)('over %s', (_, open) => {
     expect(metrics).toContain('ask_expert_stage_duration_seconds_count{expert="warm",stage="compute"} 0');
   });
 
-  test('a file is decoded as the edge would, and a broken one or a bomb is refused by name', async () => {
+  test('a file is decoded as at the edge, a broken one or a bomb is refused by name', async () => {
     await using system = await startTinySystem({
       open,
       models: { warm: { rows: colours } },
@@ -75,7 +75,7 @@ describe.each(buses)('over %s', (_, open) => {
     expect(readReply(await ask(system, question(), 'cold'), 4).logits[2]).toBe(9);
   });
 
-  test('beyond its queue it refuses with overloaded; the rest is answered', async () => {
+  test('questions beyond its queue are refused with overloaded, the rest are answered', async () => {
     await using system = await startTinySystem({ open, models: { warm: slow }, env: { ASK_EXPERT_QUEUE: '3' } });
     const replies = await Promise.all(Array.from({ length: 8 }, () => ask(system, question(60_000), 'warm', 60_000)));
     const codes = replies.map((reply) => reply.headers['Nats-Service-Error'] ?? 'answered');
@@ -85,7 +85,7 @@ describe.each(buses)('over %s', (_, open) => {
     expect(values).toContainEqual({ labels: { expert: 'warm', outcome: 'overloaded' }, value: 5 });
   });
 
-  test('what would wait longer than its deadline is refused with overloaded, not left to time out', async () => {
+  test('a question that would wait beyond its deadline is refused with overloaded, not left to time out', async () => {
     await using system = await startTinySystem({ open, models: { warm: slow } });
     await ask(system, question(60_000), 'warm', 60_000);
     const patient = Array.from({ length: 10 }, () => ask(system, question(60_000), 'warm', 60_000));
@@ -140,11 +140,11 @@ describe.each(buses)('over %s', (_, open) => {
   });
 });
 
-test('an expert id that the bundle lacks stops the start and lists those it has', async () => {
+test('expert: an id that the bundle lacks stops the start, which lists those it has', async () => {
   await expect(startTinySystem({ experts: 'hot' })).rejects.toThrow("no expert 'hot', it has warm, cold");
 });
 
-test('log: of what an expert cannot answer the first of each kind is written, with the reason', async () => {
+test('expert: the first question of each kind that it cannot answer is logged, with the reason', async () => {
   const { log, of } = keepLines();
   await using system = await startTinySystem({ log });
   const bad = { payload: new Uint8Array(), headers: {} };

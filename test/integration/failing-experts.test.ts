@@ -32,8 +32,8 @@ async function setUp(
 const good = (modelDigest: string) => logitsReply(Float32Array.of(0, 0, 0, 9), modelDigest);
 const silent = () => new Promise<Message>(() => {});
 
-describe.each(buses)('over %s', (_, open) => {
-  test('after three failures an expert is not asked any more, until a probe that nobody waits for is answered', async () => {
+describe.each(buses)('failing experts over %s', (_, open) => {
+  test('after three failures an expert is not asked any more, until it answers a probe', async () => {
     let healthy = false;
     const { system, asked } = await setUp(open, async (digest) => {
       if (!healthy) throw new Error('broken');
@@ -56,7 +56,7 @@ describe.each(buses)('over %s', (_, open) => {
     expect(metrics).toContain('ask_expert_circuit_open{expert="warm",state="open"} 0');
   });
 
-  test('what an expert refuses for the picture says nothing about the expert', async () => {
+  test('a refusal of the picture says nothing about the expert', async () => {
     const { system, asked } = await setUp(open, async () => {
       throw new AppError('too-many-pixels', 'at most 9');
     });
@@ -66,7 +66,7 @@ describe.each(buses)('over %s', (_, open) => {
     expect(asked()).toBe(5);
   });
 
-  test('refused for its model, somebody else of the group is asked', async () => {
+  test('a question refused by a member with another model goes to the next member', async () => {
     let refusals = 3;
     const { system, asked } = await setUp(open, async (digest) => {
       refusals -= 1;
@@ -80,7 +80,7 @@ describe.each(buses)('over %s', (_, open) => {
     expect(asked()).toBe(4);
   });
 
-  test('where nobody has the model, the circuit opens', async () => {
+  test('the circuit opens where no member has the model', async () => {
     const { system } = await setUp(open, async () => good('f'.repeat(64)));
     await using _ = system;
     const image = await flatPng(UNSURE_WARM);
@@ -89,7 +89,7 @@ describe.each(buses)('over %s', (_, open) => {
     expect(await degraded()).toBe('circuit-open');
   });
 
-  test('where the first choice is absent, the runner-up answers and is named', async () => {
+  test('the runner-up answers for an absent first choice, and is named', async () => {
     await using system = await startTinySystem({
       open,
       experts: 'cold',
@@ -127,7 +127,7 @@ describe.each(buses)('over %s', (_, open) => {
     expect(metrics).toContain('ask_errors_total{code="client-closed"} 1');
   });
 
-  test('an expert does not begin what was cancelled, and counts it', async () => {
+  test('an expert does not begin a cancelled question, and counts it', async () => {
     const slow = { rows: Array(4).fill([0, 0, 0, 1]) as [number, number, number, number][], work: 1000 };
     await using system = await startTinySystem({ open, env, models: { warm: slow } });
     const post = async (signal?: AbortSignal) => {

@@ -42,7 +42,7 @@ async function post(parts: Part[], query = '', headers: Record<string, string> =
 const field = (name: string, value: string): Part => [`name="${name}"`, value];
 const image = (): Part => ['name="image"; filename="x.png"\r\ncontent-type: image/png', picture];
 
-describe('a form with one picture is taken', () => {
+describe('forms: one with one picture is taken', () => {
   test.each<[string, () => Part[]]>([
     ['as a browser sends it', () => [image()]],
     ['by the name file', () => [['name="file"; filename="x.png"', picture]]],
@@ -67,7 +67,7 @@ describe('a form with one picture is taken', () => {
   const lines = () => picture.toString('base64').replace(/.{76}/g, '$&\r\n');
 });
 
-describe('fields of a form', () => {
+describe('forms: fields', () => {
   test('count as the query, before or after the picture', async () => {
     const fields = [
       field('topK', '2'),
@@ -103,7 +103,7 @@ describe('fields of a form', () => {
     }
   });
 
-  test('that were left empty, as browsers send them, are none', async () => {
+  test('left empty, as browsers send them, count as absent', async () => {
     const names = ['topK', 'threshold', 'deadlineMs', 'strategy', 'explain', 'damaged'];
     const { status, body } = await post([...names.map((name) => field(name, '')), image()], '?topK=3');
     expect([status, body.topK?.length, body.decision?.strategy]).toEqual([200, 3, 'ask']);
@@ -125,7 +125,7 @@ describe('fields of a form', () => {
   });
 });
 
-describe('a form is refused', () => {
+describe('forms: one is refused', () => {
   const encode = (text: string) => Buffer.from(text).toString('base64');
 
   test.each<[string, () => Part[], number, string, string]>([

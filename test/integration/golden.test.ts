@@ -29,7 +29,7 @@ async function warm(options: TinyOptions, spoil?: (directory: string) => Promise
   return error.message.replaceAll(files.directory, '');
 }
 
-describe('models are warmed in every process', () => {
+describe('golden inputs: models are warmed in every process', () => {
   test('with golden inputs that they answer as recorded', async () => {
     expect(await warm({})).toBeUndefined();
   });
@@ -46,7 +46,7 @@ describe('models are warmed in every process', () => {
   });
 });
 
-describe('a model that answers otherwise is refused by name, with how far it is off', () => {
+describe('golden inputs: a model that answers otherwise is refused by name, with the error', () => {
   test('on the first picture', async () => {
     const golden: TinyOptions['golden'] = ({ models }) => {
       models.warm.served = models.cold.served;
@@ -72,7 +72,7 @@ describe('a model that answers otherwise is refused by name, with how far it is 
   });
 });
 
-describe('golden inputs that cannot be used are refused by the name of their file', () => {
+describe('golden inputs: unusable ones are refused by the name of their file', () => {
   const path = (directory: string) => join(directory, 'golden.json');
 
   test('changed after the manifest was written', async () => {

@@ -27,8 +27,8 @@ function form(files: [name: string, content: Buffer][]): FormData {
 
 const json = (body: string) => ({ headers: { 'content-type': 'application/json' }, body });
 
-describe('an image comes in by three doors', () => {
-  test('raw body, form field and base64 in JSON give the same answer', async () => {
+describe('HTTP: a picture comes as a raw body, a form or JSON', () => {
+  test('all three give the same answer', async () => {
     const image = await flatPng(SURE_RED);
     const raw = await postImage(url, image);
     const multipart = await post({ body: form([['image', image]]) });
@@ -72,7 +72,7 @@ describe('an image comes in by three doors', () => {
   });
 });
 
-describe('bad input gets a problem document', () => {
+describe('HTTP: bad input gets a problem document', () => {
   const png = { 'content-type': 'image/png' };
   const noise = () =>
     sharp({
@@ -191,7 +191,7 @@ describe('bad input gets a problem document', () => {
   });
 });
 
-describe('other addresses', () => {
+describe('HTTP: other addresses', () => {
   test('health, page and description', async () => {
     expect(await (await fetch(`${url}/healthz`)).json()).toEqual({ status: 'alive' });
     const page = await fetch(`${url}/`);

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { blank, children, codeOf, collectLog, constant, slow, startPool } from '../support/pool.ts';
 import { waitFor } from '../support/wait.ts';
 
-describe('failure', () => {
+describe('inference failures', () => {
   test('a process that is killed is replaced, and its jobs are done by the next', async () => {
     await using context = await startPool({}, { models: { warm: slow } });
     const { pool, warm } = context;
@@ -38,7 +38,7 @@ describe('failure', () => {
   });
 
   test.each(['/bin/false', '/nowhere'])(
-    'processes that never start (%s) fail what waits, and stopping ends',
+    'processes that never start (%s) fail the waiting runs, and stopping ends',
     async (execPath) => {
       await using context = await startPool({ execPath });
       await expect(context.pool.warm(context.warm)).rejects.toThrow(
@@ -85,14 +85,14 @@ describe('failure', () => {
     await waitFor(() => pool.works(warm), 'the model to work');
   });
 
-  test('stopping while the last job fails ends, too', async () => {
+  test('stopping ends also while the last job fails', async () => {
     await using context = await startPool({ runLimitMs: 1 }, { models: { warm: slow } });
     const run = codeOf(context.pool.run(context.warm, blank));
     await context.pool.stop();
     expect(await run).toBe('model-failed');
   });
 
-  test('stopping finishes what is queued, then refuses, and leaves no process', async () => {
+  test('stopping finishes queued runs, refuses new ones and leaves no process', async () => {
     await using context = await startPool({ workers: 2 }, { models: { warm: slow } });
     const runs = Array.from({ length: 6 }, () => codeOf(context.pool.run(context.warm, blank)));
     const stopped = context.pool.stop();

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { AppError } from '../../shared/request/errors.ts';
 import { blank, codeOf, slow, startPool } from '../support/pool.ts';
 
-describe('limits', () => {
-  test('a full queue refuses, and what was queued is answered', async () => {
+describe('inference limits', () => {
+  test('a full queue refuses, and queued runs are answered', async () => {
     await using context = await startPool({ queueLimit: 2 }, { models: { warm: slow } });
     await context.pool.warm(context.warm);
     const runs = Array.from({ length: 4 }, () => codeOf(context.pool.run(context.warm, blank)));
@@ -26,7 +26,7 @@ describe('limits', () => {
     );
   });
 
-  test('what is due first runs first, whatever came first', async () => {
+  test('the run due first goes first, whatever came first', async () => {
     await using context = await startPool({}, { models: { warm: slow } });
     const { pool, warm } = context;
     await pool.warm(warm);

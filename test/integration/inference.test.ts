@@ -6,7 +6,7 @@ import { black, blank, collectLog, constant, slow, square, startPool } from '../
 import type { TinyOptions } from '../support/tiny-bundle.ts';
 import type { TinyModel } from '../support/tiny-onnx.ts';
 
-describe('running', () => {
+describe('inference', () => {
   test('a model gives its outputs', async () => {
     await using context = await startPool();
     const { pool, generalist } = context;
@@ -20,7 +20,7 @@ describe('running', () => {
     );
   });
 
-  test('what waits for the same model is run together, and each picture gets its own outputs', async () => {
+  test('pictures that wait for the same model run together, and each gets its own outputs', async () => {
     await using context = await startPool({}, { models: { warm: slow } });
     const { pool, generalist, warm } = context;
     await Promise.all([pool.warm(warm), pool.warm(generalist)]);
@@ -40,7 +40,7 @@ describe('running', () => {
   });
 
   test.each(['declared', 'inside'] as const)(
-    'a model for one picture at a time (%s) gets no more, also when it was not warmed',
+    'a model for one picture at a time (%s) gets one, also when it was not warmed',
     async (single) => {
       const rows = constant.map((_, i): TinyModel['rows'][number] => [i === 0 ? 0.1 : 0, 0, 0, 0]);
       const { log, lines } = collectLog();
@@ -57,7 +57,7 @@ describe('running', () => {
     },
   );
 
-  test('what waits is shared among the processes', async () => {
+  test('waiting pictures are shared among the processes', async () => {
     await using context = await startPool({ workers: 2 }, { models: { warm: slow } });
     const { pool, warm, generalist } = context;
     await Promise.all([pool.warm(warm), pool.warm(generalist)]);
@@ -95,7 +95,7 @@ describe('running', () => {
   });
 });
 
-describe('a file is held against the manifest whenever it is loaded', () => {
+describe('inference: a file is checked against the manifest whenever it is loaded', () => {
   test.each<[string, (bytes: Buffer) => Buffer | null, RegExp]>([
     ['missing', () => null, /^model warm: .*warm\.onnx cannot be read: ENOENT/],
     [
@@ -123,7 +123,7 @@ describe('a file is held against the manifest whenever it is loaded', () => {
   });
 });
 
-test('a file that is no model is refused by its name, whatever the providers', async () => {
+test('inference: a file that is no model is refused by its name, whatever the providers', async () => {
   const setProviders: string[][] = process.platform === 'linux' ? [['cpu'], ['cuda', 'cpu']] : [['cpu']];
   for (const providers of setProviders) {
     await using context = await startPool({ providers });
@@ -137,16 +137,16 @@ test('a file that is no model is refused by its name, whatever the providers', a
   }
 });
 
-describe('execution providers', () => {
+describe('inference: execution providers', () => {
   const other = process.platform === 'darwin' ? 'dml' : 'coreml';
 
-  test('one that onnxruntime was not built with is refused, not left out', async () => {
+  test('a provider that onnxruntime was not built with is refused, not left out', async () => {
     await using context = await startPool({ providers: [other, 'cpu'] });
     await expect(context.pool.warm(context.warm)).rejects.toThrow(`has no execution provider '${other}', it has cpu`);
   });
 
   test.runIf(process.platform === 'linux')(
-    'one whose libraries are missing is refused by the setting’s name',
+    'a provider whose libraries are missing is refused by the setting’s name',
     async () => {
       await using context = await startPool({ providers: ['cuda', 'cpu'] });
       await expect(context.pool.warm(context.warm)).rejects.toThrow('ASK_EXECUTION_PROVIDERS=cuda,cpu: ');

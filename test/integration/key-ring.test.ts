@@ -8,7 +8,7 @@ import { readConfig } from '../../shared/settings/settings.ts';
 import { KEY, keyLine, makeKeyFile, SLOW_KEY } from '../support/key-file.ts';
 import { waitFor } from '../support/wait.ts';
 
-test('keys change with the links of a mounted Secret; a file that is broken or gone leaves them as they are', async () => {
+test('key ring: keys change with the links of a mounted Secret; a broken or missing file leaves them as they are', async () => {
   await using mount = await makeKeyFile();
   // As kubelet does it: files behind ..data, and ..data exchanged by a rename.
   const path = join(mount.folder, 'linked');
@@ -41,12 +41,15 @@ test('keys change with the links of a mounted Secret; a file that is broken or g
   keys?.close();
 });
 
-describe('a start without keys', () => {
+describe('key ring: a start without keys', () => {
   const open = (env: Record<string, string>) => openKeys(readConfig(env), createLog('silent', 'test'));
 
-  test.each(['127.0.0.1', '127.5.6.7', '::1', 'localhost'])('is nobody else’s business on %s', async (HOST) => {
-    expect(await open({ HOST })).toBeUndefined();
-  });
+  test.each(['127.0.0.1', '127.5.6.7', '::1', 'localhost'])(
+    'needs no consent on %s, which only this machine reaches',
+    async (HOST) => {
+      expect(await open({ HOST })).toBeUndefined();
+    },
+  );
 
   test.each(['0.0.0.0', '::', '192.168.1.2', '::ffff:10.0.0.1', 'example.org', '128.0.0.1', '2130706433'])(
     'is refused on %s, unless told explicitly',
@@ -57,7 +60,7 @@ describe('a start without keys', () => {
     },
   );
 
-  test('and with them is a contradiction', async () => {
+  test('allowed explicitly together with keys is a contradiction', async () => {
     await using file = await makeKeyFile();
     await expect(open({ ASK_API_KEYS_FILE: file.path, ASK_ALLOW_ANONYMOUS: 'true' })).rejects.toThrow('contradicts');
   });

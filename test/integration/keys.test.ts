@@ -30,7 +30,7 @@ const post = async (headers: Record<string, string>) =>
   postImage(url, await flatPng(SURE_RED), '', 'image/png', headers);
 const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
 
-describe('where keys are asked for', () => {
+describe('keys: where they are required', () => {
   test.each(['/healthz', '/readyz', '/', '/console/main.js', '/console/style.css', '/openapi.json'])(
     '%s is open',
     async (path) => {
@@ -66,7 +66,7 @@ describe('where keys are asked for', () => {
     expect((await post(headers)).status).toBe(status);
   });
 
-  test('a caller without a key is refused before the body, and makes nobody give way who has one', async () => {
+  test('a caller without a key is refused before the body, and displaces nobody who has one', async () => {
     const held = sendHead(bearer(KEY));
     const refused = Array.from({ length: 8 }, () => sendHead({}));
     expect(await Promise.all(refused.map(({ status }) => status))).toEqual(Array(8).fill(401));
@@ -76,7 +76,7 @@ describe('where keys are asked for', () => {
     for (const { destroy } of [held, ...refused, ...others]) destroy();
   });
 
-  test('a key with a limit is refused beyond it, whatever it asks for; others are not', async () => {
+  test('a key is refused beyond its limit, whatever it asks for; others are not', async () => {
     expect((await get('/experts', bearer(SLOW_KEY))).status).toBe(200);
     const { status, headers, body } = await post(bearer(SLOW_KEY));
     expect([status, body.code, body.detail]).toEqual([
@@ -109,7 +109,7 @@ describe('where keys are asked for', () => {
   });
 });
 
-test('where no keys are asked for, one that comes does no harm, and the description asks for none', async () => {
+test('keys: where none are required, one that comes does no harm, and the description asks for none', async () => {
   await using anyone = await startTinySystem({ experts: null });
   expect((await get('/experts', {}, anyone.url)).status).toBe(200);
   expect((await get('/experts', bearer('ask_x'), anyone.url)).status).toBe(200);
@@ -117,7 +117,7 @@ test('where no keys are asked for, one that comes does no harm, and the descript
   expect([security, components?.securitySchemes]).toEqual([[], undefined]);
 });
 
-describe('headers for browsers', () => {
+describe('security headers', () => {
   test('the page may run the scripts and the style of this server, and nothing else', async () => {
     const { headers, text } = await get('/');
     expect(headers.get('content-security-policy')?.split(';')).toEqual([

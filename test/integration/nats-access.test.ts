@@ -45,7 +45,7 @@ resolver_preload: { ${account.getPublicKey()}: ${accountToken} }
   return { config, creds };
 }
 
-test('credentials of an operator the broker trusts are admitted; others are not, until they are replaced', async () => {
+test('NATS access: credentials of a trusted operator are admitted; others are not, until they are replaced', async () => {
   await using folder = await makeFolder();
   const ours = await makeOperator(folder.path, 'ours');
   const others = await makeOperator(folder.path, 'others');
@@ -66,7 +66,7 @@ test('credentials of an operator the broker trusts are admitted; others are not,
   await Promise.all([asker.close(), answerer.close()]);
 });
 
-test('name and password in the address, percent-encoded, are those that the broker gets', async () => {
+test('NATS access: name and password in the address are decoded from percent-encoding', async () => {
   await using folder = await makeFolder();
   const config = join(folder.path, 'users.conf');
   await writeFile(config, 'authorization { users: [{ user: "edge", password: "p@/: ss" }] }\n');
@@ -77,7 +77,7 @@ test('name and password in the address, percent-encoded, are those that the brok
   await bus.close();
 });
 
-test('a name and password are not sent to a server that offers no TLS where TLS is demanded', async () => {
+test('NATS access: name and password are not sent to a server without TLS where TLS is demanded', async () => {
   let visits = 0;
   let heard = '';
   const impostor = createServer((socket) => {
@@ -97,7 +97,7 @@ test('a name and password are not sent to a server that offers no TLS where TLS 
   impostor.close();
 });
 
-describe('a broker is who its certificate says', () => {
+describe('NATS access: a broker is checked against its certificate', () => {
   test.each([
     ['127.0.0.1', '127.0.0.1', 'connected to NATS'],
     ['localhost', 'localhost', 'connected to NATS'],
@@ -119,7 +119,7 @@ describe('a broker is who its certificate says', () => {
   });
 });
 
-test('a broker that wants certificates of its clients admits one from its CA, and no other', async () => {
+test('NATS access: a broker that wants client certificates admits one from its CA, and no other', async () => {
   await using folder = await makeFolder();
   const { ca, cert, key } = await makeCertificate(folder.path, '127.0.0.1');
   const client = await makeCertificate(folder.path, 'device-7');
@@ -141,7 +141,7 @@ test('a broker that wants certificates of its clients admits one from its CA, an
   await Promise.all([admitted, ...refused].map((bus) => bus.close()));
 });
 
-test('replies come to the prefix of the settings', async () => {
+test('NATS access: replies come to the inbox prefix of the settings', async () => {
   await using broker = await startNats();
   const bus = connect({ NATS_URL: broker.url, ASK_NATS_INBOX: '_INBOX_edge-7' });
   const spy = connect({ NATS_URL: broker.url });

@@ -41,7 +41,7 @@ const messageOf = (env: Record<string, string>) => {
   return 'no error';
 };
 
-describe('files that cannot be used', () => {
+describe('NATS files: unusable ones', () => {
   test.each<[Record<string, string>, string]>([
     [{ ASK_NATS_CA: 'none' }, 'ASK_NATS_CA: the file cannot be read (ENOENT)'],
     [{ ASK_NATS_CA: '.' }, 'ASK_NATS_CA: the file cannot be read (EISDIR)'],
@@ -64,7 +64,7 @@ describe('files that cannot be used', () => {
     expect(messageOf(inFolder(env))).toBe(`access to NATS has 1 mistake(s):\n  ${mistake}`);
   });
 
-  test('all at once', () => {
+  test('are named all at once', () => {
     const env = { ASK_NATS_CA: 'none', ASK_NATS_CERT: 'none', ASK_NATS_KEY: 'none', ASK_NATS_CREDS: 'none' };
     expect(messageOf(inFolder(env)).match(/^ {2}ASK_NATS_\w+/gm)).toEqual(Object.keys(env).map((name) => `  ${name}`));
   });
@@ -86,7 +86,7 @@ describe('files that cannot be used', () => {
   });
 });
 
-describe('what the client is given', () => {
+describe('NATS files: what the client is given', () => {
   const signer = async (env: Record<string, string>) => {
     const { authenticator } = open(env);
     return () => (authenticator as (nonce: string) => { nkey: string })('challenge').nkey;

@@ -12,8 +12,8 @@ const slow = {
   work: 60,
 };
 
-describe('more than the edge can do in time', () => {
-  test('is refused at once with 429 and when to come back; what is let in is answered', async () => {
+describe('overload', { timeout: 120_000 }, () => {
+  test('requests beyond it are refused at once with 429 and Retry-After, those let in are answered', async () => {
     await using system = await startTinySystem({
       models: { generalist: slow },
       env: { ASK_WORKERS: '1', ASK_BATCH_MAX: '1', ASK_CACHE_BYTES: '0' },

@@ -42,7 +42,7 @@ async function say(bytes: Buffer) {
   return { statuses: answers.map(({ status }) => status), counted };
 }
 
-describe('what follows a request on its connection does not take its answer', () => {
+describe('pipelining: a request gets its own answer, whatever follows it', () => {
   const chunked = 'POST /classify HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ntransfer-encoding: chunked\r\n\r\n';
 
   test.each<[string, () => Buffer, number, string]>([
@@ -70,7 +70,7 @@ describe('what follows a request on its connection does not take its answer', ()
   });
 });
 
-describe('what the parser refuses is counted', () => {
+describe('pipelining: requests that the parser refuses are counted', () => {
   const headers = 'x'.repeat(20_000);
   test.each<[string, string, number, string]>([
     ['no HTTP', 'hello\r\n\r\n', 400, 'bad-request'],

@@ -28,8 +28,8 @@ async function beginPost(url: string, length: number, query = '', headers = '') 
 
 const env = { ASK_CACHE_BYTES: '0' };
 
-describe('a body that does not arrive', () => {
-  test('within the deadline is answered 408, and its connection closed', async () => {
+describe('slow clients: a body', () => {
+  test('that does not arrive within the deadline is answered 408, and its connection closed', async () => {
     await using system = await startTinySystem({ env });
     const slow = await beginPost(system.url, 1000, '?deadlineMs=200');
     slow.socket.write('x');
@@ -42,7 +42,7 @@ describe('a body that does not arrive', () => {
     expect(metrics).not.toMatch(/"invalid-body"\} [1-9]/);
   });
 
-  test('shuts nobody out: the oldest of them gives way when there are too many', async () => {
+  test('that stalls shuts nobody out: the oldest of them is dropped when there are too many', async () => {
     await using system = await startTinySystem({ env: { ...env, ASK_EDGE_QUEUE: '4', ASK_DEADLINE_MS: '60000' } });
     const slow = await Promise.all(Array.from({ length: 40 }, () => beginPost(system.url, 1000)));
     const image = await flatPng(SURE_RED);
@@ -54,7 +54,7 @@ describe('a body that does not arrive', () => {
     for (const { socket } of slow) socket.destroy();
   });
 
-  test('as large as others, and as fast, cuts none of them off: those too many are told to come again', async () => {
+  test('as large and fast as others cuts none of them off: the surplus gets 429', async () => {
     await using system = await startTinySystem({
       env: { ...env, ASK_DEADLINE_MS: '20000', ASK_MAX_BODY_BYTES: '4000000' },
     });
@@ -70,7 +70,7 @@ describe('a body that does not arrive', () => {
     }
   });
 
-  test('takes its time off the deadline', async () => {
+  test('that is slow takes its time off the deadline', async () => {
     await using system = await startTinySystem({ env, experts: null });
     const { sha256 } = system.bundle.manifest.models.warm as { sha256: string };
     let leftMs = Number.NaN;
@@ -90,7 +90,7 @@ describe('a body that does not arrive', () => {
     slow.socket.destroy();
   });
 
-  test('and whose sender goes is counted as such', async () => {
+  test('whose sender goes is counted as client-closed', async () => {
     await using system = await startTinySystem({ env });
     const slow = await beginPost(system.url, 1000);
     slow.socket.write('x');

@@ -24,8 +24,8 @@ const head = (length: number) =>
 
 test.each([
   ['is served', 'GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n', /^HTTP\/1.1 200 .*"alive"/s],
-  ['is told so', `${head(1)}x`, /^HTTP\/1.1 503 .*retry-after: 1.*"code":"stopping"/s],
-])('a request that comes on an open connection while the edge stops %s', async (_, request, expected) => {
+  ['is refused', `${head(1)}x`, /^HTTP\/1.1 503 .*retry-after: 1.*"code":"stopping"/s],
+])('stopping: a request on an open connection %s', async (_, request, expected) => {
   await using system = await startWithConnection();
   system.socket.write(request);
   await system.edge.stop(); // closes idle connections, of which this seems to be one
@@ -34,7 +34,7 @@ test.each([
   expect(system.answer()).toMatch(/^connection: close\r$/im);
 });
 
-test('a caller that is still sending its body when the edge stops is not cut off before it has its answer', async () => {
+test('stopping: a caller that is still sending its body is not cut off before it has its answer', async () => {
   await using system = await startWithConnection();
   const { socket } = system;
   socket.write(head(5_000_000));
@@ -49,7 +49,7 @@ test('a caller that is still sending its body when the edge stops is not cut off
   expect(system.answer()).toMatch(/^HTTP\/1.1 503 .*"code":"stopping"/s);
 });
 
-test('a question about readiness is answered although the edge stops', async () => {
+test('stopping: a question about readiness is still answered', async () => {
   const open = buses.find(([name]) => name === 'NATS')?.[1];
   await using system = await startWithConnection({ ...(open && { open }) });
   system.socket.write('GET /experts HTTP/1.1\r\nhost: x\r\n\r\n');
@@ -59,7 +59,7 @@ test('a question about readiness is answered although the edge stops', async () 
   expect(system.answer()).toMatch(/^HTTP\/1.1 200 .*"instances"/s);
 });
 
-test('a request behind one that is being answered when the edge stops is answered, too', async () => {
+test('stopping: a request behind one that is being answered is answered, too', async () => {
   const open = buses.find(([name]) => name === 'NATS')?.[1];
   await using system = await startWithConnection({ ...(open && { open }) });
   system.socket.write('GET /experts HTTP/1.1\r\nhost: x\r\n\r\nGET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n');

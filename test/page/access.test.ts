@@ -64,7 +64,7 @@ describe.skipIf(!chromium)('the page: for everybody', () => {
     expect(faults).toEqual([]);
   });
 
-  test('dark is dark', async () => {
+  test('the dark scheme is dark', async () => {
     const grounds = [];
     for (const colorScheme of ['light', 'dark'] as const) {
       await using opened = await browser.open(system.url, { colorScheme });

@@ -57,3 +57,34 @@ export function makeRestarts(across: number, down: number, interval: number, bet
     EOI,
   ]);
 }
+
+/**
+ * A baseline JPEG of one colour (#c86432), sides in multiples of 8, written bit by bit: encoding a hundred megapixels
+ * takes seconds.
+ */
+export function makeFlat(width: number, height: number): Buffer {
+  const sizes = Buffer.alloc(4);
+  sizes.writeUInt16BE(height, 0);
+  sizes.writeUInt16BE(width, 2);
+  const components = Buffer.from([1, 2, 3].flatMap((id) => [id, 0x11, 0]));
+  // Means by categories 0, 3 and 6 (codes 0, 10, 110), and no more than the end of a block (code 0).
+  const means = segment(0xc4, Buffer.from([0x00, 1, 1, 1, ...Array(13).fill(0), 0, 3, 6]));
+  const ends = segment(0xc4, Buffer.from([0x10, 1, ...Array(15).fill(0), 0]));
+  // Y 124, Cb 86, Cr 182, as differences from 128; then six bits a block of three: no difference, the end.
+  const first = ['10', '011', '0', '110', '010101', '0', '110', '110110', '0'].join('');
+  const bits = first.length + 6 * ((width / 8) * (height / 8) - 1);
+  const data = Buffer.alloc(Math.ceil(bits / 8));
+  for (const [i, bit] of [...first].entries())
+    if (bit === '1') data[i >> 3] = (data[i >> 3] as number) | (0x80 >> (i & 7));
+  if (bits % 8 > 0) data[data.length - 1] = (data[data.length - 1] as number) | (0xff >> (bits % 8));
+  return Buffer.concat([
+    Buffer.from([0xff, 0xd8]),
+    segment(0xdb, Buffer.from([0, ...Array(64).fill(8)])),
+    segment(0xc0, Buffer.concat([Buffer.from([8]), sizes, Buffer.from([3]), components])),
+    means,
+    ends,
+    segment(0xda, Buffer.from([3, 1, 0, 2, 0, 3, 0, 0, 63, 0])),
+    data,
+    EOI,
+  ]);
+}

@@ -46,7 +46,7 @@ export function fuzz<T>(
   const runs = Math.ceil((total * shares[share]) / batch);
   let done = 0;
   test(
-    `${title}: ${runs * batch} cases, seed ${seed}`,
+    `fuzz ${share}: ${title}: ${runs * batch} cases, seed ${seed}`,
     async () => {
       const property = fc.asyncProperty(fc.array(arbitrary, { minLength: batch, maxLength: batch }), async (inputs) => {
         fc.pre(!watched().spoilt);

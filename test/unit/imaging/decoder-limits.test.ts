@@ -1,9 +1,10 @@
 import sharp from 'sharp';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { InputRule } from '../../../shared/imaging/codec.ts';
 import { createDecoder } from '../../../shared/imaging/decoder.ts';
 import { AppError } from '../../../shared/request/errors.ts';
 import { makePng } from '../../support/fuzz/png.ts';
+import { makeFlat } from '../../support/jpeg.ts';
 
 const rule: InputRule = { side: 32, fit: 'cover', kernel: 'lanczos3', background: [255, 255, 255] };
 const MAX = 50_000_000; // the default
@@ -11,12 +12,6 @@ const { signal } = new AbortController();
 const within = (milliseconds: number) => ({ left: milliseconds, milliseconds, signal });
 const flat = (width: number, height: number) =>
   sharp({ create: { width, height, channels: 3, background: '#c86432' }, limitInputPixels: false });
-
-const largeJpeg = (width: number, height: number) => flat(width, height).jpeg({ quality: 60 }).toBuffer();
-let huge: Buffer; // 200 megapixels take seconds to encode
-beforeAll(async () => {
-  huge = await largeJpeg(16_320, 12_240);
-});
 
 async function refusalOf(decoded: Promise<unknown>): Promise<[code: string, message: string]> {
   return decoded.then(
@@ -27,13 +22,12 @@ async function refusalOf(decoded: Promise<unknown>): Promise<[code: string, mess
 
 describe('decoder limits: size', () => {
   test.each([
-    ['50', () => largeJpeg(8160, 6120)],
-    ['64', () => largeJpeg(9280, 6920)],
-    ['108', () => largeJpeg(12_000, 9000)],
-    ['200', () => huge],
-  ])('a baseline JPEG of %s megapixels is taken', async (_, make) => {
-    const file = await make();
-    const { pixels, damage } = await createDecoder(MAX)(file, rule, within(60_000));
+    ['50', 8160, 6120],
+    ['64', 9280, 6920],
+    ['108', 12_000, 9000],
+    ['200', 16_320, 12_240],
+  ])('a baseline JPEG of %s megapixels is taken', async (_, width, height) => {
+    const { pixels, damage } = await createDecoder(MAX)(makeFlat(width, height), rule, within(60_000));
     expect(damage).toBeUndefined();
     const off = pixels.map((value, i) => Math.abs(value - ([0xc8, 0x64, 0x32][i % 3] as number)));
     expect(Math.max(...off)).toBeLessThan(6);
@@ -69,7 +63,7 @@ describe('decoder limits: size', () => {
 
 describe('decoder limits: time', () => {
   test('decoding that would pass its deadline is not begun, and the refusal names the setting', async () => {
-    const [code, message] = await refusalOf(createDecoder(MAX)(huge, rule, within(50)));
+    const [code, message] = await refusalOf(createDecoder(MAX)(makeFlat(16_320, 12_240), rule, within(50)));
     expect(code).toBe('too-slow-to-decode');
     expect(message).toMatch(/^decoding this JPEG of 16320 x 12240 takes about \d+ ms, 50 of 50 ms are left/);
     expect(message).toContain('(deadlineMs, ASK_DEADLINE_MS)');
@@ -81,7 +75,7 @@ describe('decoder limits: time', () => {
     const slow = makePng({ width: 7000, height: 7000, depth: 8, colour: 2 });
     const first = Array.from({ length: 4 }, () => decode(slow, rule, within(60_000)));
     const late = { left: 60_000, milliseconds: 60_000, signal };
-    const waiting = refusalOf(decode(await flat(8160, 6120).jpeg().toBuffer(), rule, late));
+    const waiting = refusalOf(decode(makeFlat(8160, 6120), rule, late));
     late.left = 30; // so much is left when its turn comes
     expect((await waiting)[0]).toBe('too-slow-to-decode');
     await Promise.all(first);
