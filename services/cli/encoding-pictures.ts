@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import type { Bundle } from '../../shared/bundle/load.ts';
+import type { PictureRule } from '../../shared/bundle/model.ts';
 import { viewCascade } from '../../shared/bundle/view.ts';
 import { fitPixels } from '../../shared/imaging/codec.ts';
 import type { InferencePool } from '../../shared/inference/pool.ts';
@@ -13,9 +14,10 @@ import { showProgress } from './progress.ts';
 import { readRecordFile, readRecords } from './records.ts';
 import { UsageError } from './usage.ts';
 
-/** A picture as the models' pixels, its class, and the generalist's logits. */
+/** A picture, its class, and the generalist's logits. */
 export interface Judged {
-  pixels: Pixels;
+  /** Its pixels by a model's rule. */
+  view(rule: PictureRule): Promise<Pixels>;
   label: number;
   logits: Float32Array;
 }
@@ -50,10 +52,10 @@ async function judge(bundle: Bundle, pool: InferencePool, pictures: Labelled[]):
   const generalist = toRunnable(bundle, viewCascade(bundle.manifest).generalist.id);
   using progress = showProgress(pictures.length, 'pictures');
   return each(pictures, async ({ label, load }): Promise<Judged> => {
-    const { pixels } = await load();
+    const { pixels, view } = await load();
     const { outputs } = await pool.run(generalist, toInputs(generalist, pixels.pixels));
     progress.step();
-    return { pixels, label, logits: outputs.logits?.data as Float32Array };
+    return { view, label, logits: outputs.logits?.data as Float32Array };
   });
 }
 
@@ -77,8 +79,8 @@ async function readValidation(bundle: Bundle, { data, limit }: PictureOptions): 
       const record = records[row];
       if (!record || record.label !== labels[i])
         throw new UsageError(`${data}: record ${row} is not validation picture ${i}`);
-      const pixels = await fitPixels(record.pixels, generalist.rule);
-      return { pixels, label: record.label, logits: said[i] as Float32Array };
+      const view = (rule: PictureRule) => fitPixels(record.pixels, rule);
+      return { view, label: record.label, logits: said[i] as Float32Array };
     }),
   );
 }

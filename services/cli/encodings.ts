@@ -9,7 +9,6 @@ import { createLog } from '../../shared/observe/log.ts';
 import { mergeExpert } from '../../shared/policy/cascade.ts';
 import { isRight, replay } from '../../shared/policy/replay.ts';
 import type { Config } from '../../shared/settings/settings.ts';
-import type { Pixels } from '../../shared/wire/picture.ts';
 import { changeManifest } from './change-manifest.ts';
 import { each, type Judged, openPictures } from './encoding-pictures.ts';
 import { print } from './output.ts';
@@ -36,7 +35,7 @@ const candidates: Encoding[] = [
 
 /** A picture that the gate would escalate. */
 interface Escalated {
-  pixels: Pixels;
+  view: Judged['view'];
   label: number;
   edge: Float64Array;
   expert: Member;
@@ -67,7 +66,8 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
   using progress = showProgress(candidates.length * escalated.length, 'escalations');
   const table: Row[] = [];
   for (const encoding of candidates) {
-    const tries = await each(escalated, async ({ pixels, edge, expert, label }) => {
+    const tries = await each(escalated, async ({ view, edge, expert, label }) => {
+      const pixels = await view(expert.rule);
       const begun = performance.now();
       const body = encoding.format === 'rgb8' ? pixels : await encodePixels(pixels, encoding);
       const encodeMs = performance.now() - begun;
@@ -120,14 +120,14 @@ export async function chooseEncoding(options: EncodingsOptions, config: Config):
 function split(cascade: CascadeView, pictures: Judged[]) {
   const escalated: Escalated[] = [];
   let edgeRight = 0;
-  for (const { pixels, label, logits } of pictures) {
+  for (const { view, label, logits } of pictures) {
     const picture = replay(cascade, { label, logits: () => logits });
     if (!picture.escalates) {
       edgeRight += Number(picture.edgeRight);
       continue;
     }
     const expert = cascade.experts.find(({ id }) => id === picture.expert) as Member;
-    escalated.push({ pixels, label, edge: picture.edge, expert });
+    escalated.push({ view, label, edge: picture.edge, expert });
   }
   return { escalated, edgeRight };
 }

@@ -15,8 +15,8 @@ import { InputError } from './usage.ts';
 /** A picture with its class. */
 export interface Labelled {
   label: number;
-  /** The models' pixels, and the file that a caller would send. */
-  load(): Promise<{ pixels: Pixels; picture: Uint8Array }>;
+  /** The generalist's pixels, the file that a caller would send, and the picture by another model's rule. */
+  load(): Promise<{ pixels: Pixels; picture: Uint8Array; view(rule: PictureRule): Promise<Pixels> }>;
 }
 
 const MAX_NAMED = 10;
@@ -49,6 +49,7 @@ function fromRecord({ pixels, label }: LabelledPixels, rule: PictureRule): Label
   const load = async () => ({
     pixels: await fitPixels(pixels, rule),
     picture: (await encodePixels(pixels, { format: 'png' })).bytes,
+    view: (other: PictureRule) => fitPixels(pixels, other),
   });
   return { label, load };
 }
@@ -88,10 +89,11 @@ const noDeadline = { signal: new AbortController().signal, left: Infinity, milli
 
 async function loadFile(path: string, rule: PictureRule, decode: ReturnType<typeof createDecoder>) {
   const picture = await readFile(path);
-  const pixels = await decode(picture, rule, noDeadline).catch((error: Error) => {
+  const view = (other: PictureRule) => decode(picture, other, noDeadline);
+  const pixels = await view(rule).catch((error: Error) => {
     throw error instanceof AppError ? new InputError(`${path}: ${error.code}: ${error.message}`) : error;
   });
-  return { pixels, picture };
+  return { pixels, picture, view };
 }
 
 function explain(unknown: string[], labels: string[]): string {

@@ -3,7 +3,6 @@ import { aboutText } from '../../shared/service/about.ts';
 import { helpText } from '../../shared/settings/help.ts';
 import { readConfig } from '../../shared/settings/settings.ts';
 import { VERSION } from '../../shared/settings/version.ts';
-import { strategyNames } from '../local/api.ts';
 import type { CalibrateOptions, numericOptions } from './calibrate/calibrate.ts';
 import type { ClassifyOptions } from './classify.ts';
 import type { EncodingsOptions } from './encodings.ts';
@@ -46,7 +45,7 @@ function addClassify(program: Command): void {
         'or by a running service.',
     )
     .argument('<picture...>', "files, folders, patterns in quotes ('photos/*.jpg'), - for standard input")
-    .addOption(new Option('--strategy <name>', 'who may answer').choices(strategyNames).default('ask'))
+    .option('--strategy <name>', 'who may answer: a strategy of the bundle (default: its first)')
     .option('--threshold <share>', "escalate answers less confident than this (default: the bundle's)")
     .option('--url <address>', 'ask a running service, http://HOST:PORT; its key comes from ASK_API_KEY')
     .option('--key-file <file>', 'or from this file')

@@ -49,27 +49,29 @@ export function createHandler(options: HandlerOptions): Handler {
 
   async function classify(message: BusMessage): Promise<Message> {
     const arrived = performance.now();
-    const { body, deadlineMs, modelDigest, requestId } = decodeRequest(message);
+    const { body, deadlineMs, modelDigest, requestId, outputs: wanted } = decodeRequest(message);
     trace.getActiveSpan()?.setAttribute(ATTRIBUTES.requestId, requestId);
     if (modelDigest !== undefined && !expert.model.sha256.startsWith(modelDigest)) {
       throw new AppError('other-model', `this is model ${expert.model.sha256}, ${modelDigest} is wanted`);
     }
     const question = adapt(expert, body);
+    checkOutputs(expert, wanted);
     if (deadlineMs <= 0) throw new AppError('deadline-exceeded', 'the deadline had passed on arrival');
     if (backlog.waitMs > deadlineMs) {
       const waiting = `about ${Math.ceil(backlog.waitMs)} ms of work are waiting`;
       throw new AppError('overloaded', `${waiting}, ${deadlineMs} ms are left`);
     }
-    const wanted = new AbortController();
-    if (requestId !== '') working.set(requestId, wanted);
+    const asked = new AbortController();
+    if (requestId !== '') working.set(requestId, asked);
     using _ = { [Symbol.dispose]: () => working.delete(requestId) };
-    using deadline = new Deadline(deadlineMs, wanted.signal);
+    using deadline = new Deadline(deadlineMs, asked.signal);
     using work = backlog.begin();
     const { outputs, queueMs, runMs } = await infer(await toInputs(question, deadline), deadline);
     work.done();
     metrics.duration.observe({ expert: expert.id, stage: 'queue' }, queueMs / 1000);
     metrics.duration.observe({ expert: expert.id, stage: 'compute' }, runMs / 1000);
-    return encodeReply({ outputs, expertMs: elapsed(arrived), modelDigest: expert.model.sha256 }, body);
+    const reply = { outputs, expertMs: elapsed(arrived), modelDigest: expert.model.sha256 };
+    return encodeReply(reply, { body, outputs: wanted });
   }
 
   async function toInputs(body: Body, deadline: Deadline): Promise<Tensors> {
@@ -116,7 +118,7 @@ function adapt({ id, model }: HostedModel, body: Body): Body {
   const wrong = (what: string) => new AppError('invalid-parameter', `model ${id}: ${what}`);
   if ('tensors' in body) {
     const tensors = widen(body.tensors, model.inputs);
-    const mistake = findMistake(tensors, model.inputs);
+    const mistake = findMistake(tensors, model);
     if (mistake) throw wrong(mistake);
     return { tensors };
   }
@@ -127,4 +129,15 @@ function adapt({ id, model }: HostedModel, body: Body): Body {
     throw wrong(`${body.width} x ${body.height} pixels, expected ${side} x ${side}`);
   }
   return body;
+}
+
+/** Throws AppError `invalid-parameter` if the model has not all outputs that are asked for. */
+function checkOutputs({ id, model }: HostedModel, wanted: string[] | undefined): void {
+  const unknown = wanted?.find((name) => !Object.hasOwn(model.outputs, name));
+  if (unknown === undefined) return;
+  const known = Object.keys(model.outputs).join(', ');
+  throw new AppError(
+    'invalid-parameter',
+    `model ${id}: there is no output '${unknown.slice(0, 100)}', there are ${known}`,
+  );
 }

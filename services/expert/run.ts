@@ -1,4 +1,5 @@
 import { loadBundle } from '../../shared/bundle/load.ts';
+import { settingsKinds } from '../../shared/bundle/strategies.ts';
 import { connectNats } from '../../shared/bus/nats/connection.ts';
 import { createPool, expertMemory } from '../../shared/inference/create-pool.ts';
 import { natsOptions, runProcess } from '../../shared/service/run-process.ts';
@@ -7,7 +8,9 @@ import { startHealth } from './health.ts';
 const usage = 'npm run expert: one or several experts, asked over NATS';
 
 await runProcess({ name: 'ask-expert', usage }, async (config, log) => {
-  const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY);
+  // Told which models to host, it need not know how a newer edge uses them.
+  const passOver = config.ASK_EXPERTS !== undefined;
+  const bundle = await loadBundle(config.ASK_MODELS_DIR, config.ASK_MANIFEST_KEY, settingsKinds, passOver);
   const bus = connectNats(natsOptions(config, 'ask-expert', log));
   await using started = new AsyncDisposableStack();
   started.defer(() => bus.close());

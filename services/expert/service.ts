@@ -133,7 +133,7 @@ async function counted<T>(
 export function chooseExperts({ manifest, there }: Bundle, ids: string | undefined): HostedModel[] {
   const wanted = ids === undefined ? there : [...new Set(ids.split(','))];
   return wanted.map((id) => {
-    const model = there.includes(id) ? manifest.models[id] : undefined;
+    const model = Object.hasOwn(manifest.models, id) ? manifest.models[id] : undefined;
     if (model) return { id, model };
     throw new BundleError(`ASK_EXPERTS: the bundle has no expert '${id}', it has ${there.join(', ') || 'none'}`);
   });

@@ -141,7 +141,7 @@ export function checkCascade(cascade: Cascade, { labels, models }: Context, comp
   ];
   const seen = new Set<string>();
   for (const { path, model, classes } of members) {
-    const entry = models[model];
+    const entry = Object.hasOwn(models, model) ? models[model] : undefined;
     const at = [...path, 'model'];
     if (seen.has(model)) complain(at, `'${model}' is used twice`);
     seen.add(model);

@@ -25,21 +25,22 @@ export interface Bundle {
 
 /**
  * Reads and checks `manifest.json`, of version 1 or 2. With `keyFile`, public keys in PEM, its exact bytes must be
- * signed by one of them. `kinds`: the kinds of strategies that it may have. The files it names are not read here:
- * whoever reads one checks the digest at that time, so that nothing can change in between. Throws BundleError, and
- * ConfigError for a file without such keys.
+ * signed by one of them. `kinds`: the kinds of strategies that it may have; with `passOver` others are passed over. The
+ * files it names are not read here: whoever reads one checks the digest at that time, so that nothing can change in
+ * between. Throws BundleError, and ConfigError for a file without such keys.
  */
 export async function loadBundle(
   directory: string,
   keyFile?: string,
   kinds: SettingsKinds = settingsKinds,
+  passOver = false,
 ): Promise<Bundle> {
   const path = resolve(directory, 'manifest.json');
   const bytes = await readFile(path).catch((error: Error) => {
     throw new BundleError(`${path} cannot be read: ${error.message}`, { cause: error });
   });
   if (keyFile !== undefined) await checkSignature(path, bytes, keyFile);
-  const manifest = readManifest(parseText(bytes.toString('utf8'), path), path, kinds);
+  const manifest = readManifest(parseText(bytes.toString('utf8'), path), path, kinds, passOver);
   const policy = createHash('sha256').update(JSON.stringify(manifest.strategies)).digest('hex');
   return { directory, manifest, policyVersion: policy.slice(0, 12), ...assignRoles(manifest, kinds) };
 }
@@ -60,19 +61,26 @@ export function parseText(text: string, path: string): unknown {
 /**
  * Converts the content of `path`, of either version, to a manifest of version 2. Throws BundleError naming the fields.
  */
-export function readManifest(content: unknown, path: string, kinds: SettingsKinds = settingsKinds): Manifest {
+export function readManifest(
+  content: unknown,
+  path: string,
+  kinds: SettingsKinds = settingsKinds,
+  passOver = false,
+): Manifest {
   const version = z.looseObject({ schemaVersion: z.number() }).safeParse(content).data?.schemaVersion;
   if (version !== undefined && version > NEWEST_SCHEMA) {
     throw new BundleError(
       `${path} has schemaVersion ${version}, this program reads up to ${NEWEST_SCHEMA}: use a newer one`,
     );
   }
-  if (version !== 1) return parse(createManifestSchema(kinds), content, path);
+  if (version !== 1) return parse(createManifestSchema(kinds, passOver), content, path);
   return parse(createManifestSchema(kinds), upgrade(parse(manifestV1Schema, content, path)), path);
 }
 
 function assignRoles({ strategies }: Manifest, kinds: SettingsKinds): Roles {
-  const roles = Object.values(strategies).map((settings) => (kinds[settings.kind] as SettingsKind).roles(settings));
+  const roles = Object.values(strategies)
+    .filter(({ kind }) => Object.hasOwn(kinds, kind))
+    .map((settings) => (kinds[settings.kind] as SettingsKind).roles(settings));
   const unique = (ids: string[][]) => [...new Set(ids.flat())];
   return { here: unique(roles.map(({ here }) => here)), there: unique(roles.map(({ there }) => there)) };
 }

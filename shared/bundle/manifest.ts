@@ -27,14 +27,18 @@ const manifestSchema = z.strictObject({
 export type Manifest = z.infer<typeof manifestSchema>;
 
 /** The schema of a manifest with strategies of these kinds. It also finds contradictions between the parts. */
-export function createManifestSchema(kinds: SettingsKinds) {
+export function createManifestSchema(kinds: SettingsKinds, passOver = false) {
   return manifestSchema.superRefine((manifest, context) => {
     const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path, message, input: manifest });
     if (new Set(manifest.labels).size !== manifest.labels.length) complain(['labels'], 'a label occurs twice');
     for (const [name, model] of Object.entries(manifest.models)) {
       checkModel(model, (path, message) => complain(['models', name, ...path], message));
     }
-    for (const name of Object.keys(manifest.strategies)) checkStrategy(manifest, name, kinds, complain);
+    for (const name of Object.keys(manifest.strategies)) {
+      const { kind } = manifest.strategies[name] as { kind: string };
+      if (passOver && !Object.hasOwn(kinds, kind)) continue;
+      checkStrategy(manifest, name, kinds, complain);
+    }
   });
 }
 
@@ -53,4 +57,8 @@ function checkStrategy(manifest: Manifest, name: string, kinds: SettingsKinds, c
   }
   manifest.strategies[name] = parsed.data as typeof given;
   kind.check?.(parsed.data, manifest, (path, message) => complain(['strategies', name, ...path], message));
+  const { here, there } = kind.roles(parsed.data);
+  for (const model of [...here, ...there]) {
+    if (!Object.hasOwn(manifest.models, model)) complain(['strategies', name], `there is no model '${model}'`);
+  }
 }

@@ -35,7 +35,7 @@ export function upgrade(old: ManifestV1): Manifest {
 function upgradeModel(model: ModelEntryV1, input: ManifestV1['input']): ModelEntry {
   const { file, sha256, bytes, precision, parameters, figures, inputSize, mean, std } = model;
   const { size: side, ...rule } = input;
-  const picture = { side, ...rule, range: [0, 255] as [number, number], networkSide: inputSize, mean, std };
+  const picture = { side, ...rule, range: [0, 255] as [0, 255], networkSide: inputSize, mean, std };
   return {
     file,
     sha256,

@@ -48,7 +48,7 @@ export async function warmGolden(pool: InferencePool, models: RunnableModel[], b
   for (const model of models) {
     try {
       if (golden === undefined) await pool.warm(model);
-      else await check(pool, model, golden, bundle);
+      else await check(pool, model, golden, bundle, log);
     } catch (error) {
       throw error instanceof BundleError ? error : new BundleError((error as Error).message, { cause: error });
     }
@@ -66,12 +66,22 @@ export function relativeError(actual: ArrayLike<number>, expected: number[]): nu
   return Math.sqrt(difference / size);
 }
 
-async function check(pool: InferencePool, model: RunnableModel, golden: Golden, { manifest }: Bundle): Promise<void> {
+async function check(
+  pool: InferencePool,
+  model: RunnableModel,
+  golden: Golden,
+  { manifest }: Bundle,
+  log: Log,
+): Promise<void> {
   const { path, pictures, models } = golden;
   const entry = manifest.models[model.id] as ModelEntry;
   const count = outputLength(entry, 'logits');
   const rule = pictureInput(entry)?.rule;
-  if (count === undefined || rule === undefined) return void (await pool.warm(model)); // nothing to compare
+  if (count === undefined || rule === undefined) {
+    log.warn({ model: model.id }, 'golden pictures say nothing of this model: it starts unchecked');
+    await pool.warm(model);
+    return;
+  }
   for (const [i, picture] of pictures.entries()) {
     const expected = models[model.id]?.served[i] ?? [];
     if (expected.length !== count) {

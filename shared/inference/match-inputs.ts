@@ -1,30 +1,32 @@
-import type { TensorSpec } from '../bundle/model.ts';
-import type { Tensors } from '../wire/tensor.ts';
-import { BATCH } from '../wire/tensor.ts';
+import type { ModelEntry, TensorSpec } from '../bundle/model.ts';
+import { BATCH, fitsShape, type Tensors } from '../wire/tensor.ts';
 
 /**
- * Why tensors cannot be a model's inputs for one item: a name, a type, a shape, or a free dimension with two lengths.
- * Undefined: they can.
+ * Why tensors cannot be a model's inputs, one item of them: a name, a type, a shape, a free dimension that has two
+ * lengths or one out of bounds, or values that do not fill the shape. Undefined: they can.
  */
-export function findMistake(tensors: Tensors, inputs: Record<string, TensorSpec>): string | undefined {
+export function findMistake(
+  tensors: Tensors,
+  { inputs, free }: { inputs: Record<string, TensorSpec>; free?: ModelEntry['free'] },
+): string | undefined {
   for (const name of Object.keys(tensors)) {
     if (!Object.hasOwn(inputs, name)) return `there is no input '${name}', there are ${Object.keys(inputs).join(', ')}`;
   }
   const lengths = new Map([[BATCH, 1]]);
   for (const [name, { type, shape }] of Object.entries(inputs)) {
-    const tensor = tensors[name];
+    const tensor = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
     if (tensor === undefined) return `the input '${name}' is missing`;
     if (tensor.type !== type) return `the input '${name}' is ${tensor.type}, expected ${type}`;
-    const fits =
-      tensor.shape.length === shape.length && shape.every((side, i) => isLength(side, tensor.shape[i], lengths));
-    if (!fits) return `the input '${name}' is [${tensor.shape}], expected [${shape}]`;
+    if (!fitsShape(tensor.shape, shape, lengths))
+      return `the input '${name}' is [${tensor.shape}], expected [${shape}]`;
+    const values = tensor.shape.reduce((product, side) => product * side, 1);
+    if (values !== tensor.data.length)
+      return `the input '${name}' has ${tensor.data.length} values, expected ${values}`;
+  }
+  for (const [name, { min, max }] of Object.entries(free ?? {})) {
+    const length = lengths.get(name);
+    if (length !== undefined && (length < min || length > max))
+      return `'${name}' is ${length}, expected ${min} to ${max}`;
   }
   return undefined;
-}
-
-function isLength(side: number | string, length: number | undefined, lengths: Map<string, number>): boolean {
-  if (length === undefined || typeof side === 'number') return side === length;
-  const known = lengths.get(side) ?? length;
-  lengths.set(side, known);
-  return known === length;
 }

@@ -94,8 +94,9 @@ export class ModelProcess {
   run(model: RunnableModel, items: Tensors[]): Promise<RunResult> {
     const id = this.#runs++;
     const settled = Promise.withResolvers<RunResult>();
-    this.#run = { id, model, timer: this.#startWatchdog(model), settled };
+    // Before the run begins: items that cannot be joined throw, and must not leave a run that never ends.
     const request: WorkerRequest = { job: id, model, inputs: joinInputs(items), count: items.length };
+    this.#run = { id, model, timer: this.#startWatchdog(model), settled };
     this.#child.send(request);
     return settled.promise;
   }

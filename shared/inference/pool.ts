@@ -155,7 +155,12 @@ export class InferencePool {
         settled.resolve({ outputs, queueMs: startedAt - queuedAt, runMs: result.runMs, loaded: !!result.loaded });
       });
     } catch (error) {
-      for (const job of jobs) this.#fail(job, error);
+      // One bad item fails a whole batch: each is run again, alone.
+      const again = jobs.length > 1 && !(error instanceof ProcessDied);
+      for (const job of jobs) {
+        if (again) this.#queue.add(Object.assign(job, { batch: 1 }));
+        else this.#fail(job, error);
+      }
     } finally {
       this.#running -= 1;
       this.#dispatch();

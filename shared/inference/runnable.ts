@@ -13,6 +13,7 @@ export interface RunnableModel {
   sha256: string;
   inputs: Record<string, TensorSpec>;
   outputs: Record<string, TensorSpec>;
+  free: ModelEntry['free'];
   /** The input that takes a picture, and the side of its square; undefined: the model takes tensors alone. */
   picture: { name: string; side: number } | undefined;
 }
@@ -28,13 +29,13 @@ export function sessionMemory(fileBytes: number): number {
 /** Describes a bundle's model for the pool, whose processes check the file as they load it. */
 export function toRunnable({ directory, manifest }: Bundle, id: string): RunnableModel {
   const model = manifest.models[id] as ModelEntry;
-  const { file, bytes, sha256, outputs } = model;
+  const { file, bytes, sha256, outputs, free } = model;
   const inputs = Object.fromEntries(
     Object.entries(model.inputs).map(([name, { type, shape }]) => [name, { type, shape }]),
   );
   const input = pictureInput(model);
   const picture = input && { name: input.name, side: input.rule.side };
-  return { id, path: join(directory, file), bytes, sha256, inputs, outputs, picture };
+  return { id, path: join(directory, file), bytes, sha256, inputs, outputs, free, picture };
 }
 
 /** The inputs for a picture: a square of 8-bit RGB of the model's side. */
@@ -43,11 +44,12 @@ export function toInputs({ id, picture }: RunnableModel, pixels: Uint8Array): Te
   return { [picture.name]: { type: 'uint8', shape: [1, picture.side, picture.side, 3], data: pixels } };
 }
 
-/** Inputs of zeros, for a run whose result does not matter: `count` items, free dimensions of 1. */
-export function blank({ inputs }: RunnableModel, count = 1): Tensors {
+/** Inputs of zeros, for a run whose answer does not matter: `count` items, other free dimensions as long as allowed. */
+export function blank({ inputs, free }: RunnableModel, count = 1): Tensors {
+  const lengthOf = (side: string) => (side === BATCH ? count : (free?.[side]?.max ?? 1));
   return Object.fromEntries(
     Object.entries(inputs).map(([name, spec]) => {
-      const shape = spec.shape.map((side) => (typeof side === 'number' ? side : side === BATCH ? count : 1));
+      const shape = spec.shape.map((side) => (typeof side === 'number' ? side : lengthOf(side)));
       const length = shape.reduce((product, side) => product * side, 1);
       return [name, { type: spec.type, shape, data: new tensorArrays[spec.type](length) }];
     }),

@@ -38,8 +38,12 @@ export class Deadline {
   }
 }
 
-/** Waits for `work`, or rejects with the signal's reason once that aborts. */
+/**
+ * Waits for `work`, or rejects with the signal's reason once that aborts. What becomes of `work` after that is nobody's
+ * concern: a rejection of it is no unhandled one.
+ */
 export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  work.catch(() => {});
   signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();
   const abort = () => reject(signal.reason);

@@ -10,7 +10,14 @@ export const PAYLOAD = 'Ask-Payload';
 /** The body of a question to a model: a picture, as pixels or a file, or the model's inputs. */
 export type Body = Pixels | EncodedPicture | { tensors: Tensors };
 
-export function encodeBody(body: Body): { type: string; payload: Uint8Array } {
+/** A body as its type and its bytes. */
+export interface EncodedBody {
+  type: string;
+  payload: Uint8Array;
+}
+
+export function encodeBody(body: Body | EncodedBody): EncodedBody {
+  if ('payload' in body) return body;
   if ('tensors' in body) return encodeTensors(body.tensors);
   if ('bytes' in body) return { type: body.type, payload: body.bytes };
   return { type: `${PIXELS_TYPE}; width=${body.width}; height=${body.height}`, payload: body.pixels };

@@ -1,7 +1,7 @@
 import { AppError, isErrorCode, toAppError } from '../request/errors.ts';
-import { type Body, decodeBody, encodeBody, PAYLOAD } from './body.ts';
+import { type Body, decodeBody, type EncodedBody, encodeBody, PAYLOAD } from './body.ts';
 import type { Message } from './message.ts';
-import type { Tensor, Tensors, TensorType } from './tensor.ts';
+import { BATCH, fitsShape, type Tensor, type Tensors, type TensorType } from './tensor.ts';
 import { decodeTensors, encodeTensors, isTensors, widen } from './tensor-codec.ts';
 
 /**
@@ -17,6 +17,7 @@ const DEADLINE = 'Ask-Deadline-Ms';
 const REQUEST_ID = 'Ask-Request-Id';
 const EXPERT_MS = 'Ask-Expert-Ms';
 const MODEL_DIGEST = 'Ask-Model-Digest';
+const OUTPUTS = 'Ask-Outputs';
 const ERROR = 'Nats-Service-Error';
 const ERROR_CODE = 'Nats-Service-Error-Code';
 const LOGITS_F16 = 'logits/f16';
@@ -27,6 +28,8 @@ export interface ClassifyRequest {
   /** The first hex digits of the digest of the model that must answer. */
   modelDigest?: string | undefined;
   body: Body;
+  /** Names of the outputs that the reply shall hold; undefined: the logits for a picture, all for tensors. */
+  outputs?: string[] | undefined;
 }
 
 export interface ClassifyReply {
@@ -55,7 +58,7 @@ export function decodeCancel(message: Message): string {
   return message.headers[REQUEST_ID] ?? '';
 }
 
-export function encodeRequest(request: ClassifyRequest): Message {
+export function encodeRequest(request: Omit<ClassifyRequest, 'body'> & { body: Body | EncodedBody }): Message {
   const { type, payload } = encodeBody(request.body);
   return {
     payload,
@@ -64,6 +67,7 @@ export function encodeRequest(request: ClassifyRequest): Message {
       [DEADLINE]: String(Math.floor(request.deadlineMs)),
       [PAYLOAD]: type,
       ...(request.modelDigest !== undefined && { [MODEL_DIGEST]: request.modelDigest }),
+      ...(request.outputs !== undefined && { [OUTPUTS]: request.outputs.join(' ') }),
     },
   };
 }
@@ -74,22 +78,29 @@ export function decodeRequest(message: Message): ClassifyRequest {
   if (!/^\d{1,9}$/.test(deadline)) {
     throw new AppError('invalid-parameter', `${DEADLINE} is '${deadline}', expected whole milliseconds`);
   }
-  const { [REQUEST_ID]: requestId = '', [MODEL_DIGEST]: modelDigest } = message.headers;
-  return { requestId, deadlineMs: Number(deadline), modelDigest, body: decodeBody(message) };
+  const { [REQUEST_ID]: requestId = '', [MODEL_DIGEST]: modelDigest, [OUTPUTS]: wanted } = message.headers;
+  const outputs = wanted?.split(' ');
+  return { requestId, deadlineMs: Number(deadline), modelDigest, body: decodeBody(message), outputs };
 }
 
-/** `asked`: the body of the question. */
-export function encodeReply({ outputs, expertMs, modelDigest }: ClassifyReply, asked: Body): Message {
-  const { logits } = outputs;
-  const alone = !('tensors' in asked) && logits !== undefined;
-  const { type, payload } = alone ? encodeLogits(logits) : encodeTensors(outputs);
+/** `asked`: the question that this answers. Throws AppError `model-failed` for values that float16 does not hold. */
+export function encodeReply(reply: ClassifyReply, asked: Pick<ClassifyRequest, 'body' | 'outputs'>): Message {
+  const { outputs, expertMs, modelDigest } = reply;
+  const { type, payload } = encodeOutputs(outputs, asked);
   return {
     payload,
     headers: { [PAYLOAD]: type, [EXPERT_MS]: expertMs.toFixed(3), [MODEL_DIGEST]: modelDigest },
   };
 }
 
-function encodeLogits({ data }: Tensor): { type: string; payload: Uint8Array } {
+function encodeOutputs(outputs: Tensors, asked: Pick<ClassifyRequest, 'body' | 'outputs'>): EncodedBody {
+  if (asked.outputs)
+    return encodeTensors(Object.fromEntries(asked.outputs.map((name) => [name, outputs[name] as Tensor])));
+  const { logits } = outputs;
+  return 'tensors' in asked.body || logits === undefined ? encodeTensors(outputs) : encodeLogits(logits);
+}
+
+function encodeLogits({ data }: Tensor): EncodedBody {
   return { type: LOGITS_F16, payload: new Uint8Array(Float16Array.from(data as Float32Array).buffer) };
 }
 
@@ -117,18 +128,12 @@ export function decodeReply(reply: Message, expected: Expected): ClassifyReply {
 }
 
 function readOutputs({ headers, payload }: Message, expected: Expected): Tensors {
-  const type = headers[PAYLOAD] ?? '';
-  if (!isTensors(type)) return { logits: readLogits(type, payload, expected.logits?.shape.at(-1)) };
-  let outputs: Tensors;
-  try {
-    outputs = widen(decodeTensors(type, payload), expected);
-  } catch (error) {
-    throw new AppError('model-failed', (error as Error).message, { cause: error });
-  }
+  const outputs = readAny(headers[PAYLOAD] ?? '', payload, expected);
+  const lengths = new Map([[BATCH, 1]]);
   for (const [name, spec] of Object.entries(expected)) {
-    const found = outputs[name];
+    const found = Object.hasOwn(outputs, name) ? outputs[name] : undefined;
     if (found === undefined) throw new AppError('model-failed', `expert sent no '${name}'`);
-    if (found.type !== spec.type || !fits(found.shape, spec.shape)) {
+    if (found.type !== spec.type || !fitsShape(found.shape, spec.shape, lengths)) {
       const [sent, wanted] = [`${found.type} [${found.shape}]`, `${spec.type} [${spec.shape}]`];
       throw new AppError('model-failed', `expert sent '${name}' as ${sent}, expected ${wanted}`);
     }
@@ -136,8 +141,13 @@ function readOutputs({ headers, payload }: Message, expected: Expected): Tensors
   return outputs;
 }
 
-function fits(shape: number[], expected: (number | string)[]): boolean {
-  return shape.length === expected.length && expected.every((side, i) => typeof side === 'string' || side === shape[i]);
+function readAny(type: string, payload: Uint8Array, expected: Expected): Tensors {
+  if (!isTensors(type)) return { logits: readLogits(type, payload, expected.logits?.shape.at(-1)) };
+  try {
+    return widen(decodeTensors(type, payload), expected);
+  } catch (error) {
+    throw new AppError('model-failed', (error as Error).message, { cause: error });
+  }
 }
 
 function readLogits(type: string, payload: Uint8Array, count: number | string | undefined): Tensor {

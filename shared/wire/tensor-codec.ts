@@ -1,5 +1,5 @@
 import { AppError } from '../request/errors.ts';
-import { type Tensor, type Tensors, tensorArrays } from './tensor.ts';
+import { MAX_DIMENSIONS, MAX_TENSORS, TENSOR_NAME, type Tensor, type Tensors, tensorArrays } from './tensor.ts';
 
 /**
  * Named tensors as a body: their values one after the other, little-endian, in the order of the header
@@ -11,10 +11,8 @@ const TENSORS = 'tensors';
 const codes = { u8: 'uint8', i8: 'int8', i32: 'int32', i64: 'int64', f16: 'float16' } as const;
 const names = { uint8: 'u8', int8: 'i8', int32: 'i32', int64: 'i64', float16: 'f16', float32: 'f16' } as const;
 
-const MOST_TENSORS = 16;
-const MOST_DIMENSIONS = 8;
-const LONGEST_HEADER = 2048;
-const PART = /^([A-Za-z][\w.-]{0,63})=(u8|i8|i32|i64|f16)\[(\d{1,9}(?:,\d{1,9})*)\]$/;
+const LONGEST_HEADER = 4096;
+const PART = /^([^=]+)=(u8|i8|i32|i64|f16)\[(\d{1,9}(?:,\d{1,9})*)\]$/;
 
 /**
  * Tensors -> their header and bytes; float32 values travel as float16. Throws AppError `model-failed` naming a
@@ -48,17 +46,17 @@ export function decodeTensors(type: string, payload: Uint8Array): Tensors {
     throw wrong(`their header has ${type.length} characters, at most ${LONGEST_HEADER}`);
   const [, ...parts] = type.split(/; */);
   if (parts.length === 0) throw wrong('there are none');
-  if (parts.length > MOST_TENSORS) throw wrong(`there are ${parts.length}, at most ${MOST_TENSORS}`);
+  if (parts.length > MAX_TENSORS) throw wrong(`there are ${parts.length}, at most ${MAX_TENSORS}`);
   const tensors: Tensors = {};
   let at = 0;
   for (const part of parts) {
     const [, name, code, sides] = PART.exec(part) ?? [];
-    if (name === undefined)
+    if (name === undefined || !TENSOR_NAME.test(name))
       throw wrong(`'${part.slice(0, 80)}' is not NAME=TYPE[D0,D1,…] with one of ${Object.keys(codes)}`);
     if (Object.hasOwn(tensors, name)) throw wrong(`'${name}' comes twice`);
     const shape = (sides as string).split(',').map(Number);
-    if (shape.length > MOST_DIMENSIONS)
-      throw wrong(`'${name}' has ${shape.length} dimensions, at most ${MOST_DIMENSIONS}`);
+    if (shape.length > MAX_DIMENSIONS)
+      throw wrong(`'${name}' has ${shape.length} dimensions, at most ${MAX_DIMENSIONS}`);
     const kind = codes[code as keyof typeof codes];
     const Values = tensorArrays[kind];
     const length = shape.reduce((product, side) => product * side, 1);

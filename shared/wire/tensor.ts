@@ -23,3 +23,23 @@ export const tensorArrays = {
 
 /** The free dimension over which items are batched. */
 export const BATCH = 'batch';
+
+/** Names of tensors, as graphs have them and headers carry them. */
+export const TENSOR_NAME = /^(?!__proto__$)[\w./:-]{1,100}$/;
+export const MAX_TENSORS = 16;
+export const MAX_DIMENSIONS = 8;
+
+/**
+ * Whether a shape is the declared one, in which a name stands for any length. `lengths`: those that names stand for so
+ * far; it learns the new ones, since one name has one length.
+ */
+export function fitsShape(shape: number[], declared: (number | string)[], lengths: Map<string, number>): boolean {
+  return shape.length === declared.length && declared.every((side, i) => isLength(side, shape[i] as number, lengths));
+}
+
+function isLength(side: number | string, length: number, lengths: Map<string, number>): boolean {
+  if (typeof side === 'number') return side === length;
+  const known = lengths.get(side) ?? length;
+  lengths.set(side, known);
+  return known === length;
+}

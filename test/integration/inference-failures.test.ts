@@ -1,6 +1,7 @@
 import { rename } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
-import { blank, children, codeOf, collectLog, constant, slow, startPool } from '../support/pool.ts';
+import { black, blank, children, codeOf, collectLog, constant, slow, square, startPool } from '../support/pool.ts';
+import { SIZE } from '../support/tiny-bundle.ts';
 import { waitFor } from '../support/wait.ts';
 
 describe('inference failures', () => {
@@ -12,6 +13,30 @@ describe('inference failures', () => {
     const together = Array.from({ length: 3 }, () => pool.run(warm, blank, { batch: 4 }));
     for (const pid of children()) process.kill(pid, 'SIGKILL');
     for (const { outputs } of await Promise.all(together)) expect(outputs.logits?.data).toHaveLength(4);
+  });
+
+  test('one bad item fails alone: those that ran with it are run again', async () => {
+    await using context = await startPool({}, { models: { warm: slow } });
+    const { pool, warm } = context;
+    await pool.warm(warm);
+    const first = pool.run(warm, blank, { batch: 4 }); // the others wait for it, and run together
+    const wrong = { pixels: { type: 'int8' as const, shape: [1, SIZE, SIZE, 3], data: new Int8Array(black.length) } };
+    const together = [wrong, blank, blank].map((inputs) => codeOf(pool.run(warm, inputs, { batch: 4 })));
+    await first;
+    expect(await Promise.all(together)).toEqual(['model-failed', 'answered', 'answered']);
+  });
+
+  test('items that cannot be joined fail, and the process goes on', async () => {
+    await using context = await startPool({}, { models: { warm: slow } });
+    const { pool, warm } = context;
+    await pool.warm(warm);
+    const first = pool.run(warm, blank, { batch: 4 });
+    const long = square(new Uint8Array(2 * black.length)); // more values than its shape says
+    const together = [blank, long].map((inputs) => codeOf(pool.run(warm, inputs, { batch: 4 })));
+    await first;
+    const [good, bad] = await Promise.all(together);
+    expect([good, bad]).toEqual(['answered', 'model-failed']);
+    expect((await pool.run(warm, blank)).outputs.logits?.data).toHaveLength(4);
   });
 
   test('a process killed while idle is replaced', async () => {

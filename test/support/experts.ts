@@ -87,6 +87,6 @@ export function serveExpert(
 }
 
 export const replyOf = (outputs: Tensors, modelDigest: string) => (request: ClassifyRequest) =>
-  encodeReply({ outputs, expertMs: 1.5, modelDigest }, request.body);
+  encodeReply({ outputs, expertMs: 1.5, modelDigest }, request);
 
 export const silent = () => new Promise<Message>(() => {});

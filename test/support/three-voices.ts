@@ -121,6 +121,7 @@ export async function addThreeVoices(manifest: Manifest, write: WriteFile): Prom
       scale: { type: 'float32', shape: ['batch', 1] },
     },
     outputs: { logits: { type: 'float32', shape: ['batch', LABELS.length] } },
+    free: { tokens: { min: 1, max: 16 } },
     precision: 'float32',
     parameters: 12,
     figures: {},

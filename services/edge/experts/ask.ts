@@ -3,7 +3,7 @@ import { ATTRIBUTES } from '../../../shared/observe/names.ts';
 import { type CallersTrace, inSpan, SpanKind, traceHeaders } from '../../../shared/observe/telemetry.ts';
 import { elapsed } from '../../../shared/request/deadline.ts';
 import { AppError } from '../../../shared/request/errors.ts';
-import type { Body } from '../../../shared/wire/body.ts';
+import type { Body, EncodedBody } from '../../../shared/wire/body.ts';
 import {
   type ClassifyReply,
   cancelSubject,
@@ -21,7 +21,7 @@ export type Degraded = 'timeout' | 'no-expert' | 'overloaded' | 'expert-error' |
 
 export interface Question {
   expert: string;
-  body: Body;
+  body: Body | EncodedBody;
   requestId: string;
   /** The trace that the caller sent, if any. */
   trace?: CallersTrace | undefined;
@@ -29,6 +29,8 @@ export interface Question {
   timeoutMs: number;
   /** The outputs that the reply must hold. */
   outputs: Expected;
+  /** Names of outputs to ask for; undefined: the expert's choice. */
+  wanted?: string[] | undefined;
   /**
    * Digest of the model that must answer. Another model's logits would be merged with the wrong temperature and
    * classes.
@@ -73,9 +75,9 @@ async function askOnce(bus: Bus, question: Question): Promise<ExpertAnswer> {
   const begun = performance.now();
   const subject = classifySubject(question.expert);
   return inSpan('send ask.v1.expert.{id}.classify', SpanKind.PRODUCER, async (span) => {
-    const { requestId, body, timeoutMs, digest } = question;
+    const { requestId, body, timeoutMs, digest, wanted } = question;
     const modelDigest = digest.slice(0, DIGITS);
-    const message = encodeRequest({ requestId, deadlineMs: timeoutMs, modelDigest, body });
+    const message = encodeRequest({ requestId, deadlineMs: timeoutMs, modelDigest, body, outputs: wanted });
     const headers = { ...message.headers, ...traceHeaders(requestId, question.trace) };
     const bytesSent = sizeOnBus({ payload: message.payload, headers });
     span.setAttributes({

@@ -6,6 +6,12 @@ import type { Parcel } from './parcel.ts';
 import type { Payload } from './payload.ts';
 import type { RequestContext } from './request-context.ts';
 
+/** Tells the questions of one request apart: a cancel names one of them. */
+let serial = 0;
+
+/** Who asks, and for which outputs; undefined: the expert's choice. */
+type Asking = RequestContext & { outputs?: string[] | undefined };
+
 /** The outcome of asking one expert. */
 export type Consultation = ExpertAnswer & { expert: string };
 
@@ -24,7 +30,7 @@ export async function consult(
   expert: string,
   parcel: Parcel,
   context: ExpertsContext,
-  request: RequestContext,
+  request: Asking,
   signal: AbortSignal,
 ): Promise<Consultation> {
   const begun = performance.now();
@@ -35,15 +41,17 @@ export async function consult(
     if (!mayStillArrive(consultation, context)) report(consultation, context);
     return consultation;
   };
+  // The caller has gone, or has the runner-up's answer: nothing is worth encoding any more.
+  if (signal.aborted) return { expert, reply: null, degraded: 'timeout', bytesSent: 0, roundTripMs: 0 };
   if (!context.bus.connected) return unasked('no-expert', 'disconnected');
   const obstacle = health.obstacle(request.deadline.left - RESERVE_MS);
-  if (obstacle?.probe) void probe(expert, parcel, context, request);
+  if (obstacle?.probe) probe(expert, parcel, context, request).catch(() => health.probed(null));
   if (obstacle) return unasked(obstacle.degraded, obstacle.degraded === 'no-expert' ? 'absent' : 'circuit-open');
   const payload = await parcel.open();
   const timeoutMs = request.deadline.left - RESERVE_MS;
   if (timeoutMs < 1) return unasked('timeout', 'no-time');
   if (payload === null) return unasked('expert-error', 'not-packed', 'the picture could not be packed');
-  const asked = question(expert, payload, context, request, request.requestId);
+  const asked = question(expert, payload, context, request, `${request.requestId}-${serial++}`);
   const answer = await askExpert(context.bus, { ...asked, timeoutMs, signal, tries: TRIES });
   const consultation: Consultation = { ...answer, expert };
   if (mayStillArrive(consultation, context)) return consultation;
@@ -75,7 +83,7 @@ export function report(consultation: Consultation, { metrics, expertLog }: Exper
 }
 
 /** Sends the question as a probe. The answer is thrown away: it only tells whether the expert answers again. */
-async function probe(expert: string, parcel: Parcel, context: ExpertsContext, request: RequestContext): Promise<void> {
+async function probe(expert: string, parcel: Parcel, context: ExpertsContext, request: Asking): Promise<void> {
   const begun = performance.now();
   const payload = await parcel.open().catch(() => null);
   if (payload === null) return context.health(expert).probed(null);
@@ -92,9 +100,12 @@ function question(
   expert: string,
   { body }: Payload,
   { bundle }: ExpertsContext,
-  { trace }: RequestContext,
+  { trace, outputs: wanted }: Asking,
   requestId: string,
 ) {
-  const { sha256, outputs } = bundle.manifest.models[expert] as ModelEntry;
-  return { expert, body, requestId, trace, outputs, digest: sha256 };
+  const { sha256, outputs: all } = bundle.manifest.models[expert] as ModelEntry;
+  const byDefault = 'payload' in body ? Object.keys(all) : ['logits'];
+  const names = wanted ?? byDefault;
+  const outputs = Object.fromEntries(Object.entries(all).filter(([name]) => names.includes(name)));
+  return { expert, body, requestId, trace, outputs, wanted, digest: sha256 };
 }

@@ -1,6 +1,7 @@
 import type { Encoding } from '../../../shared/bundle/cascade.ts';
 import type { Pixels } from '../../../shared/wire/picture.ts';
 import type { Tensors } from '../../../shared/wire/tensor.ts';
+import { encodeTensors } from '../../../shared/wire/tensor-codec.ts';
 import type { Degraded } from './ask.ts';
 import { type Consultation, consult, mayStillArrive, RESERVE_MS, report } from './consult.ts';
 import type { ExpertsContext } from './context.ts';
@@ -52,9 +53,15 @@ export interface Experts {
   packTensors(tensors: Tensors, request: RequestContext): Parcel;
   /**
    * Asks the first model, and the second too if the first fails or is slow. `parcel`: what they are sent, or what each
-   * is. Every failure is a `degraded` reason. Rejects only when the caller has gone, with the signal's reason.
+   * is. `outputs`: the names of those that come back; by default the logits for a picture, all for tensors. Every
+   * failure is a `degraded` reason. Rejects only when the caller has gone, with the signal's reason.
    */
-  ask(models: [string, string?], parcel: Parcel | ((model: string) => Parcel), request: RequestContext): Promise<Asked>;
+  ask(
+    models: [string, string?],
+    parcel: Parcel | ((model: string) => Parcel),
+    request: RequestContext,
+    outputs?: string[],
+  ): Promise<Asked>;
 }
 
 // made once: `abort()` without a reason would create an error with a stack each time
@@ -75,7 +82,7 @@ export function createExperts(context: ExpertsContext): Experts {
   async function askUntilThere(
     choices: [string, string?],
     parcelFor: (model: string) => Parcel,
-    request: RequestContext,
+    request: RequestContext & { outputs: string[] | undefined },
     signal: AbortSignal,
   ) {
     const [first, second] = choices;
@@ -113,15 +120,15 @@ export function createExperts(context: ExpertsContext): Experts {
       return createParcel(make, request);
     },
     packTensors(tensors, request) {
-      return createParcel(async () => ({ body: { tensors }, encoding: 'tensors' }), request);
+      return createParcel(async () => ({ body: encodeTensors(tensors), encoding: 'tensors' }), request);
     },
-    async ask([first, runnerUp], parcel, request) {
+    async ask([first, runnerUp], parcel, request, outputs) {
       if (context.sheds(request.deadline)) return shed(first);
       const enough = new AbortController();
       const signal = AbortSignal.any([request.caller, enough.signal]);
       const choices: [string, string?] = context.secondChoice && runnerUp !== undefined ? [first, runnerUp] : [first];
-      const parcelFor = typeof parcel === 'function' ? parcel : () => parcel;
-      const { decisive, asked } = await askUntilThere(choices, parcelFor, request, signal);
+      const parcelFor = typeof parcel === 'function' ? once(parcel) : () => parcel;
+      const { decisive, asked } = await askUntilThere(choices, parcelFor, { ...request, outputs }, signal);
       enough.abort(DONE);
       const all = await Promise.all(asked);
       request.caller.throwIfAborted();
@@ -132,6 +139,16 @@ export function createExperts(context: ExpertsContext): Experts {
       const hops = await Promise.all([decisive, ...others].map((one) => toHop(one, parcelFor(one.expert))));
       return { outputs: reply?.outputs ?? null, answeredBy: reply && decisive.expert, degraded, reason, hops };
     },
+  };
+}
+
+/** A parcel for each model, asked for once. */
+function once(make: (model: string) => Parcel): (model: string) => Parcel {
+  const made = new Map<string, Parcel>();
+  return (model) => {
+    const parcel = made.get(model) ?? make(model);
+    made.set(model, parcel);
+    return parcel;
   };
 }
 

@@ -1,11 +1,11 @@
 import type { Encoding } from '../../../shared/bundle/cascade.ts';
 import { encodePixels, encodingName } from '../../../shared/imaging/codec.ts';
-import type { Body } from '../../../shared/wire/body.ts';
+import type { Body, EncodedBody } from '../../../shared/wire/body.ts';
 import { mediaTypeOf } from '../../../shared/wire/media-type.ts';
 import type { Pixels } from '../../../shared/wire/picture.ts';
 
 export interface Payload {
-  body: Body;
+  body: Body | EncodedBody;
   /** Its name in the answer: `rgb8`, `png`, `webp-80` and the like, `original` or `tensors`. */
   encoding: string;
 }

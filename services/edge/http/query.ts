@@ -37,8 +37,9 @@ export type QuerySchema = ReturnType<typeof createQuery>;
 export type Query = z.infer<z.ZodObject<ReturnType<typeof common>>> & Record<string, unknown>;
 
 /**
- * The strategies' own parameters. One name may mean different things to two of them: each checks again what it is
- * given. Throws where a strategy takes the name of a parameter that all have.
+ * The strategies' own parameters, as they are described. They pass as they came, since one name may mean different
+ * things to two strategies: the one that is asked for reads them (`prepare.ts`). Throws where a strategy takes the name
+ * of a parameter that all have.
  */
 function ownParameters(strategies: Map<string, PreparedStrategy>, taken: z.ZodRawShape): z.ZodRawShape {
   const own: Record<string, z.core.$ZodType> = {};
@@ -49,5 +50,16 @@ function ownParameters(strategies: Map<string, PreparedStrategy>, taken: z.ZodRa
       own[name] = known === undefined || known === type ? type : z.union([known, type]);
     }
   }
-  return own;
+  return Object.fromEntries(
+    Object.entries(own).map(([name, type]) => {
+      const { properties = {} } = z.toJSONSchema(z.object({ [name]: type }), { io: 'input' });
+      return [
+        name,
+        z
+          .any()
+          .optional()
+          .meta(properties[name] as Record<string, unknown>),
+      ];
+    }),
+  );
 }

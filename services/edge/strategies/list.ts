@@ -4,5 +4,5 @@ import type { Strategy } from './strategy.ts';
 // biome-ignore lint/suspicious/noExplicitAny: settings and decisions differ; each strategy has its own
 export type AnyStrategy = Strategy<any, any>;
 
-/** Every kind of strategy; a new one is a line here. */
+/** Every kind of strategy. A new one is a line here, and its settings one in `shared/bundle/strategies.ts`. */
 export const strategies: AnyStrategy[] = [cascade, edgeOnly, alwaysExpert];

@@ -26,7 +26,7 @@ export const decisionSchema = z.object({
 
 export type Decision = z.infer<typeof decisionSchema>;
 
-/** A way to share the work between this device and others: one folder, and one entry in `list.ts`. */
+/** A way to share the work between this device and others: one folder, and the two lines that `list.ts` tells of. */
 export interface Strategy<Settings = unknown, D extends Decision = Decision> {
   /** What `kind` in the manifest's `strategies` names. */
   kind: string;

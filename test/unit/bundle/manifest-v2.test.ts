@@ -72,6 +72,26 @@ describe('manifest v2: a mistake is refused with the name of the field', () => {
       'models.warm.inputs.pixels: a picture of this side becomes uint8 [batch, 8, 8, 3]',
     ],
     [
+      'a range of values that is not supported',
+      ({ models }) => Object.assign(models.warm.inputs.pixels.picture, { range: [16, 235] }),
+      'models.warm.inputs.pixels.picture.range.0',
+    ],
+    [
+      'an input that cannot travel by its name',
+      ({ models }) => Object.assign(models.warm.inputs, { 'a b': { type: 'uint8', shape: [1] } }),
+      'models.warm.inputs.a b',
+    ],
+    [
+      'a free dimension without bounds',
+      ({ models }) => Object.assign(models.warm.inputs, { tokens: { type: 'uint8', shape: ['batch', 'tokens'] } }),
+      "models.warm.inputs.tokens: the free dimension 'tokens' has no bounds in 'free'",
+    ],
+    [
+      'a model with a name of every object',
+      ({ strategies }) => Object.assign(strategies.ask.generalist, { model: 'constructor' }),
+      "strategies.ask.generalist.model: there is no model 'constructor'",
+    ],
+    [
       'a model that is not there',
       ({ strategies }) => Object.assign(strategies.ask.generalist, { model: 'nobody' }),
       "strategies.ask.generalist.model: there is no model 'nobody'",
@@ -95,6 +115,21 @@ describe('manifest v2: a mistake is refused with the name of the field', () => {
 });
 
 describe('manifest v2: what is accepted', () => {
+  test('names as graphs have them', async () => {
+    const change = ({ models }: Loose) =>
+      Object.assign(models.warm.outputs, { '/blocks.5/Add_1_output_0': { type: 'float32', shape: ['batch', 4] } });
+    expect(await failureOf(change)).toBe('accepted');
+  });
+
+  test('strategies of unknown kinds, by whoever only hosts models', async () => {
+    await using bundle = await makeTinyBundle({
+      extend: ({ strategies }: Loose) => Object.assign(strategies, { split: { kind: 'split-and-prune', at: 6 } }),
+    });
+    const { there } = await loadBundle(bundle.directory, undefined, undefined, true);
+    expect(there).toEqual(['warm', 'cold']);
+    await expect(loadBundle(bundle.directory)).rejects.toThrow("'split-and-prune' is none of");
+  });
+
   test('anything under extra and provenance', async () => {
     const change = (manifest: Loose) => {
       Object.assign(manifest, { extra: { colour: 'blue' }, provenance: { by: { whom: ['x'] } } });

@@ -7,14 +7,15 @@ const inputs: Record<string, TensorSpec> = {
   tokens: { type: 'float16', shape: ['batch', 'tokens', 2] },
   places: { type: 'uint8', shape: ['batch', 'tokens'] },
 };
+const model = { inputs, free: { tokens: { min: 2, max: 9 } } };
 const good = (count = 3): Tensors => ({
   tokens: { type: 'float16', shape: [1, count, 2], data: new Float16Array(count * 2) },
   places: { type: 'uint8', shape: [1, count], data: new Uint8Array(count) },
 });
 
 test('inputs: tensors of the declared names, types and shapes are taken, whatever a free dimension is', () => {
-  expect(findMistake(good(), inputs)).toBeUndefined();
-  expect(findMistake(good(7), inputs)).toBeUndefined();
+  expect(findMistake(good(), model)).toBeUndefined();
+  expect(findMistake(good(7), model)).toBeUndefined();
 });
 
 test.each<[string, (tensors: Tensors) => Tensors, string]>([
@@ -49,6 +50,13 @@ test.each<[string, (tensors: Tensors) => Tensors, string]>([
     (all) => ({ ...all, places: { type: 'uint8', shape: [1, 4], data: new Uint8Array(4) } }),
     "the input 'places' is [1,4], expected [batch,tokens]",
   ],
+  ['a free dimension out of its bounds', () => good(10), "'tokens' is 10, expected 2 to 9"],
+  [
+    'values that do not fill the shape',
+    (all) => ({ ...all, places: { type: 'uint8', shape: [1, 3], data: new Uint8Array(2) } }),
+    "the input 'places' has 2 values, expected 3",
+  ],
+  ['no own property of a name', ({ tokens }) => Object.create({ tokens, places: tokens }) as Tensors, 'is missing'],
 ])('inputs: %s is refused by name', (_, change, message) => {
-  expect(findMistake(change(good()), inputs)).toContain(message);
+  expect(findMistake(change(good()), model)).toContain(message);
 });

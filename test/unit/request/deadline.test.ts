@@ -95,3 +95,14 @@ test('elapsed: milliseconds since then, in whole microseconds', () => {
     expect(Number(value.toFixed(3))).toBe(value);
   }
 });
+
+test('unless aborted: work that fails after the caller has gone is no unhandled rejection', async () => {
+  const unhandled: unknown[] = [];
+  const listen = (reason: unknown) => void unhandled.push(reason);
+  process.on('unhandledRejection', listen);
+  const work = new Promise<never>((_, reject) => setImmediate(reject, new Error('too late')));
+  await expect(unlessAborted(AbortSignal.abort(new Error('gone')), work)).rejects.toThrow('gone');
+  for (let i = 0; i < 3; i++) await new Promise(setImmediate);
+  process.off('unhandledRejection', listen);
+  expect(unhandled).toEqual([]);
+});

@@ -24,8 +24,11 @@ const degradations = {
 export function describeDecision({ route, expert, degraded, decision }) {
   const { metric, value, threshold } = decision;
   const reason = decision.firstReason ?? decision.reason;
-  const figures = `${metrics[metric] ?? metric} ${value.toFixed(3)}, threshold ${threshold.toFixed(3)}`;
-  const sentences = [`${reasons[reason] ?? `Reason: ${reason}`} (${figures}).`];
+  const isGate = typeof value === 'number' && typeof threshold === 'number'; // other strategies decide otherwise
+  const figures = isGate
+    ? ` (${metrics[metric] ?? metric} ${value.toFixed(3)}, threshold ${threshold.toFixed(3)})`
+    : '';
+  const sentences = [`${reasons[reason] ?? `Reason: ${reason}`}${figures}.`];
   if (decision.reason === 'cache-hit') sentences.unshift('From the cache: the same picture was answered before.');
   if (route === 'expert') {
     const asked = expert === null ? 'Several experts were' : `The expert “${expert}” was`;

@@ -7,6 +7,7 @@ import { AppError } from '../../../../shared/request/errors.ts';
 import { type Answer, createAnswerSchema } from '../../answer.ts';
 import { classify } from '../../classify.ts';
 import type { Place } from '../../load/reception.ts';
+import type { PreparedStrategy } from '../../strategies/prepare.ts';
 import { readPicture } from '../body/read-picture.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { refuseHalfway, translate } from '../problem.ts';
@@ -32,6 +33,7 @@ const ARRIVAL = 'arrival';
 /** `POST /classify`. */
 export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app, dependencies) => {
   const { querySchema } = dependencies;
+  const settle = (query: Query) => (dependencies.strategies.get(query.strategy) as PreparedStrategy).settle(query);
   const decisions = [...new Set([...dependencies.strategies.values()].map(({ kind }) => kind.decision))];
   const answerSchema = createAnswerSchema(decisions.length === 1 ? (decisions[0] as z.ZodType) : z.union(decisions));
   const schema = {
@@ -72,8 +74,10 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
   app.post('/classify', { schema, onRequest }, (request, reply) => {
     const answer = async (): Promise<Answer> => {
       const { at, place, signal, type, asked } = request.getDecorator<Arrival>(ARRIVAL);
+      const query = request.query as Query;
+      settle(query); // a mistake is refused before the body is read
       const { picture, fields } = await readPicture(request, { type, signal, claim: place.claim }, limits);
-      const options = Object.keys(fields).length > 0 ? merge(querySchema, asked, fields) : (request.query as Query);
+      const options = Object.keys(fields).length > 0 ? merge(querySchema, asked, fields, settle) : query;
       // One deadline, from the headers on: the time that the body took is used up.
       place.resize('pixels' in picture ? picture.pixels.length : picture.length);
       const spent = performance.now() - at;
@@ -99,13 +103,20 @@ export const classifyRoutes: FastifyPluginAsyncZod<AppDependencies> = async (app
   });
 };
 
-/** Merges the fields of a body with the query, which wins. Both must be valid. */
-function merge(schema: QuerySchema, asked: Record<string, unknown>, fields: Record<string, unknown>): Query {
+/** Merges the fields of a body with the query, which wins. Both must be valid, also for the strategy (`settle`). */
+function merge(
+  schema: QuerySchema,
+  asked: Record<string, unknown>,
+  fields: Record<string, unknown>,
+  settle: (query: Query) => unknown,
+): Query {
   const known = Object.fromEntries(Object.entries(fields).filter(([name]) => Object.hasOwn(schema.shape, name)));
   const { error } = schema.safeParse(known);
   const [issue] = error?.issues ?? [];
   if (issue) throw new AppError('invalid-parameter', `body/${issue.path.join('/')} ${issue.message}`);
-  return schema.parse({ ...known, ...asked }) as Query;
+  const merged = schema.parse({ ...known, ...asked }) as Query;
+  settle({ ...merged, ...known, strategy: merged.strategy });
+  return merged;
 }
 
 /** The deadline of the query, before it is validated: a request that cannot be served need not send its body. */

@@ -45,7 +45,9 @@ test('escalation: the expert gets the picture, its outputs come back with what t
   expect(hops).toMatchObject([{ to: 'warm', encoding: 'rgb8', computeMs: 1.5 }]);
   expect(hops[0]?.bytes).toBeGreaterThan(pixels.pixels.length);
   const digest = asking.digestOf('warm').slice(0, 16);
-  expect(questions).toMatchObject([{ requestId: 'request-1', modelDigest: digest, body: pixels }]);
+  expect(questions).toMatchObject([
+    { requestId: expect.stringMatching(/^request-1-\d+$/), modelDigest: digest, body: pixels },
+  ]);
   expect(questions[0]?.deadlineMs).toBeLessThanOrEqual(600_000 - 5);
   expect(await counted(asking, 'warm')).toEqual({ answered: 1 });
 });
@@ -183,14 +185,14 @@ test('escalation: a caller who hangs up ends it with his reason, and the expert 
   const asking = openAsking(bundle);
   using asked = openRequest();
   const gone = new AppError('client-closed', 'gone');
-  const { cancelled } = serveExpert(asking, 'warm', () => {
+  const { cancelled, questions } = serveExpert(asking, 'warm', () => {
     asked.caller.abort(gone);
     return silent();
   });
   const parcel = asking.experts.pack(pixels, undefined, { format: 'rgb8' }, asked.request);
   await expect(asking.experts.ask(['warm'], parcel, asked.request)).rejects.toBe(gone);
   await waitFor(() => cancelled.length > 0, 'the cancellation');
-  expect(cancelled).toEqual(['request-1']);
+  expect(cancelled).toEqual([questions[0]?.requestId]);
   expect(await counted(asking, 'warm')).toEqual({ cancelled: 1 });
 });
 
@@ -272,4 +274,46 @@ test('runner-up: not asked where the first is overloaded, nor where the settings
     expect(await ask(asking, ['warm', 'cold'])).toMatchObject({ answeredBy: null, reason: code });
     expect(questions).toEqual([]);
   }
+});
+
+test('escalation: tensors that float16 does not hold are not sent, and the circuit stays closed', async () => {
+  const asking = openAsking(bundle);
+  const { questions } = serve(asking, 'warm');
+  using asked = openRequest();
+  const tokens = { type: 'float32' as const, shape: [1, 1], data: Float32Array.of(70_000) };
+  const parcel = asking.experts.packTensors({ tokens }, asked.request);
+  const answer = await asking.experts.ask(['warm'], parcel, asked.request);
+  expect(answer).toMatchObject({ degraded: 'expert-error', reason: 'not-packed' });
+  expect([questions, asking.context.health('warm').state]).toEqual([[], 'closed']);
+});
+
+test('escalation: outputs that are named come back, and no others', async () => {
+  const asking = openAsking(bundle);
+  const { questions } = serve(asking, 'warm', { ...logits, ...attention });
+  using asked = openRequest();
+  const parcel = asking.experts.pack(pixels, undefined, { format: 'rgb8' }, asked.request);
+  const { outputs } = await asking.experts.ask(['warm'], parcel, asked.request, ['attention']);
+  expect([questions[0]?.outputs, Object.keys(outputs ?? {})]).toEqual([['attention'], ['attention']]);
+});
+
+test('escalation: questions of one request have names of their own, so that a cancel ends one of them', async () => {
+  const asking = openAsking(bundle);
+  const { questions } = serve(asking, 'warm');
+  using asked = openRequest();
+  const parcel = asking.experts.pack(pixels, undefined, { format: 'rgb8' }, asked.request);
+  await Promise.all([1, 2].map(() => asking.experts.ask(['warm'], parcel, asked.request)));
+  expect(new Set(questions.map(({ requestId }) => requestId)).size).toBe(2);
+});
+
+test('escalation: a parcel for each model is made once', async () => {
+  const asking = openAsking(bundle);
+  serve(asking, 'warm');
+  using asked = openRequest();
+  const made: string[] = [];
+  const parcelFor = (model: string) => {
+    made.push(model);
+    return asking.experts.pack(pixels, undefined, { format: 'rgb8' }, asked.request);
+  };
+  await asking.experts.ask(['warm'], parcelFor, asked.request);
+  expect(made).toEqual(['warm']);
 });

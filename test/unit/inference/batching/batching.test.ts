@@ -15,6 +15,7 @@ const modelOf = (id: string, sha256 = `digest of ${id}`): RunnableModel => ({
   sha256,
   inputs: {},
   outputs: {},
+  free: undefined,
   picture: undefined,
 });
 const [one, other] = [modelOf('one'), modelOf('other')];
