@@ -1,8 +1,13 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, globSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { describeSettings } from '../../shared/settings/help.ts';
 import { pages, readPage } from '../support/pages.ts';
+
+/** A page may name a file by the end of its path, as it reads best. */
+const tracked = globSync('{*,.ci/*,{infra,models,services,shared,test,training}/**/*.*}', {
+  exclude: (name) => /node_modules|\.venv|runs/.test(String(name)),
+});
 
 /** As GitHub makes them of headings. */
 function anchorsOf(page: string): string[] {
@@ -41,6 +46,16 @@ test.each(pages)('pages: every file that %s names is there', (page) => {
   const named = [...readPage(page).matchAll(places)].map(([, path]) => path as string);
   const made = /^training\/(runs|\.venv)|^models\/(?!default|README)/; // by whoever works here
   expect(named.filter((path) => !made.test(path) && !existsSync(path))).toEqual([]);
+});
+
+test.each(pages)('pages: every file that %s names without its folder is there', (page) => {
+  const named = [...readPage(page).matchAll(/`([\w./-]+\.(?:ts|py|sh|conf|js|toml|yaml))`/g)].map(([, name]) => name);
+  expect(named.filter((name) => !tracked.some((file) => file === name || file.endsWith(`/${name}`)))).toEqual([]);
+});
+
+test.each(pages)('pages: every block for a shell in %s is one whose commands are read', (page) => {
+  const fences = readPage(page).match(/^ *(?:`{3,}|~{3,}) *(?:sh|bash|shell|console|zsh)\b.*$/gm) ?? [];
+  expect(fences.filter((fence) => !/^```sh( needs=[a-z]+)?$/.test(fence))).toEqual([]);
 });
 
 test('pages: the table of settings is the one of the code', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { VERSION } from '../../shared/settings/version.ts';
 import { classifySubject, encodeRequest } from '../../shared/wire/expert-protocol.ts';
 import type { Message } from '../../shared/wire/message.ts';
 import { keepLines } from '../support/log-lines.ts';
@@ -116,7 +117,7 @@ describe.each(buses)('expert over %s', (_, open) => {
       (await bus.requestMany(subject, 200)).map((reply) => JSON.parse(Buffer.from(reply.payload).toString()));
     const pings = await collect('$SRV.PING');
     expect(pings.map((ping) => [ping.type, ping.name, ping.version, ping.metadata.expert]).sort()).toEqual(
-      ['cold', 'warm'].map((id) => ['io.nats.micro.v1.ping_response', 'ask-expert', '0.1.0', id]),
+      ['cold', 'warm'].map((id) => ['io.nats.micro.v1.ping_response', 'ask-expert', VERSION, id]),
     );
     const warm = pings.find((ping) => ping.metadata.expert === 'warm');
     const [info] = await collect(`$SRV.INFO.ask-expert.${warm.id}`);
