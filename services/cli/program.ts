@@ -45,7 +45,7 @@ function addClassify(program: Command): void {
         'or by a running service.',
     )
     .argument('<picture...>', "files, folders, patterns in quotes ('photos/*.jpg'), - for standard input")
-    .option('--strategy <name>', 'who may answer: a strategy of the bundle (default: its first)')
+    .option('--strategy <name>', 'who may answer: a strategy of the bundle', 'ask')
     .option('--threshold <share>', "escalate answers less confident than this (default: the bundle's)")
     .option('--url <address>', 'ask a running service, http://HOST:PORT; its key comes from ASK_API_KEY')
     .option('--key-file <file>', 'or from this file')
