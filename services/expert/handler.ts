@@ -41,6 +41,8 @@ export interface Handler {
   cancel(message: BusMessage): void;
 }
 
+const UUID = 36; // characters
+
 /** Handles the requests to one expert. */
 export function createHandler(options: HandlerOptions): Handler {
   const { expert, decode, infer, backlog, system, metrics } = options;
@@ -50,7 +52,8 @@ export function createHandler(options: HandlerOptions): Handler {
   async function classify(message: BusMessage): Promise<Message> {
     const arrived = performance.now();
     const { body, deadlineMs, modelDigest, requestId, outputs: wanted } = decodeRequest(message);
-    trace.getActiveSpan()?.setAttribute(ATTRIBUTES.requestId, requestId);
+    // Of the edge's answer; what follows it tells the questions of one request apart.
+    trace.getActiveSpan()?.setAttribute(ATTRIBUTES.requestId, requestId.slice(0, UUID));
     if (modelDigest !== undefined && !expert.model.sha256.startsWith(modelDigest)) {
       throw new AppError('other-model', `this is model ${expert.model.sha256}, ${modelDigest} is wanted`);
     }

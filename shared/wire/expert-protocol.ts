@@ -8,7 +8,8 @@ import { decodeTensors, encodeTensors, isTensors, widen } from './tensor-codec.t
  * The only file that knows subjects and headers of the expert protocol, version 1.
  *
  * A request carries a picture or tensors; `Ask-Payload` says which (`body.ts`). A reply to a picture carries the logits
- * as little-endian float16 in the order of the manifest's labels, a reply to tensors all outputs of the model.
+ * as little-endian float16 in the order of the manifest's labels, a reply to tensors all outputs of the model, unless
+ * `Ask-Outputs` names those that are wanted.
  */
 export const EXPERT_QUEUE = 'experts';
 export const SERVICE_NAME = 'ask-expert';

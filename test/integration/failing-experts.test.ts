@@ -121,7 +121,7 @@ describe.each(buses)('failing experts over %s', (_, open) => {
     await waitFor(() => asked() === 1, 'the question');
     caller.abort();
     await waitFor(() => cancelled.length === 1, 'the cancellation');
-    expect(cancelled[0]).toMatch(/^[0-9a-f-]{36}$/);
+    expect(cancelled[0]).toMatch(/^[0-9a-f-]{36}-\d+$/);
     const metrics = await (await fetch(`${system.url}/metrics`)).text();
     expect(metrics).toContain('ask_escalations_total{expert="warm",outcome="cancelled"} 1');
     expect(metrics).toContain('ask_errors_total{code="client-closed"} 1');

@@ -107,6 +107,13 @@ test('strategy: a parameter with the name of one that all have ends the start', 
   );
 });
 
+test('strategy: a parameter that must be given ends the start', async () => {
+  const strict = { ...threeVoices, query: { scale: z.string() } };
+  await expect(startTinySystem({ ...system, strategies: [strict] })).rejects.toThrow(
+    "strategy three-voices: the parameter 'scale' must be optional",
+  );
+});
+
 test('strategy: an edge that does not know its kind ends with a message that names the field', async () => {
   await expect(startTinySystem({ extend: addThreeVoices })).rejects.toThrow(
     "strategies.voices.kind: 'three-voices' is none of cascade, edge-only, always-expert",

@@ -39,13 +39,16 @@ export type Query = z.infer<z.ZodObject<ReturnType<typeof common>>> & Record<str
 /**
  * The strategies' own parameters, as they are described. They pass as they came, since one name may mean different
  * things to two strategies: the one that is asked for reads them (`prepare.ts`). Throws where a strategy takes the name
- * of a parameter that all have.
+ * of a parameter that all have, or where one must be given.
  */
 function ownParameters(strategies: Map<string, PreparedStrategy>, taken: z.ZodRawShape): z.ZodRawShape {
   const own: Record<string, z.core.$ZodType> = {};
   for (const kind of new Set([...strategies.values()].map((strategy) => strategy.kind))) {
     for (const [name, type] of Object.entries(kind.query)) {
       if (Object.hasOwn(taken, name)) throw new Error(`strategy ${kind.kind}: the parameter '${name}' is taken`);
+      // It may stand beside the picture in a body, which is read after the query.
+      const optional = z.safeParse(type, undefined).success;
+      if (!optional) throw new Error(`strategy ${kind.kind}: the parameter '${name}' must be optional`);
       const known = own[name];
       own[name] = known === undefined || known === type ? type : z.union([known, type]);
     }

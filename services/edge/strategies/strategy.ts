@@ -31,7 +31,7 @@ export interface Strategy<Settings = unknown, D extends Decision = Decision> {
   /** What `kind` in the manifest's `strategies` names. */
   kind: string;
   settings: SettingsKind<Settings>;
-  /** Its own parameters of `/classify`; another strategy's may have the same names. */
+  /** Its own parameters of `/classify`; another strategy's may have the same names. None is required. */
   query: z.ZodRawShape;
   /** What the answer, its description and the trace say of a decision. */
   decision: z.ZodType<D> & z.ZodObject;
