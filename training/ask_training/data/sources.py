@@ -17,6 +17,8 @@ from .pictures import DataError, Pictures
 
 CIFAR_SIDE = 32
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+TRAINING = ("train", "training")  # names of folders that hold parts of a set, in lower case
+PARTS = (*TRAINING, "val", "valid", "validation", "test", "testing")
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,13 @@ class Source:
 def read_source(path: Path, side: int) -> Source:
     """``path`` holds ``train.bin`` with ``fine_label_names.txt`` (CIFAR-100), ``data_batch_*.bin`` with
     ``batches.meta.txt`` (CIFAR-10), or folders of JPEG, PNG or WebP pictures named after their class, perhaps below
-    ``train``. Pictures become squares of ``side`` pixels. Raises DataError naming the file or the class."""
+    ``train`` or ``Training``; other parts of the set are named on standard error and not read. Pictures become squares
+    of ``side`` pixels. Raises DataError naming the file or the class."""
     if not path.is_dir():
         raise DataError(f"{path} is not a folder")
     batches = sorted(path.glob("data_batch_*.bin"))
     if not (path / "train.bin").exists() and not batches:
-        split = path / "train"  # a set's training part, or a class of that name
-        return read_tree(split if split.is_dir() and len(_folders(split)) > 1 else path, side)
+        return read_tree(_training_part(path), side)
     if side != CIFAR_SIDE:
         raise DataError(f"{path} holds pictures of {CIFAR_SIDE} px, the configuration's side is {side}")
     if batches:
@@ -45,6 +47,25 @@ def read_source(path: Path, side: int) -> Source:
         return read_records(batches, names, 1, "CIFAR-10 training set (Krizhevsky, 2009)")
     names = read_names(path / "fine_label_names.txt")
     return read_records([path / "train.bin"], names, 2, "CIFAR-100 training set (Krizhevsky, 2009)")
+
+
+def _training_part(path: Path) -> Path:
+    """The folder with the classes: ``path``, or the training part in it. Raises DataError where there are only parts of
+    a set without classes: they would pass for classes themselves."""
+    folders = _folders(path)
+    parts = [folder for folder in folders if folder.name.lower() in PARTS]
+    training = [part for part in parts if part.name.lower() in TRAINING]
+    for part in training:
+        if len(_folders(part)) < 2:
+            continue  # perhaps a class of that name
+        if unused := ", ".join(other.name for other in parts if other != part):
+            print(f"{path}: {unused} are not used: validation is cut from {part.name}", file=sys.stderr)
+        return part
+    if training and len(parts) == len(folders) > 1:
+        names = ", ".join(part.name for part in parts)
+        wanted = f"there must be a folder for each class in {training[0].name}"
+        raise DataError(f"{path}: {names} are parts of a set: {wanted}")
+    return path
 
 
 def read_records(paths: list[Path], names: list[str], label_bytes: int, title: str) -> Source:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,32 @@ def test_a_train_folder_stands_for_the_whole(tree: Path) -> None:
     save(tree / "test" / "apple" / "a.png", flat(GREEN))
     source = read_source(tree, 32)
     assert (source.names, len(source.pictures)) == (["apple", "pear"], 2)
+
+
+@pytest.mark.parametrize("name", ["Train", "TRAIN", "training", "Training"])
+def test_the_training_part_is_found_however_it_is_written(tree: Path, name: str) -> None:
+    for label in ("apple", "pear"):
+        for part in (name, "Test"):
+            save(tree / part / label / "c.png", flat(RED))
+        shutil.rmtree(tree / label)
+    assert read_source(tree, 32).names == ["apple", "pear"]
+
+
+def test_parts_that_are_not_used_are_told(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for label in ("apple", "pear"):
+        for part in ("train", "valid", "test"):
+            save(tree / part / label / "c.png", flat(RED))
+        shutil.rmtree(tree / label)
+    read_source(tree, 32)
+    said = capsys.readouterr().err
+    assert f"{tree}: test, valid are not used: validation is cut from train" in said
+
+
+def test_parts_without_classes_are_no_classes(tmp_path: Path) -> None:
+    save(tmp_path / "Train" / "a.png", flat(RED))
+    save(tmp_path / "Test" / "b.png", flat(GREEN))
+    with pytest.raises(DataError, match=r"Test, Train are parts of a set: .* a folder for each class in Train"):
+        read_source(tmp_path, 32)
 
 
 def test_a_class_may_be_called_train(tree: Path) -> None:
