@@ -100,6 +100,17 @@ test('strategy: its parameter may have the name of another strategy’s, with bo
   ]);
 });
 
+test('strategy: its parameters are read once, also those that it transforms', async () => {
+  const layers = z
+    .string()
+    .optional()
+    .transform((text) => text?.split(','));
+  const query = { ...threeVoices.query, layers };
+  await using running = await startTinySystem({ ...system, strategies: [{ ...threeVoices, query }] });
+  const { status } = await postImage(running.url, await flatPng(COLOUR), '?strategy=voices&layers=3,6');
+  expect(status).toBe(200);
+});
+
 test('strategy: a parameter with the name of one that all have ends the start', async () => {
   const clash = { ...threeVoices, query: { topK: z.string() } };
   await expect(startTinySystem({ ...system, strategies: [clash] })).rejects.toThrow(

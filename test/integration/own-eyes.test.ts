@@ -1,22 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import type { Manifest } from '../../shared/bundle/manifest.ts';
 import { buses } from '../support/buses.ts';
+import { enlargeWarm, LARGE } from '../support/own-eyes.ts';
 import { postImage } from '../support/service.ts';
 import { startTinySystem } from '../support/system.ts';
-import { flatPng, UNSURE_COLD, UNSURE_WARM, type WriteFile } from '../support/tiny-bundle.ts';
-import { buildTinyOnnx } from '../support/tiny-onnx.ts';
-
-const SIDE = 16;
-
-/** The expert `warm` takes pictures of twice the generalist's side; `cold` stays as it is. */
-async function enlargeWarm({ models }: Manifest, write: WriteFile): Promise<void> {
-  const rows = [0, 0, 0, 9].map((bias): [number, number, number, number] => [0, 0, 0, bias]);
-  const { warm } = models;
-  if (warm === undefined) throw new Error('no model warm');
-  Object.assign(warm, await write('warm.onnx', buildTinyOnnx(SIDE, { rows })));
-  Object.assign(warm.inputs.pixels as object, { shape: ['batch', SIDE, SIDE, 3] });
-  Object.assign(warm.inputs.pixels?.picture as object, { side: SIDE, fit: 'contain' });
-}
+import { flatPng, UNSURE_COLD, UNSURE_WARM } from '../support/tiny-bundle.ts';
 
 describe('models: each makes its own input of a picture', () => {
   test.each(buses)('over %s', async (_, open) => {
@@ -36,7 +23,7 @@ describe('models: each makes its own input of a picture', () => {
     );
     const { body } = await postImage(system.url, noisy, '?strategy=expert', 'image/x-rgb8; width=64; height=40');
     const [hop] = body.hops;
-    const side = hop.to === 'warm' ? SIDE : 8;
+    const side = hop.to === 'warm' ? LARGE : 8;
     expect([hop.encoding, hop.bytes > side * side * 3, hop.bytes < side * side * 3 + 600]).toEqual([
       'rgb8',
       true,
