@@ -17,6 +17,7 @@ from .pictures import DataError, Pictures
 
 CIFAR_SIDE = 32
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+MOST_NAMED = 20  # mistakes in one message
 TRAINING = ("train", "training")  # names of folders that hold parts of a set, in lower case
 PARTS = (*TRAINING, "val", "valid", "validation", "test", "testing")
 
@@ -105,21 +106,34 @@ def read_names(path: Path) -> list[str]:
 
 def read_tree(path: Path, side: int) -> Source:
     """A folder per class, in alphabetical order, with its pictures at any depth below. Hidden files and those of macOS
-    are not read. Files that are no JPEG, PNG or WebP are counted on standard error."""
+    are not read. Files that are no JPEG, PNG or WebP are counted on standard error. Raises DataError with everything
+    that is wrong: pictures that cannot be read, classes without any, one file in two classes."""
     folders = _folders(path)
     if len(folders) < 2:
         raise DataError(f"{path} holds neither CIFAR records nor a folder for each of two or more classes")
     digest, pixels, labels, others = hashlib.sha256(), [], [], Counter()
+    wrong: list[str] = []
+    known: dict[bytes, tuple[int, Path]] = {}
     for label, folder in enumerate(tqdm(folders, desc="reading pictures", unit="class", mininterval=2, disable=None)):
         found = sorted(file for file in folder.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
         files = [file for file in found if file.suffix.lower() in SUFFIXES]
         others.update(file.suffix.lower() or file.name for file in found if file.suffix.lower() not in SUFFIXES)
         if not files:
-            raise DataError(f"{folder}: class {folder.name!r} has no pictures ({', '.join(SUFFIXES)})")
+            wrong.append(f"{folder}: class {folder.name!r} has no pictures ({', '.join(SUFFIXES)})")
         for file in files:
-            digest.update(f"{file.relative_to(path)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
-            pixels.append(read_picture(file, side))
-            labels.append(label)
+            content = hashlib.sha256(file.read_bytes()).digest()
+            digest.update(f"{file.relative_to(path)}\0".encode() + content)
+            try:
+                pixels.append(read_picture(file, side))
+                labels.append(label)
+            except DataError as error:
+                wrong.append(str(error))
+                continue
+            first, same = known.setdefault(content, (label, file))
+            if first != label:
+                wrong.append(f"{file}: the same file as {same}, which is of another class")
+    if wrong:
+        raise DataError(_list(path, wrong))
     if others:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
         print(f"{path}: left out {kinds}; only {', '.join(SUFFIXES)} are read", file=sys.stderr)
@@ -127,6 +141,15 @@ def read_tree(path: Path, side: int) -> Source:
     names = [folder.name for folder in folders]
     title = f"a folder of {len(labels)} pictures in {len(names)} classes"
     return Source(pictures, names, None, digest.hexdigest(), title)
+
+
+def _list(path: Path, wrong: list[str]) -> str:
+    """One mistake as it is; of several a list, which ends after a screen full."""
+    if len(wrong) == 1:
+        return wrong[0]
+    more = [f"and {len(wrong) - MOST_NAMED} more"] if len(wrong) > MOST_NAMED else []
+    heading = f"{path}: {len(wrong)} things are wrong; mend them, or move these files out:"
+    return "\n".join([heading, *wrong[:MOST_NAMED], *more])
 
 
 def _folders(path: Path) -> list[Path]:

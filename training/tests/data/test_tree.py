@@ -16,7 +16,7 @@ from ask_training.data.sources import read_picture, read_source
 from ask_training.export.golden import golden_photo
 
 FRAMING = Path(__file__).resolve().parents[3] / "test" / "parity" / "framing.json"
-RED, GREEN = (220, 30, 20), (20, 200, 40)
+RED, GREEN, BLUE = (220, 30, 20), (20, 200, 40), (30, 40, 210)
 
 
 def save(path: Path, picture: Image.Image, **options) -> None:
@@ -78,21 +78,43 @@ def test_a_train_folder_stands_for_the_whole(tree: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Train", "TRAIN", "training", "Training"])
 def test_the_training_part_is_found_however_it_is_written(tree: Path, name: str) -> None:
-    for label in ("apple", "pear"):
+    for label, colour in (("apple", RED), ("pear", GREEN)):
         for part in (name, "Test"):
-            save(tree / part / label / "c.png", flat(RED))
+            save(tree / part / label / "c.png", flat(colour))
         shutil.rmtree(tree / label)
     assert read_source(tree, 32).names == ["apple", "pear"]
 
 
 def test_parts_that_are_not_used_are_told(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for label in ("apple", "pear"):
+    for label, colour in (("apple", RED), ("pear", GREEN)):
         for part in ("train", "valid", "test"):
-            save(tree / part / label / "c.png", flat(RED))
+            save(tree / part / label / "c.png", flat(colour))
         shutil.rmtree(tree / label)
     read_source(tree, 32)
     said = capsys.readouterr().err
     assert f"{tree}: test, valid are not used: validation is cut from train" in said
+
+
+def test_everything_that_is_wrong_is_told_at_once(tree: Path) -> None:
+    for name in ("1.jpg", "2.jpg"):
+        (tree / "apple" / name).write_bytes(b"no picture")
+    (tree / "plum").mkdir()
+    shutil.copyfile(tree / "apple" / "a.png", tree / "pear" / "copy.png")
+    with pytest.raises(DataError) as raised:
+        read_source(tree, 32)
+    said = str(raised.value).splitlines()
+    assert said[0] == f"{tree}: 4 things are wrong; mend them, or move these files out:"
+    assert [line.split(": ")[0] for line in said[1:]] == [
+        str(tree / name) for name in ("apple/1.jpg", "apple/2.jpg", "pear/copy.png", "plum")
+    ]
+    assert said[3].endswith(f"the same file as {tree / 'apple' / 'a.png'}, which is of another class")
+
+
+def test_of_many_mistakes_the_first_are_named_and_the_others_counted(tree: Path) -> None:
+    for number in range(30):
+        (tree / "apple" / f"{number:02}.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"30 things are wrong[\s\S]*19.jpg[^\n]*\nand 10 more$"):
+        read_source(tree, 32)
 
 
 def test_parts_without_classes_are_no_classes(tmp_path: Path) -> None:
@@ -103,7 +125,7 @@ def test_parts_without_classes_are_no_classes(tmp_path: Path) -> None:
 
 
 def test_a_class_may_be_called_train(tree: Path) -> None:
-    save(tree / "train" / "1914" / "c.png", flat(GREEN))
+    save(tree / "train" / "1914" / "c.png", flat(BLUE))
     assert read_source(tree, 32).names == ["apple", "pear", "train"]
 
 
@@ -118,7 +140,7 @@ def test_what_is_hidden_or_no_picture_is_left_out_and_the_latter_told(tree: Path
 
 
 def test_pictures_lie_at_any_depth(tree: Path) -> None:
-    save(tree / "apple" / "2024" / "may" / "c.png", flat(GREEN))
+    save(tree / "apple" / "2024" / "may" / "c.png", flat(BLUE))
     source = read_source(tree, 32)
     assert source.pictures.labels.tolist() == [0, 0, 1]
     assert source.names == ["apple", "pear"]
@@ -173,7 +195,7 @@ def test_the_digest_follows_contents_and_names(tree: Path) -> None:
     first, again = (read_source(tree, 32).digest for _ in range(2))
     (tree / "apple" / "a.png").rename(tree / "apple" / "z.png")
     renamed = read_source(tree, 32).digest
-    save(tree / "apple" / "z.png", flat(GREEN))
+    save(tree / "apple" / "z.png", flat(BLUE))
     assert first == again
     assert len({first, renamed, read_source(tree, 32).digest}) == 3
 
