@@ -149,8 +149,8 @@ function addMigrate(program: Command): void {
     .command('migrate')
     .summary("rewrites the bundle's manifest in the newest version")
     .description(
-      "Rewrites the bundle's manifest in the newest version; it says the same. Its signature is removed, since it was " +
-        'of other bytes. Services read older versions as well.',
+      "Rewrites the bundle's manifest in the newest version; it says the same. Its signature is removed, since it " +
+        'was of other bytes. Services read older versions as well.',
     )
     .option('--models <folder>', "the bundle (default: the settings')")
     .action(async ({ models }: { models?: string }) => {

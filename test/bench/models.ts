@@ -66,6 +66,6 @@ for (const [i, { id, rule, model }] of entries.entries()) {
   const cells = [alone.p50, alone.p95].map((ms) => ms.toFixed(2).padStart(10));
   const more = together.map(({ p50 }) => p50.toFixed(2).padStart(8));
   process.stdout.write(
-    `${id.padEnd(14)}${String(rule.networkSide).padEnd(8)}${model.precision.padEnd(9)}${[...cells, ...more].join('')}\n`,
+    [id.padEnd(14), String(rule.networkSide).padEnd(8), model.precision.padEnd(9), ...cells, ...more, '\n'].join(''),
   );
 }

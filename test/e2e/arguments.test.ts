@@ -11,7 +11,8 @@ import { makeTinyBundle } from '../support/tiny-bundle.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const services = ['services/local/main.ts', 'services/edge/main.ts', 'services/expert/main.ts'];
 const about = expect.stringMatching(
-  `^${packageJson.version}\ncode: Apache-2.0\nbundle default, data: CIFAR-100: [^\n]+\nbundle default, starting weights: [^\n]+\n$`,
+  `^${packageJson.version}\ncode: Apache-2.0\n` +
+    'bundle default, data: CIFAR-100: [^\n]+\nbundle default, starting weights: [^\n]+\n$',
 );
 const tools = [
   'test/bench/bench.ts',

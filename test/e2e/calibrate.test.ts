@@ -105,7 +105,7 @@ test('calibrate: a signature of the former manifest is removed with a notice; on
   expect([dry.errors, await readFile(signature, 'utf8')]).toEqual(['nothing was written\n', 'of the manifest before']);
   const { errors } = await calibrate('--max-escalation', '0.4');
   expect(errors).toMatch(
-    /^written: .*manifest\.json, in schemaVersion 2 \(it had 1\)\nremoved: .*manifest\.json\.sig, which was of the manifest before;/,
+    /^written: .*manifest\.json, in schemaVersion 2 \(it had 1\)\nremoved: .*\.json\.sig, which was of the manifest before;/,
   );
   await expect(readFile(signature)).rejects.toThrow('ENOENT');
   await writeFile(signature, 'of this manifest');

@@ -58,7 +58,7 @@ async function encodings(...args: string[]) {
   return { status: await service.exited, output: service.output(), errors: service.log() };
 }
 
-test('encodings: the cheapest one within the loss is chosen, written with its table, and used for escalations', async () => {
+test('encodings: the cheapest within the loss is chosen, written with its table, and used for escalations', async () => {
   const { status, output, errors } = await encodings('--data', data, '--max-loss', '0', '--json');
   expect(status, errors).toBe(0);
   const found = JSON.parse(output);

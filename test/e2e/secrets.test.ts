@@ -12,7 +12,7 @@ const PASSWORD = 'nats-password-of-the-test-0123456789';
 const GUESS = 'ask_guess-of-the-test-0123456789';
 const MISPLACED = 'ask_key-in-the-wrong-place-0123456789';
 
-test('secrets: no key and no password gets into logs, answers, pages, metrics or traces, whatever goes wrong', async () => {
+test('secrets: no key or password gets into logs, answers, pages, metrics or traces, whatever goes wrong', async () => {
   await using bundle = await makeTinyBundle();
   await using file = await makeKeyFile();
   await using collector = await startCollector();

@@ -102,7 +102,7 @@ describe('NATS connection', () => {
     await bus.close();
   });
 
-  test('a reply that is too large for the server is an error to the asker, and the next question is served', async () => {
+  test('a reply too large for the server is an error to the asker, and the next question is served', async () => {
     await using folder = await makeFolder();
     const config = join(folder.path, 'nats.conf');
     await writeFile(config, 'max_payload: 1024, max_pending: 1MB');

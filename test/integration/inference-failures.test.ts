@@ -94,7 +94,7 @@ describe('inference failures', () => {
     expect(context.pool.works(context.warm)).toBe(false);
   });
 
-  test('a model whose file has gone stops working with its process, and works by itself once the file is back', async () => {
+  test('a model whose file has gone stops working with its process, and works again once the file is back', async () => {
     await using context = await startPool();
     const { pool, warm, generalist } = context;
     await pool.warm(warm);

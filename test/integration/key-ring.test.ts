@@ -8,7 +8,7 @@ import { readConfig } from '../../shared/settings/settings.ts';
 import { KEY, keyLine, makeKeyFile, SLOW_KEY } from '../support/key-file.ts';
 import { waitFor } from '../support/wait.ts';
 
-test('key ring: keys change with the links of a mounted Secret; a broken or missing file leaves them as they are', async () => {
+test('key ring: keys follow the links of a mounted Secret; a broken or missing file changes nothing', async () => {
   await using mount = await makeKeyFile();
   // As kubelet does it: files behind ..data, and ..data exchanged by a rename.
   const path = join(mount.folder, 'linked');

@@ -45,7 +45,7 @@ resolver_preload: { ${account.getPublicKey()}: ${accountToken} }
   return { config, creds };
 }
 
-test('NATS access: credentials of a trusted operator are admitted; others are not, until they are replaced', async () => {
+test('NATS access: credentials of a trusted operator are admitted; others not, until they are replaced', async () => {
   await using folder = await makeFolder();
   const ours = await makeOperator(folder.path, 'ours');
   const others = await makeOperator(folder.path, 'others');

@@ -21,7 +21,8 @@ async function beginPost(url: string, length: number, query = '', headers = '') 
     answer += chunk;
   });
   await once(socket, 'connect');
-  const head = `POST /classify${query} HTTP/1.1\r\nhost: edge\r\ncontent-type: image/png\r\ncontent-length: ${length}${headers}`;
+  const lines = ['host: edge', 'content-type: image/png', `content-length: ${length}${headers}`];
+  const head = `POST /classify${query} HTTP/1.1\r\n${lines.join('\r\n')}`;
   socket.write(`${head}\r\n\r\n`);
   return { socket, answer: () => answer, closed: once(socket, 'close') };
 }

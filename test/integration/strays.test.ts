@@ -52,7 +52,7 @@ async function startStored(subjects: string[], experts: string | null) {
   return { url: edge.url, of, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
-test('bus: a JetStream stream’s acknowledgement is no answer; the expert’s counts, the log warns once', async () => {
+test('bus: a JetStream stream’s acknowledgement is no answer; the expert’s is, the log warns once', async () => {
   await using system = await startStored(['ask.>'], 'warm,cold');
   const image = await flatPng(UNSURE_WARM);
   for (let i = 0; i < 5; i++) {

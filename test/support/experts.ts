@@ -25,6 +25,7 @@ import {
 import type { Message } from '../../shared/wire/message.ts';
 import type { Tensors } from '../../shared/wire/tensor.ts';
 import { keepLines } from './log-lines.ts';
+import { LABELS, makeTinyBundle, SIZE } from './tiny-bundle.ts';
 
 export interface Options extends Partial<ExpertsContext> {
   /** Experts that are still starting. Default: none. */
@@ -90,3 +91,17 @@ export const replyOf = (outputs: Tensors, modelDigest: string) => (request: Clas
   encodeReply({ outputs, expertMs: 1.5, modelDigest }, request);
 
 export const silent = () => new Promise<Message>(() => {});
+
+export const pixels = { pixels: new Uint8Array(SIZE * SIZE * 3).fill(7), width: SIZE, height: SIZE };
+export const logits: Tensors = { logits: { type: 'float32', shape: [1, 4], data: Float32Array.of(1, 2, 3, 4) } };
+export const attention: Tensors = {
+  attention: { type: 'float32', shape: [1, 3], data: Float32Array.of(0.5, 0.25, 0.25) },
+};
+
+/** An expert that answers with these outputs. */
+export const serve = (asking: Asking, id: string, outputs: Tensors = logits) =>
+  serveExpert(asking, id, replyOf(outputs, asking.digestOf(id)));
+
+/** A bundle whose expert `warm` has a second output. */
+export const makeAskedBundle = () =>
+  makeTinyBundle({ golden: null, models: { warm: { rows: LABELS.map(() => [0, 0, 0, 0]), attention: true } } });

@@ -47,30 +47,48 @@ def cifar_10(folder: Path) -> None:
 
 SPOILED = {
     "field missing": (replace("tiny.toml", "seed = 3\n", ""), "tiny.toml: seed is missing"),
-    "field unknown": (
-        replace("tiny.toml", "heads", "head"), "tiny.toml: architectures: small: head is unknown"
-    ),
+    "field unknown": (replace("tiny.toml", "heads", "head"), "tiny.toml: architectures: small: head is unknown"),
     "field mistyped": (
-        replace("tiny.toml", "depth = 2", 'depth = "2"'), "architectures: small: depth: expected a whole number, got '2'"
+        replace("tiny.toml", "depth = 2", 'depth = "2"'),
+        "architectures: small: depth: expected a whole number, got '2'",
     ),
-    "stage unknown": (replace("tiny.toml", 'start = "base"', 'start = "bass"'), "stage 'widening': 'bass' is not an earlier"),
+    "stage unknown": (
+        replace("tiny.toml", 'start = "base"', 'start = "bass"'),
+        "stage 'widening': 'bass' is not an earlier",
+    ),
     "no TOML": (lambda folder: (folder / "tiny.toml").write_text("name = "), "tiny.toml: Invalid value"),
-    "configuration not UTF-8": (lambda folder: (folder / "tiny.toml").write_bytes(b'name = "\xe9"'), "tiny.toml: .*codec"),
+    "configuration not UTF-8": (
+        lambda folder: (folder / "tiny.toml").write_bytes(b'name = "\xe9"'),
+        "tiny.toml: .*codec",
+    ),
     "no configuration": (remove("tiny.toml"), "No such file or directory: '.*tiny.toml'"),
     "no records": (remove("train.bin"), "holds neither CIFAR records nor a folder for each of two or more classes"),
     "no names": (remove("fine_label_names.txt"), "No such file or directory: '.*fine_label_names.txt'"),
     "no names of CIFAR-10": (cifar_10, "No such file or directory: '.*batches.meta.txt'"),
     "records cut short": (
-        lambda folder: os.truncate(folder / "train.bin", 2 * 3074 - 5), "train.bin: 6143 bytes is not a whole number"
+        lambda folder: os.truncate(folder / "train.bin", 2 * 3074 - 5),
+        "train.bin: 6143 bytes is not a whole number",
     ),
     "too few names": (replace("fine_label_names.txt", "f\n", ""), r"train.bin: record \d+ has label 5, only 5 classes"),
     "too many names": (replace("fine_label_names.txt", "f\n", "f\ng\n"), "train.bin: class 'g' has no pictures"),
     "a name twice": (replace("fine_label_names.txt", "f\n", "a\n"), "fine_label_names.txt: a label name occurs twice"),
-    "another side": (replace("tiny.toml", "seed = 3", "seed = 3\nside = 64"), "pictures of 32 px, the configuration's side is 64"),
+    "another side": (
+        replace("tiny.toml", "seed = 3", "seed = 3\nside = 64"),
+        "pictures of 32 px, the configuration's side is 64",
+    ),
     "validation too large": (replace("tiny.toml", "= 0.25", "= 0.99"), "class a has 40 pictures, 40 of them wanted"),
-    "k beyond the classes": (replace("tiny.toml", "k = [1, 2]", "k = [1, 7]"), "operating: k goes to 7, there are 6 classes"),
-    "groups that do not fit": (replace("tiny.toml", "count = 3", "count = 4"), "6 classes do not fit 4 groups of 2 to 2"),
-    "size no multiple": (replace("tiny.toml", "size = 32", "size = 40\npatch = 16"), "architecture 'small': size must be a multiple of 16, got 40"),
+    "k beyond the classes": (
+        replace("tiny.toml", "k = [1, 2]", "k = [1, 7]"),
+        "operating: k goes to 7, there are 6 classes",
+    ),
+    "groups that do not fit": (
+        replace("tiny.toml", "count = 3", "count = 4"),
+        "6 classes do not fit 4 groups of 2 to 2",
+    ),
+    "size no multiple": (
+        replace("tiny.toml", "size = 32", "size = 40\npatch = 16"),
+        "architecture 'small': size must be a multiple of 16, got 40",
+    ),
     "no weights": (remove("weights.pth"), "weights.pth is missing: it is what generalist starts from"),
     "weights of another format": (lambda folder: None, "weights.pth: not a safetensors file"),
 }
@@ -98,7 +116,9 @@ def test_a_size_that_the_checkpoints_patches_do_not_fill_is_refused_before_anyth
 ) -> None:
     inputs["weights"] = weights
     replace("tiny.toml", "size = 48", "size = 56")(inputs["data"])
-    with pytest.raises(SystemExit, match="^ask_training: architecture 'medium': size must be a multiple of 16, got 56$"):
+    with pytest.raises(
+        SystemExit, match="^ask_training: architecture 'medium': size must be a multiple of 16, got 56$"
+    ):
         main(["all", *options(inputs)])
     assert not inputs["runs"].exists()
 

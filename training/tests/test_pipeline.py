@@ -98,7 +98,9 @@ def test_doing_it_again_changes_nothing(made: Made, capsys: pytest.CaptureFixtur
     assert [name for name in MODELS if f"{name}: exported before" not in said] == []
 
 
-def test_a_stage_that_starts_from_another_needs_no_starting_weights(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stage_that_starts_from_another_needs_no_starting_weights(
+    made: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
     at = made.options.index("--weights")
     for stage in ("base", "specialist"):
         main([stage, *made.options[:at], *made.options[at + 2 :]])

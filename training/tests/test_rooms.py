@@ -25,7 +25,10 @@ def imported(path: Path, package: Path) -> set[Path]:
         else:
             continue
         for name in names:
-            for file in (package.parent.joinpath(*name).with_suffix(".py"), package.parent.joinpath(*name, "__init__.py")):
+            for file in (
+                package.parent.joinpath(*name).with_suffix(".py"),
+                package.parent.joinpath(*name, "__init__.py"),
+            ):
                 if name[0] == package.name and file.is_file():
                     found.add(file)
     return {file for file in found if file.stat().st_size} - {path}
@@ -64,15 +67,28 @@ def test_rooms_import_earlier_rooms_and_nothing_in_circles() -> None:
 
 
 HOUSES = {
-    "a later room": ({"low/a.py": "from ..high.b import B", "high/b.py": "B = 1"}, "low/a.py imports high/b.py, of a later room"),
-    "a later room, whole": ({"low/a.py": "from ..high import b", "high/b.py": ""}, "low/a.py imports high/b.py, of a later room"),
-    "a command": ({"low/a.py": "from house.main import B", "main.py": "B = 1"}, "low/a.py imports main.py, of a later room"),
+    "a later room": (
+        {"low/a.py": "from ..high.b import B", "high/b.py": "B = 1"},
+        "low/a.py imports high/b.py, of a later room",
+    ),
+    "a later room, whole": (
+        {"low/a.py": "from ..high import b", "high/b.py": ""},
+        "low/a.py imports high/b.py, of a later room",
+    ),
+    "a command": (
+        {"low/a.py": "from house.main import B", "main.py": "B = 1"},
+        "low/a.py imports main.py, of a later room",
+    ),
     "types": (
         {"low/a.py": "if TYPE_CHECKING:\n    from house.high.b import B", "high/b.py": "B = 1"},
         "low/a.py imports high/b.py, of a later room",
     ),
     "a circle": (
-        {"low/a.py": "from .b import B", "low/b.py": "from .c import C\nB = 1", "low/c.py": "def f():\n    import house.low.a\nC = 1"},
+        {
+            "low/a.py": "from .b import B",
+            "low/b.py": "from .c import C\nB = 1",
+            "low/c.py": "def f():\n    import house.low.a\nC = 1",
+        },
         "low/a.py and low/b.py import one another",
     ),
 }

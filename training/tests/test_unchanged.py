@@ -51,8 +51,20 @@ class Both:
 
 
 def train(package: Path, what: str, config: str, folder: Path, data: Path, weights: Path) -> None:
-    options = {"config": TESTS / config, "data": data, "weights": weights, "runs": folder / "runs", "to": folder / "bundle"}
-    command = [sys.executable, "-m", "ask_training", what, *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
+    options = {
+        "config": TESTS / config,
+        "data": data,
+        "weights": weights,
+        "runs": folder / "runs",
+        "to": folder / "bundle",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "ask_training",
+        what,
+        *(part for name, value in options.items() for part in (f"--{name}", str(value))),
+    ]
     environment = os.environ | {"PYTHONPATH": str(package), "ORT_DISABLE_TELEMETRY": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -68,7 +80,9 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=TRAINING.parent, capture_output=True, text=True, check=False,
     )
     if found.returncode:
-        pytest.skip(f"NOT COMPARED with {COMMIT}, which this clone lacks (git fetch --unshallow): {found.stderr.strip()}")
+        pytest.skip(
+            f"NOT COMPARED with {COMMIT}, which this clone lacks (git fetch --unshallow): {found.stderr.strip()}"
+        )
     shutil.unpack_archive(archive, folder, filter="data")
     return folder / "training"
 
@@ -81,7 +95,11 @@ def both(tmp_path_factory: pytest.TempPathFactory, code: Path, data: Path, weigh
         target.mkdir()
     train(code, "all", "c6565eb.toml", made.old, data, weights)
     train(TRAINING, "all", "unchanged.toml", made.new, data, weights)
-    shutil.copytree(made.run(made.old), made.run(made.again), ignore=shutil.ignore_patterns("*.onnx", "*.export.json", "*.served.npz"))
+    shutil.copytree(
+        made.run(made.old),
+        made.run(made.again),
+        ignore=shutil.ignore_patterns("*.onnx", "*.export.json", "*.served.npz"),
+    )
     for what in ("all", "export", "bundle"):
         train(TRAINING, what, "unchanged.toml", made.again, data, weights)
     return made
@@ -122,7 +140,9 @@ def test_a_result_is_recorded_as_before(both: Both, name: str) -> None:
 
 def test_results_of_before_are_not_trained_again(both: Both) -> None:
     for name in RESULTS:
-        assert (Both.run(both.again) / f"{name}.json").read_bytes() == (Both.run(both.old) / f"{name}.json").read_bytes()
+        assert (Both.run(both.again) / f"{name}.json").read_bytes() == (
+            Both.run(both.old) / f"{name}.json"
+        ).read_bytes()
 
 
 @pytest.mark.parametrize("folder", ["new", "again"])

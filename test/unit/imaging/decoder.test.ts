@@ -17,7 +17,7 @@ async function codeOf(decoded: Promise<unknown>): Promise<string> {
 }
 
 describe('decoder', () => {
-  test('refuses what takes more than three bytes for each of the allowed pixels, and nothing that takes less', async () => {
+  test('refuses what takes more than three bytes for each allowed pixel, and nothing that takes less', async () => {
     const decode = createDecoder(16_000_000);
     const [sequential, progressive] = await Promise.all([
       picture(4000, 3000).jpeg({ chromaSubsampling: '4:4:4' }).toBuffer(),

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createRunLimit } from '../../../shared/inference/run-limit.ts';
 
-test('run limit: twenty times the longest recent run, from a second to half a minute; half a minute where the model is loaded first', () => {
+test('run limit: twenty times the longest recent run, a second at least; half a minute where it loads', () => {
   const limit = createRunLimit();
   expect([limit.allow(true), limit.allow(false)]).toEqual([30_000, 30_000]);
   limit.ended(3);

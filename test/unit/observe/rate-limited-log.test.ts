@@ -3,7 +3,7 @@ import { rateLimited } from '../../../shared/observe/rate-limited-log.ts';
 import { keepLines } from '../../support/log-lines.ts';
 import { waitFor } from '../../support/wait.ts';
 
-test('sparing log: the first line of each kind is written at once, the others are left out', () => {
+test('rate-limited log: the first line of each kind is written at once, the others are left out', () => {
   const { log, lines } = keepLines();
   const say = rateLimited(log);
   for (let i = 0; i < 1000; i++) {
@@ -16,7 +16,7 @@ test('sparing log: the first line of each kind is written at once, the others ar
   ]);
 });
 
-test('sparing log: after a pause the latest is written, with how many were left out; later the kind is new again', async () => {
+test('rate-limited log: after a pause the latest is written, and how many were left out; later it is new', async () => {
   const { log, lines, of } = keepLines();
   const say = rateLimited(log, { firstMs: 50, mostMs: 100 });
   for (let i = 0; i < 10; i++) say('warn', 'a', { i }, 'one');
@@ -29,14 +29,14 @@ test('sparing log: after a pause the latest is written, with how many were left 
   expect(of('one')[2]).toMatchObject({ i: 'again' });
 });
 
-test('sparing log: more kinds than can be told apart fill neither memory nor log', () => {
+test('rate-limited log: more kinds than can be told apart fill neither memory nor log', () => {
   const { log, lines } = keepLines();
   const say = rateLimited(log);
   for (let i = 0; i < 5000; i++) say('warn', String(i), {}, 'one');
   expect(lines.length).toBe(500);
 });
 
-test('sparing log: the first changes to and fro are written at once, later ones are spared', () => {
+test('rate-limited log: the first changes to and fro are written at once, later ones are spared', () => {
   const { log, lines } = keepLines();
   const say = rateLimited(log, { atOnce: 3 });
   for (let i = 0; i < 10; i++) say('warn', 'a', { i }, 'one');

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { rankByGain } from '../../../shared/policy/expected-gain.ts';
+import { NO_WEIGHTS } from '../../support/gain-weights.ts';
 
 const experts = [
   { id: 'b', classes: [0, 1] },
@@ -7,31 +8,17 @@ const experts = [
 ];
 
 describe('rankByGain', () => {
-  const nothing = {
-    mass: 0,
-    best: 0,
-    next: 0,
-    confidence: 0,
-    runnerUp: 0,
-    entropy: 0,
-    ownsFirst: 0,
-    ownsSecond: 0,
-    massSquared: 0,
-    confidenceSquared: 0,
-    massTimesConfidence: 0,
-    massTimesBest: 0,
-  };
   const p = Float64Array.of(0.4, 0.05, 0.3, 0.25);
-  const scores = (weights: Partial<typeof nothing>) =>
+  const scores = (weights: Partial<typeof NO_WEIGHTS>) =>
     Object.fromEntries(
       rankByGain(
         p,
-        { method: 'expected-gain', weights: { ...nothing, ...weights }, intercepts: { a: 0, b: 0 } },
+        { method: 'expected-gain', weights: { ...NO_WEIGHTS, ...weights }, intercepts: { a: 0, b: 0 } },
         experts,
       ).map(({ expert, score }) => [expert, score]),
     );
 
-  test.each<[keyof typeof nothing, number, number]>([
+  test.each<[keyof typeof NO_WEIGHTS, number, number]>([
     ['mass', 0.55, 0.45],
     ['best', 0.3, 0.4],
     ['next', 0.25, 0.05],
@@ -50,7 +37,7 @@ describe('rankByGain', () => {
   test('entropy is 1 where all classes are alike', () => {
     const scoring = {
       method: 'expected-gain',
-      weights: { ...nothing, entropy: 3 },
+      weights: { ...NO_WEIGHTS, entropy: 3 },
       intercepts: { a: 0, b: 0 },
     } as const;
     expect(rankByGain(Float64Array.of(0.25, 0.25, 0.25, 0.25), scoring, experts)[0]?.score).toBeCloseTo(3, 12);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { measures } from '../../../shared/policy/gate.ts';
 import { decideRouting, rankExperts } from '../../../shared/policy/routing.ts';
+import { NO_WEIGHTS } from '../../support/gain-weights.ts';
 
 const experts = [
   { id: 'b', classes: [0, 1] },
@@ -61,24 +62,10 @@ describe('measures', () => {
 });
 
 describe('decideRouting', () => {
-  const nothing = {
-    mass: 0,
-    best: 0,
-    next: 0,
-    confidence: 0,
-    runnerUp: 0,
-    entropy: 0,
-    ownsFirst: 0,
-    ownsSecond: 0,
-    massSquared: 0,
-    confidenceSquared: 0,
-    massTimesConfidence: 0,
-    massTimesBest: 0,
-  };
   const p = Float64Array.of(0.4, 0.05, 0.3, 0.25);
 
   test('the scoring decides the candidates and, measured by expected gain, the value', () => {
-    const scoring = { method: 'expected-gain', weights: nothing, intercepts: { a: 0.1, b: 0.3 } } as const;
+    const scoring = { method: 'expected-gain', weights: NO_WEIGHTS, intercepts: { a: 0.1, b: 0.3 } } as const;
     const routing = { scoring, k: 1 } as never;
     const gate = { measure: 'expected-gain', escalates: 'below', threshold: 0.5 } as const;
     expect(decideRouting(p, { gate, routing, experts: experts as never })).toEqual({

@@ -14,7 +14,11 @@ from ask_training.experiment.stage import Distillation, Outsiders, PatchDropout,
 def test_an_experiment_is_read_whole() -> None:
     common = {"batch": 20, "layer_decay": 0.9, "weight_decay": 0.05}
     assert read_experiment(CONFIG) == Experiment(
-        name="tiny", seed=3, validation=0.25, side=32, split_seed=7,
+        name="tiny",
+        seed=3,
+        validation=0.25,
+        side=32,
+        split_seed=7,
         architectures={
             "small": Architecture(size=32, width=48, depth=2, heads=3, drop_path=0.1),
             "medium": Architecture(size=48, width=48, depth=2, heads=3, drop_path=0.0),
@@ -23,19 +27,39 @@ def test_an_experiment_is_read_whole() -> None:
             Stage("generalist", "weights", "small", "all", epochs=3, lr=2e-3, **common),
             Stage("base", "generalist", "medium", "all", epochs=2, lr=1e-3, patch_dropout=PatchDropout(0.6), **common),
             Stage(
-                "widening", "base", "medium", "group", epochs=2, lr=1e-3, patch_dropout=PatchDropout(0.8),
-                outsiders=Outsiders([1.0, 0.5]), teachers=["generalist", "base"], distillation=Distillation(0.5), **common,
+                "widening",
+                "base",
+                "medium",
+                "group",
+                epochs=2,
+                lr=1e-3,
+                patch_dropout=PatchDropout(0.8),
+                outsiders=Outsiders([1.0, 0.5]),
+                teachers=["generalist", "base"],
+                distillation=Distillation(0.5),
+                **common,
             ),
             Stage(
-                "specialist", "widening", "medium", "group", epochs=2, lr=5e-4, outsiders=Outsiders([0.3], hardest=True),
-                freeze=[0, 1], teachers=["base"], distillation=Distillation(0.3), **common,
+                "specialist",
+                "widening",
+                "medium",
+                "group",
+                epochs=2,
+                lr=5e-4,
+                outsiders=Outsiders([0.3], hardest=True),
+                freeze=[0, 1],
+                teachers=["base"],
+                distillation=Distillation(0.3),
+                **common,
             ),
         ],
         groups=Groups(of="generalist", count=3, smallest=2, largest=2, by="confusion", overlap=0.0),
         exports=[
-            Whole("generalist", "generalist", attention=True, processor="cpu"), Whole("expert", "specialist", second_look=32),
+            Whole("generalist", "generalist", attention=True, processor="cpu"),
+            Whole("expert", "specialist", second_look=32),
         ],
-        strategies={"ask": Cascade(generalist="generalist", experts="expert")}, checkpoint="base",
+        strategies={"ask": Cascade(generalist="generalist", experts="expert")},
+        checkpoint="base",
         operating=Operating(escalation=0.5, k=[1, 2]),
     )
 
@@ -65,22 +89,44 @@ FIELDS = {
     "unknown": ("seed = 3", "seed = 3\nsede = 4", "sede is unknown"),
     "unknown in a stage": ("batch = 20", "bacth = 20", "stages[0]: bacth is unknown"),
     "no table": ("[groups]", "[crowds]", "groups is missing, crowds is unknown"),
-    "list for a table": ("[operating]", "[[operating]]", "operating: expected a table, got [{'escalation': 0.5, 'k': [1, 2]}]"),
+    "list for a table": (
+        "[operating]",
+        "[[operating]]",
+        "operating: expected a table, got [{'escalation': 0.5, 'k': [1, 2]}]",
+    ),
     "text for a whole number": ("seed = 3", 'seed = "3"', "seed: expected a whole number, got '3'"),
-    "fraction for a whole number": ("epochs = 3", "epochs = 2.5", "stages[0]: epochs: expected a whole number, got 2.5"),
+    "fraction for a whole number": (
+        "epochs = 3",
+        "epochs = 2.5",
+        "stages[0]: epochs: expected a whole number, got 2.5",
+    ),
     "truth for a whole number": ("count = 3", "count = true", "groups: count: expected a whole number, got True"),
-    "text for a number": ("escalation = 0.5", 'escalation = "0.5"', "operating: escalation: expected a number, got '0.5'"),
+    "text for a number": (
+        "escalation = 0.5",
+        'escalation = "0.5"',
+        "operating: escalation: expected a number, got '0.5'",
+    ),
     "truth for a number": (
-        "{ keep = 0.6 }", "{ keep = true }", "stages[1]: patch_dropout: keep: expected a number, got True",
+        "{ keep = 0.6 }",
+        "{ keep = true }",
+        "stages[1]: patch_dropout: keep: expected a number, got True",
     ),
     "number for a list": ("k = [1, 2]", "k = 1", "operating: k: expected a list, got 1"),
     "fraction in a list": ("k = [1, 2]", "k = [1, 1.5]", "operating: k[1]: expected a whole number, got 1.5"),
     "number for a schedule": (
-        "per_own = [0.3]", "per_own = 0.3", "stages[3]: outsiders: per_own: expected a list, got 0.3",
+        "per_own = [0.3]",
+        "per_own = 0.3",
+        "stages[3]: outsiders: per_own: expected a list, got 0.3",
     ),
-    "text in a schedule": ("freeze = [0, 1]", 'freeze = [0, "1"]', "stages[3]: freeze[1]: expected a whole number, got '1'"),
+    "text in a schedule": (
+        "freeze = [0, 1]",
+        'freeze = [0, "1"]',
+        "stages[3]: freeze[1]: expected a whole number, got '1'",
+    ),
     "number for a truth": (
-        "hardest = true", "hardest = 1", "stages[3]: outsiders: hardest: expected true or false, got 1",
+        "hardest = true",
+        "hardest = 1",
+        "stages[3]: outsiders: hardest: expected true or false, got 1",
     ),
     "number for a text": ('of = "generalist"', "of = 1", "groups: of: expected a text, got 1"),
 }
@@ -128,7 +174,9 @@ def test_text_that_is_no_toml_is_refused_with_the_files_name(tmp_path: Path) -> 
         read_experiment(path)
 
 
-@pytest.mark.parametrize(("extends", "message"), [('"own.toml"', "own.toml extends itself"), ("5", "extends: expected a text, got 5")])
+@pytest.mark.parametrize(
+    ("extends", "message"), [('"own.toml"', "own.toml extends itself"), ("5", "extends: expected a text, got 5")]
+)
 def test_a_file_that_cannot_extend_what_it_says_is_refused(tmp_path: Path, extends: str, message: str) -> None:
     path = tmp_path / "own.toml"
     path.write_text(f"extends = {extends}\n")

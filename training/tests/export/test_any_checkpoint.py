@@ -25,7 +25,9 @@ FORMS = {
 
 
 @pytest.mark.parametrize(("form", "attention"), FORMS.values(), ids=FORMS)
-def test_a_checkpoint_of_another_form_is_trained_and_served(run: Run, tmp_path: Path, form: Form, attention: bool) -> None:
+def test_a_checkpoint_of_another_form_is_trained_and_served(
+    run: Run, tmp_path: Path, form: Form, attention: bool
+) -> None:
     torch.manual_seed(4)
     network = VisionTransformer(56, 9, 14, 48, 2, 3, form=form)
     with torch.no_grad():

@@ -118,7 +118,10 @@ def test_what_lies_under_the_other_patches_does_not_matter(tmp_path: Path) -> No
 
 
 FITS = {
-    "too many blocks": (Blocks("part", "s", stop=4), "export 'part': the network has 3 blocks, got start = 0, stop = 4"),
+    "too many blocks": (
+        Blocks("part", "s", stop=4),
+        "export 'part': the network has 3 blocks, got start = 0, stop = 4",
+    ),
     "after the last": (Blocks("part", "s", start=3), "export 'part': the network has 3 blocks, got start = 3"),
     "second look": (Whole("part", "s", second_look=40), "export 'part': second_look must be a multiple of 16, got 40"),
 }
@@ -147,7 +150,10 @@ def test_parts_of_a_stage_are_exported_beside_the_models_that_are_served(made: M
         front, back = (open_session(run.path(name, "float32.onnx")) for name in ("front", "back"))
         [logits] = back.run(None, {"tokens": front.run(None, {"pixels": ROWS})[0]})
         np.testing.assert_allclose(logits, predict(run.model("base"), PIXELS, torch.device("cpu")), rtol=0, atol=1e-4)
-        assert run.figures("chosen-2", "export.json")["inputs"]["places"] == {"type": "int64", "shape": ["batch", "kept"]}
+        assert run.figures("chosen-2", "export.json")["inputs"]["places"] == {
+            "type": "int64",
+            "shape": ["batch", "kept"],
+        }
     finally:
         for name in names:
             run.path(name, "float32.onnx").unlink(missing_ok=True)

@@ -31,8 +31,11 @@ def checkpoint(form: Form, patch: int, grid: int, classes: int = 7) -> dict[str,
     """Tensors as timm names them, all random."""
     hidden = form.hidden or 4 * WIDTH
     shapes = {
-        "patch_embed.proj.weight": (WIDTH, 3, patch, patch), "patch_embed.proj.bias": (WIDTH,),
-        "pos_embed": (1, grid * grid + form.class_position, WIDTH), "head.weight": (classes, WIDTH), "head.bias": (classes,),
+        "patch_embed.proj.weight": (WIDTH, 3, patch, patch),
+        "patch_embed.proj.bias": (WIDTH,),
+        "pos_embed": (1, grid * grid + form.class_position, WIDTH),
+        "head.weight": (classes, WIDTH),
+        "head.bias": (classes,),
     }
     if form.class_token:
         shapes["cls_token"] = (1, 1, WIDTH)
@@ -42,9 +45,17 @@ def checkpoint(form: Form, patch: int, grid: int, classes: int = 7) -> dict[str,
     shapes |= {f"{norm}.weight": (WIDTH,), f"{norm}.bias": (WIDTH,)}
     for i in range(DEPTH):
         parts = {
-            "norm1.weight": (WIDTH,), "norm1.bias": (WIDTH,), "norm2.weight": (WIDTH,), "norm2.bias": (WIDTH,),
-            "attn.qkv.weight": (3 * WIDTH, WIDTH), "attn.proj.weight": (WIDTH, WIDTH), "attn.proj.bias": (WIDTH,),
-            "mlp.fc1.weight": (hidden, WIDTH), "mlp.fc1.bias": (hidden,), "mlp.fc2.weight": (WIDTH, hidden), "mlp.fc2.bias": (WIDTH,),
+            "norm1.weight": (WIDTH,),
+            "norm1.bias": (WIDTH,),
+            "norm2.weight": (WIDTH,),
+            "norm2.bias": (WIDTH,),
+            "attn.qkv.weight": (3 * WIDTH, WIDTH),
+            "attn.proj.weight": (WIDTH, WIDTH),
+            "attn.proj.bias": (WIDTH,),
+            "mlp.fc1.weight": (hidden, WIDTH),
+            "mlp.fc1.bias": (hidden,),
+            "mlp.fc2.weight": (WIDTH, hidden),
+            "mlp.fc2.bias": (WIDTH,),
         }
         if form.qkv_bias:
             parts["attn.qkv.bias"] = (3 * WIDTH,)
@@ -58,7 +69,9 @@ def checkpoint(form: Form, patch: int, grid: int, classes: int = 7) -> dict[str,
 def forward(w: dict[str, Tensor], x: Tensor, kept: list[int] | None = None) -> Tensor:
     """timm's VisionTransformer, as a function of its tensors."""
     patch = w["patch_embed.proj.weight"].shape[2]
-    patches = F.conv2d(x, w["patch_embed.proj.weight"], w["patch_embed.proj.bias"], stride=patch).flatten(2).transpose(1, 2)
+    patches = (
+        F.conv2d(x, w["patch_embed.proj.weight"], w["patch_embed.proj.bias"], stride=patch).flatten(2).transpose(1, 2)
+    )
     positions = w["pos_embed"]
     owned = positions.shape[1] - patches.shape[1]
     patches = patches + positions[:, owned:]
@@ -79,7 +92,9 @@ def forward(w: dict[str, Tensor], x: Tensor, kept: list[int] | None = None) -> T
         y = ((q @ k.mT / math.sqrt(WIDTH // HEADS)).softmax(-1) @ v).transpose(1, 2).flatten(2)
         x = x + F.linear(y, b["attn.proj.weight"], b["attn.proj.bias"]) * b.get("ls1.gamma", torch.ones(1))
         y = F.layer_norm(x, (WIDTH,), b["norm2.weight"], b["norm2.bias"], 1e-6)
-        y = F.linear(F.gelu(F.linear(y, b["mlp.fc1.weight"], b["mlp.fc1.bias"])), b["mlp.fc2.weight"], b["mlp.fc2.bias"])
+        y = F.linear(
+            F.gelu(F.linear(y, b["mlp.fc1.weight"], b["mlp.fc1.bias"])), b["mlp.fc2.weight"], b["mlp.fc2.bias"]
+        )
         x = x + y * b.get("ls2.gamma", torch.ones(1))
     if "fc_norm.weight" in w:
         x = F.layer_norm(x[:, prefix:].mean(1), (WIDTH,), w["fc_norm.weight"], w["fc_norm.bias"], 1e-6)
@@ -158,12 +173,27 @@ def test_registers_do_not_count_as_patches_in_the_attention() -> None:
 
 
 WRONG = {
-    "pre-norm": ({"norm_pre.weight": (WIDTH,)}, "tensor norm_pre.weight is not expected in C: a norm before the first block"),
-    "distilled": ({"dist_token": (1, 1, WIDTH)}, "tensor dist_token is not expected in C: a distillation token is not supported"),
-    "attention pooling": ({"attn_pool.q.bias": (WIDTH,)}, "tensor attn_pool.q.bias is not expected in C: attention pooling"),
-    "oblong patches": ({"patch_embed.proj.weight": (WIDTH, 3, 16, 8)}, "tensor patch_embed.proj.weight has shape .* must be squares"),
+    "pre-norm": (
+        {"norm_pre.weight": (WIDTH,)},
+        "tensor norm_pre.weight is not expected in C: a norm before the first block",
+    ),
+    "distilled": (
+        {"dist_token": (1, 1, WIDTH)},
+        "tensor dist_token is not expected in C: a distillation token is not supported",
+    ),
+    "attention pooling": (
+        {"attn_pool.q.bias": (WIDTH,)},
+        "tensor attn_pool.q.bias is not expected in C: attention pooling",
+    ),
+    "oblong patches": (
+        {"patch_embed.proj.weight": (WIDTH, 3, 16, 8)},
+        "tensor patch_embed.proj.weight has shape .* must be squares",
+    ),
     "no network": ({"patch_embed.proj.weight": None}, "tensor patch_embed.proj.weight is missing from C"),
-    "no blocks": ({f"blocks.{i}.mlp.fc1.weight": None for i in range(DEPTH)}, "tensor blocks.0.mlp.fc1.weight is missing from C"),
+    "no blocks": (
+        {f"blocks.{i}.mlp.fc1.weight": None for i in range(DEPTH)},
+        "tensor blocks.0.mlp.fc1.weight is missing from C",
+    ),
     "no positions": ({"pos_embed": None}, "tensor pos_embed is missing from C"),
     "flat positions": ({"pos_embed": (5,)}, r"tensor pos_embed has shape \[5\], expected 3 dimensions"),
 }
@@ -191,7 +221,9 @@ def test_a_tensor_too_many_is_refused_by_its_name(tmp_path: Path, name: str, mes
 
 def test_positions_that_are_no_square_are_refused(tmp_path: Path) -> None:
     weights = checkpoint(DEIT, 16, 2) | {"pos_embed": torch.zeros(1, 1 + 6, WIDTH)}
-    with pytest.raises(ValueError, match=r"tensor pos_embed has shape \[1, 7, 24\]: not one CLS token and a square of patches"):
+    with pytest.raises(
+        ValueError, match=r"tensor pos_embed has shape \[1, 7, 24\]: not one CLS token and a square of patches"
+    ):
         loaded(tmp_path / "timm.safetensors", weights, 32)
     without = checkpoint(FORMS["no class token"][0], 16, 2) | {"pos_embed": torch.zeros(1, 6, WIDTH)}
     with pytest.raises(ValueError, match=r"tensor pos_embed has shape \[1, 6, 24\]: not a square of patches"):

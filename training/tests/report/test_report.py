@@ -38,10 +38,13 @@ def made_bundle(folder: Path) -> Path:
     experts = list(tensors)[1:]
     cascade = {
         "generalist": {"model": "generalist", "temperature": 1.0},
-        "experts": [{"model": m, "classes": group, "temperature": 1.0} for m, group in zip(experts, GROUPS, strict=True)],
+        "experts": [
+            {"model": m, "classes": group, "temperature": 1.0} for m, group in zip(experts, GROUPS, strict=True)
+        ],
         "gate": {"threshold": 0.8},
         "routing": {
-            "k": 3, "scoring": {"method": "expected-gain"},
+            "k": 3,
+            "scoring": {"method": "expected-gain"},
             "classToExpert": [f"expert-{1 + label // 3}" for label in range(6)],
         },
     }
@@ -50,7 +53,9 @@ def made_bundle(folder: Path) -> Path:
     content |= {"labels": labels.to(torch.uint16), "held": (torch.arange(COUNT) % 2).to(torch.uint8)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    (folder / "validation.safetensors").write_bytes(save(content, metadata={"models": json.dumps({name: model["sha256"] for name, model in models.items()})}))
+    (folder / "validation.safetensors").write_bytes(
+        save(content, metadata={"models": json.dumps({name: model["sha256"] for name, model in models.items()})})
+    )
     return folder
 
 

@@ -24,7 +24,9 @@ def softmax(row: list[float]) -> list[float]:
 
 
 @pytest.mark.parametrize(("share", "temperature"), [(0.0, 2.0), (0.3, 2.0), (0.5, 1.0), (1.0, 4.0)])
-def test_the_loss_is_the_share_of_cross_entropy_and_of_the_distance_to_the_teacher(share: float, temperature: float) -> None:
+def test_the_loss_is_the_share_of_cross_entropy_and_of_the_distance_to_the_teacher(
+    share: float, temperature: float
+) -> None:
     logits, teacher, labels = [[2.0, -1.0, 0.5], [0.0, 0.3, -0.2]], [[1.0, 1.5, -2.0], [-0.5, 0.0, 3.0]], [0, 2]
     hard = -sum(math.log(softmax(row)[label]) for row, label in zip(logits, labels)) / 2
     soft = 0.0

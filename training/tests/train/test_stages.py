@@ -41,7 +41,10 @@ def test_an_epoch_holds_the_group_and_the_share_of_outsiders_that_is_in_force() 
 
 
 def test_every_epoch_draws_other_outsiders_from_all_the_other_classes() -> None:
-    drawn = [set(outsiders(pool)) for pool in draw_pools(LABELS, GROUP, replace(STAGE, epochs=3, outsiders=Outsiders([0.75])), seed=5)]
+    drawn = [
+        set(outsiders(pool))
+        for pool in draw_pools(LABELS, GROUP, replace(STAGE, epochs=3, outsiders=Outsiders([0.75])), seed=5)
+    ]
     assert len({frozenset(epoch) for epoch in drawn}) == 3
     for epoch in drawn:
         assert set(LABELS[list(epoch)].tolist()) == {0, 2, 3, 5}

@@ -41,7 +41,7 @@ test('arrivals: a wait ends at its limit, and when its caller has gone', async (
   arrivals.stop();
 });
 
-test('arrivals: an expert that does not come is expected for the grace period alone, then logged as missing', async () => {
+test('arrivals: an expert that does not come is expected for the grace period, then logged as missing', async () => {
   const { arrivals, of } = setUp(['warm', 'cold'], 100);
   expect(await arrivals.wait(['warm'], 60_000, signal)).toBe(true); // there is no more to wait for
   expect(arrivals.expects('warm')).toBe(false);

@@ -1,24 +1,23 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Bundle, loadBundle } from '../../../../shared/bundle/load.ts';
-import type { Tensors } from '../../../../shared/wire/tensor.ts';
-import { type Asking, openAsking, openRequest, replyOf, serveExpert } from '../../../support/experts.ts';
-import { LABELS, makeTinyBundle, SIZE, type TinyBundle } from '../../../support/tiny-bundle.ts';
-
-const pixels = { pixels: new Uint8Array(SIZE * SIZE * 3).fill(7), width: SIZE, height: SIZE };
-const logits: Tensors = { logits: { type: 'float32', shape: [1, 4], data: Float32Array.of(1, 2, 3, 4) } };
-const attention: Tensors = { attention: { type: 'float32', shape: [1, 3], data: Float32Array.of(0.5, 0.25, 0.25) } };
+import {
+  attention,
+  logits,
+  makeAskedBundle,
+  openAsking,
+  openRequest,
+  pixels,
+  serve,
+} from '../../../support/experts.ts';
+import type { TinyBundle } from '../../../support/tiny-bundle.ts';
 
 let tiny: TinyBundle;
 let bundle: Bundle;
 beforeAll(async () => {
-  const rows = LABELS.map((): [number, number, number, number] => [0, 0, 0, 0]);
-  tiny = await makeTinyBundle({ golden: null, models: { warm: { rows, attention: true } } });
+  tiny = await makeAskedBundle();
   bundle = await loadBundle(tiny.directory);
 });
 afterAll(() => tiny.remove());
-
-const serve = (asking: Asking, id: string, outputs: Tensors = logits) =>
-  serveExpert(asking, id, replyOf(outputs, asking.digestOf(id)));
 
 test('escalation: tensors that float16 does not hold are not sent, and the circuit stays closed', async () => {
   const asking = openAsking(bundle);

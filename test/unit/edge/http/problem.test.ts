@@ -201,7 +201,7 @@ test('connection: a body that breaks off into nonsense is refused in place of an
   expect(failed).toEqual(['what was sent is not an HTTP request that this server accepts']);
 });
 
-test('connection: a request that is refused halfway keeps the headers that other origins need, and those alone', async () => {
+test('connection: a request refused halfway keeps the headers that other origins need, and those alone', async () => {
   const headers = { vary: 'origin', 'access-control-allow-origin': '*', 'x-other': 'no' };
   const error = new AppError('payload-too-large', 'too much');
   await using server = await listen((request, response) => {

@@ -12,7 +12,7 @@ test('batch gain: pictures run together while either time is unknown', () => {
   expect(gain.choose(1)).toBe(1);
 });
 
-test('batch gain: pictures run together only where each then takes less time; now and then the other way is tried', () => {
+test('batch gain: pictures run together only where that saves time; now and then the other way is tried', () => {
   const gain = createBatchGain();
   gain.record(1, 5);
   gain.record(4, 4 * 4.9);
